@@ -1,0 +1,1 @@
+//! The one expression language: its syntax tree and parser.

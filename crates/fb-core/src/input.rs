@@ -1,0 +1,132 @@
+//! What a network sees of an event, as data: fb-physics computes it, fb-deploy writes it into the exported graph.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One number per event or per particle: `clip((expression − center) · scale)`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Variable {
+    /// In the expression language, over columns or over the particle's px, py, pz, E, pt, eta, phi and its frame's u, v.
+    pub expression: String,
+    /// What is subtracted; where absent, the mean over the training part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub center: Option<f64>,
+    /// What is multiplied by then; where absent, one over the standard deviation over the training part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
+    /// Lower and upper bound, after scaling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<[f64; 2]>,
+}
+
+impl Variable {
+    /// The expression as it is, neither shifted nor scaled.
+    pub fn plain(expression: impl Into<String>) -> Self {
+        Self::affine(expression, 0.0, 1.0)
+    }
+
+    /// `(expression − center) · scale`.
+    pub fn affine(expression: impl Into<String>, center: f64, scale: f64) -> Self {
+        Self { expression: expression.into(), center: Some(center), scale: Some(scale), clip: None }
+    }
+
+    /// Shifted and scaled to mean zero and standard deviation one over the training part.
+    pub fn standard(expression: impl Into<String>) -> Self {
+        Self { expression: expression.into(), center: None, scale: None, clip: None }
+    }
+
+    /// The same, bounded.
+    #[must_use]
+    pub fn clipped(mut self, low: f64, high: f64) -> Self {
+        self.clip = Some([low, high]);
+        self
+    }
+}
+
+/// The frame of a jet in which a particle has the coordinates (u, v).
+///
+/// The jet's axis is the sum of the particles that are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Frame {
+    /// u = (η − η_jet)·sgn(η_jet), v = φ − φ_jet in (−π, π].
+    #[default]
+    Jet,
+    /// The hardest particle at the origin, the second below it (u = 0, v < 0), the third at u ≥ 0 (arXiv:1704.02124).
+    Leading,
+    /// pT centroid at the origin, principal axis along v, the quadrant u > 0, v > 0 holding the largest pT
+    /// (arXiv:1803.00107).
+    Principal,
+}
+
+/// How the particles of an event are laid out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// As many rows as there are particles: the order carries no meaning.
+    #[default]
+    Cloud,
+    /// Exactly `max` rows in order of falling pT, filled up with zeros.
+    Sequence,
+}
+
+/// What a network sees.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Input {
+    /// One row per event.
+    Table {
+        /// One number each.
+        variables: Vec<Variable>,
+    },
+    /// The particles of a collection, ordered by falling pT and cut to the `max` hardest.
+    Particles {
+        /// Prefix of the columns: `part` for `part_px`, `part_py`, `part_pz`, `part_E`.
+        collection: String,
+        /// How many are kept.
+        max: usize,
+        /// Cloud or sequence.
+        layout: Layout,
+        /// What u and v mean.
+        frame: Frame,
+        /// One number per particle each.
+        variables: Vec<Variable>,
+    },
+    /// A jet image [pixel in v, pixel in u] of pT, normalised to the sum one.
+    Image {
+        /// Prefix of the columns.
+        collection: String,
+        /// How many particles are kept.
+        max: usize,
+        /// What u and v mean.
+        frame: Frame,
+        /// Pixels along each side.
+        pixels: usize,
+        /// The image covers −half_width ≤ u, v < half_width.
+        half_width: f64,
+    },
+}
+
+/// What a network sees of a sample: rows of numbers, one per event or several.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Features {
+    /// Numbers per row.
+    pub width: usize,
+    /// Row after row.
+    pub values: Vec<f32>,
+    /// Events + 1 row offsets, where an event has several rows.
+    pub offsets: Option<Vec<usize>>,
+}
+
+impl Features {
+    /// Number of events.
+    pub fn events(&self) -> usize {
+        self.offsets.as_ref().map_or_else(|| self.values.len() / self.width.max(1), |offsets| offsets.len() - 1)
+    }
+
+    /// The rows of event `i`.
+    pub fn rows(&self, i: usize) -> std::ops::Range<usize> {
+        self.offsets.as_ref().map_or(i..i + 1, |offsets| offsets[i]..offsets[i + 1])
+    }
+}

@@ -1,0 +1,143 @@
+//! Methods and fitted models.
+
+use std::marker::PhantomData;
+
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value as Json;
+
+use crate::{Artifact, Card, Error, Events, Result, Run, Sample, Workers, closest};
+
+/// A method of the catalogue: one type, one file.
+pub trait Method: Send + Sync + 'static {
+    /// Its card.
+    const CARD: Card;
+    /// Its options; the default is the paper's.
+    type Config: Serialize + DeserializeOwned + Default + JsonSchema;
+    /// What training gives.
+    type Fitted: Fitted + 'static;
+
+    /// Trains on `train`, watching `validation`.
+    fn fit(config: &Self::Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<Self::Fitted>;
+
+    /// Reads a stored model back.
+    fn load(artifact: &Artifact) -> Result<Self::Fitted>;
+}
+
+/// Scores of a classifier: [event, class] probabilities that sum to one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scores {
+    /// Number of classes.
+    pub classes: usize,
+    /// Row after row.
+    pub values: Vec<f32>,
+}
+
+impl Scores {
+    /// Probability of class 1, the signal of a binary problem.
+    pub fn signal(&self) -> Vec<f64> {
+        self.values.chunks_exact(self.classes.max(1)).map(|row| f64::from(row[1.min(row.len() - 1)])).collect()
+    }
+}
+
+/// A trained model.
+pub trait Fitted: Send + Sync {
+    /// Scores of events. They do not depend on which other events are asked for, nor on the threads.
+    fn scores(&self, events: &Events, workers: &dyn Workers) -> Result<Scores>;
+    /// What is stored of it: enough to predict and to export.
+    fn artifact(&self) -> Result<Artifact>;
+    /// Trainable parameters.
+    fn parameters(&self) -> usize;
+}
+
+/// A method behind `dyn`: all that the program and the contract tests see.
+pub trait AnyMethod: Sync {
+    /// Its card.
+    fn card(&self) -> &'static Card;
+    /// Its default options.
+    fn defaults(&self) -> Json;
+    /// The JSON schema of its options.
+    fn schema(&self) -> Json;
+    /// `config` with every default filled in.
+    ///
+    /// # Errors
+    /// [`Error::UnknownKey`] with the nearest key, [`Error::Config`] for a value of the wrong type.
+    fn resolve(&self, config: &Json) -> Result<Json>;
+    /// Trains with these options; those left out take their defaults.
+    fn fit(&self, config: &Json, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<Box<dyn Fitted>>;
+    /// Reads a stored model back.
+    fn load(&self, artifact: &Artifact) -> Result<Box<dyn Fitted>>;
+}
+
+/// The catalogue's entry of the method `M`.
+pub struct Entry<M>(PhantomData<fn() -> M>);
+
+/// The catalogue's entry of the method `M`.
+pub const fn entry<M: Method>() -> Entry<M> {
+    Entry(PhantomData)
+}
+
+impl<M: Method> Entry<M> {
+    fn config(&self, config: &Json) -> Result<M::Config> {
+        let mut whole = self.defaults();
+        merge(&mut whole, config, &format!("method `{}`", M::CARD.name))?;
+        serde_json::from_value(whole)
+            .map_err(|e| Error::Config { place: format!("method `{}`", M::CARD.name), reason: e.to_string() })
+    }
+}
+
+impl<M: Method> AnyMethod for Entry<M> {
+    fn card(&self) -> &'static Card {
+        const { &M::CARD }
+    }
+
+    fn defaults(&self) -> Json {
+        json(&M::Config::default())
+    }
+
+    fn schema(&self) -> Json {
+        json(&schemars::schema_for!(M::Config))
+    }
+
+    fn resolve(&self, config: &Json) -> Result<Json> {
+        self.config(config).map(|config| json(&config))
+    }
+
+    fn fit(&self, config: &Json, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<Box<dyn Fitted>> {
+        let fitted = M::fit(&self.config(config)?, train, validation, run)?;
+        Ok(Box::new(fitted))
+    }
+
+    fn load(&self, artifact: &Artifact) -> Result<Box<dyn Fitted>> {
+        Ok(Box::new(M::load(artifact)?))
+    }
+}
+
+/// Our own types turn into JSON without fail: their keys are texts and nothing in them refuses.
+fn json(value: &impl Serialize) -> Json {
+    serde_json::to_value(value).unwrap_or(Json::Null)
+}
+
+/// Lays `over` on `base`. Tables merge key by key; a key that `base` does not have is an error with a hint.
+/// Null stands for an option that is absent, so any value may take its place; so may one that is tagged by `kind`.
+pub fn merge(base: &mut Json, over: &Json, place: &str) -> Result<()> {
+    match (base, over) {
+        (Json::Object(base), Json::Object(over)) if !over.contains_key("kind") => {
+            for (key, value) in over {
+                let Some(slot) = base.get_mut(key) else {
+                    return Err(Error::UnknownKey {
+                        key: key.clone(),
+                        place: place.to_owned(),
+                        closest: closest(key, base.keys().map(String::as_str)),
+                    });
+                };
+                merge(slot, value, &format!("{place}, `{key}`"))?;
+            }
+            Ok(())
+        }
+        (base, over) => {
+            *base = over.clone();
+            Ok(())
+        }
+    }
+}
