@@ -1,0 +1,473 @@
+//! Runs a graph forward and backward over a batch.
+//!
+//! A batch is cut into a fixed number of lanes, whatever the number of threads. A lane runs on one thread at a time, in
+//! buffers that are kept between steps. Operations that need sums over the batch (batch normalisation) are cut into
+//! phases; between two phases the lanes' partial sums are added up in the order of the lanes. Gradients are added in a
+//! fixed tree. So the bits of a result depend on the data and the seed alone.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fb_core::{Features, Workers};
+
+use crate::graph::{Graph, Op, Rows};
+use crate::kernels::{Real, add};
+use crate::loss;
+use crate::ops::{self, Cell};
+
+/// Whether a pass trains or predicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Running averages, no dropout.
+    Inference,
+    /// Statistics of the batch, dropout masks that follow from seed, step and event.
+    Training {
+        /// Seed of the run.
+        seed: u64,
+        /// Steps since the start of the training.
+        step: u64,
+    },
+}
+
+/// The events of one step.
+#[derive(Clone, Copy)]
+pub struct Batch<'a> {
+    /// What the network sees of all events.
+    pub features: &'a Features,
+    /// Class of every event.
+    pub labels: &'a [u32],
+    /// Weight of every event in the loss.
+    pub weights: &'a [f64],
+    /// Identity of every event.
+    pub identity: &'a [u64],
+    /// The events of this batch.
+    pub indices: &'a [usize],
+}
+
+/// Results of the sums over all lanes that an operation waits for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Norm<T> {
+    pub mean: Vec<T>,
+    /// 1/√(σ² + ε)
+    pub inverse: Vec<T>,
+    /// Means over the batch of g and g·x̂, for the backward pass.
+    pub gradient: Vec<T>,
+    pub gradient_dot: Vec<T>,
+}
+
+/// The working memory of a lane.
+#[derive(Debug, Default)]
+pub(crate) struct Lane<T> {
+    pub events: usize,
+    /// Events + 1 offsets of the particle rows.
+    pub offsets: Vec<usize>,
+    pub identity: Vec<u64>,
+    labels: Vec<u32>,
+    weights: Vec<f64>,
+    pub values: Vec<Vec<T>>,
+    pub grads: Vec<Vec<T>>,
+    touched: Vec<bool>,
+    /// Per node, what an operation keeps from its forward pass for its backward pass.
+    pub keep: Vec<Vec<Vec<T>>>,
+    pub index: Vec<Vec<u32>>,
+    /// Partial sums of the current phase.
+    pub partial: Vec<f64>,
+    /// Gradient with respect to all parameters.
+    pub gradient: Vec<T>,
+    loss: f64,
+}
+
+impl<T: Real> Lane<T> {
+    fn new(graph: &Graph) -> Self {
+        let n = graph.nodes.len();
+        Self {
+            values: vec![Vec::new(); n],
+            grads: vec![Vec::new(); n],
+            touched: vec![false; n],
+            keep: vec![Vec::new(); n],
+            index: vec![Vec::new(); n],
+            ..Self::default()
+        }
+    }
+
+    /// Rows of a node's value.
+    pub fn rows(&self, rows: Rows) -> usize {
+        match rows {
+            Rows::Event => self.events,
+            Rows::Particle => self.offsets.last().copied().unwrap_or(0),
+        }
+    }
+
+    /// The gradient with respect to a node's value: the buffer, and whether it already holds a part of it.
+    pub fn take_grad(&mut self, node: usize, len: usize) -> (Vec<T>, bool) {
+        let mut grad = std::mem::take(&mut self.grads[node]);
+        grad.resize(len, T::ZERO);
+        (grad, self.touched[node])
+    }
+
+    /// Hands the buffer of [`Self::take_grad`] back, now holding a part of the gradient.
+    pub fn give_grad(&mut self, node: usize, grad: Vec<T>) {
+        self.grads[node] = grad;
+        self.touched[node] = true;
+    }
+
+    /// As [`Self::take_grad`], zeroed unless it holds a part already.
+    pub fn take_grad_zeroed(&mut self, node: usize, len: usize) -> Vec<T> {
+        let (mut grad, touched) = self.take_grad(node, len);
+        if !touched {
+            grad.fill(T::ZERO);
+        }
+        grad
+    }
+
+    fn load(&mut self, batch: &Batch<'_>, events: std::ops::Range<usize>, training: bool) {
+        let features = batch.features;
+        let indices = &batch.indices[events];
+        self.events = indices.len();
+        self.offsets.clear();
+        self.offsets.push(0);
+        self.touched.fill(false);
+        let mut input = std::mem::take(&mut self.values[Graph::INPUT]);
+        input.clear();
+        for &i in indices {
+            let rows = features.rows(i);
+            self.offsets.push(self.offsets[self.offsets.len() - 1] + rows.len());
+            let range = rows.start * features.width..rows.end * features.width;
+            input.extend(features.values[range].iter().map(|&x| T::of(f64::from(x))));
+        }
+        self.values[Graph::INPUT] = input;
+        if training {
+            self.identity.clear();
+            self.identity.extend(indices.iter().map(|&i| batch.identity[i]));
+            self.labels.clear();
+            self.labels.extend(indices.iter().map(|&i| batch.labels[i]));
+            self.weights.clear();
+            self.weights.extend(indices.iter().map(|&i| batch.weights[i]));
+        }
+    }
+}
+
+/// Two lanes a core on four cores; a fixed number, since the order of sums follows from it.
+const LANES: usize = 8;
+/// A lane of an unsynchronised network works through its events in pieces whose values and gradients take about this
+/// many bytes, so that they stay in the second-level cache.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// A graph with its parameters and the memory to run it.
+pub struct Executor<T> {
+    graph: Graph,
+    /// All trainable numbers.
+    pub parameters: Vec<T>,
+    /// All running averages.
+    pub buffers: Vec<T>,
+    /// Gradient of the last step's loss with respect to the parameters.
+    pub gradient: Vec<T>,
+    lanes: Vec<Mutex<Lane<T>>>,
+    norms: Vec<Vec<Norm<T>>>,
+    needs_gradient: Vec<bool>,
+}
+
+fn lock<T>(lane: &Mutex<Lane<T>>) -> MutexGuard<'_, Lane<T>> {
+    // A panic on another thread ends the run; until then the data of this lane is still its own.
+    lane.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T: Real> Executor<T> {
+    /// A network with these parameters and running averages.
+    pub fn new(graph: Graph, parameters: Vec<T>, buffers: Vec<T>) -> Self {
+        assert_eq!(parameters.len(), graph.parameter_count());
+        assert_eq!(buffers.len(), graph.buffer_count());
+        let mut needs_gradient = vec![false; graph.nodes.len()];
+        for (i, node) in graph.nodes.iter().enumerate() {
+            needs_gradient[i] = !node.parameters.is_empty() || node.inputs.iter().any(|&j| needs_gradient[j]);
+        }
+        Self {
+            lanes: (0..LANES).map(|_| Mutex::new(Lane::new(&graph))).collect(),
+            norms: graph.nodes.iter().map(|n| ops::norms(&n.op)).collect(),
+            gradient: vec![T::ZERO; parameters.len()],
+            graph,
+            parameters,
+            buffers,
+            needs_gradient,
+        }
+    }
+
+    /// A network with fresh parameters.
+    pub fn fresh(graph: Graph, seed: u64) -> Self {
+        let (parameters, buffers) = graph.initial(seed);
+        let cast = |v: Vec<f64>| v.into_iter().map(T::of).collect();
+        Self::new(graph, cast(parameters), cast(buffers))
+    }
+
+    /// The network.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Forward and backward over one batch; leaves the gradient of Σ wᵢ·ℓᵢ / `norm` and returns that sum.
+    pub fn step(&mut self, batch: &Batch<'_>, norm: f64, mode: Mode, workers: &dyn Workers) -> f64 {
+        let lanes = self.lane_count(batch.indices.len());
+        for lane in &self.lanes[..lanes] {
+            let mut lane = lock(lane);
+            lane.gradient.clear();
+            lane.gradient.resize(self.parameters.len(), T::ZERO);
+            lane.loss = 0.0;
+        }
+        if self.graph.is_synchronised() {
+            self.synchronised_step(batch, lanes, norm, mode, workers);
+        } else {
+            let piece = self.piece(batch);
+            let this = &*self;
+            workers.for_each(lanes, &|l| {
+                let mut lane = lock(&this.lanes[l]);
+                let share = share(batch.indices.len(), lanes, l);
+                for start in share.clone().step_by(piece) {
+                    lane.load(batch, start..(start + piece).min(share.end), true);
+                    for node in 1..this.graph.nodes.len() {
+                        this.forward(&mut lane, node, 0, mode);
+                    }
+                    this.loss(&mut lane, norm);
+                    for node in (1..this.graph.nodes.len()).rev() {
+                        this.backward(&mut lane, node, 0, mode);
+                    }
+                }
+            });
+        }
+        self.sum_gradients(lanes, workers);
+        self.lanes[..lanes].iter().map(|lane| lock(lane).loss).sum()
+    }
+
+    /// Logits of these events, row after row, from the running averages.
+    pub fn logits(&mut self, features: &Features, workers: &dyn Workers) -> Vec<T> {
+        self.set_running_norms();
+        let n = features.events();
+        let width = self.graph.nodes[self.graph.output()].width;
+        let all: Vec<usize> = (0..n).collect();
+        let batch = Batch { features, labels: &[], weights: &[], identity: &[], indices: &all };
+        let piece = self.piece(&batch);
+        let parts: Vec<Mutex<Vec<T>>> = (0..self.lanes.len()).map(|_| Mutex::default()).collect();
+        let this = &*self;
+        workers.for_each(this.lanes.len(), &|l| {
+            let mut lane = lock(&this.lanes[l]);
+            let mut out = Vec::new();
+            let share = share(n, this.lanes.len(), l);
+            for start in share.clone().step_by(piece) {
+                lane.load(&batch, start..(start + piece).min(share.end), false);
+                for node in 1..this.graph.nodes.len() {
+                    this.forward(&mut lane, node, 0, Mode::Inference);
+                }
+                out.extend_from_slice(&lane.values[this.graph.output()]);
+            }
+            *parts[l].lock().unwrap_or_else(PoisonError::into_inner) = out;
+        });
+        let mut logits = Vec::with_capacity(n * width);
+        for part in parts {
+            logits.extend(part.into_inner().unwrap_or_else(PoisonError::into_inner));
+        }
+        logits
+    }
+
+    /// Sum and weighted sum over the lanes' shares, phase by phase.
+    fn synchronised_step(&mut self, batch: &Batch<'_>, lanes: usize, norm: f64, mode: Mode, workers: &dyn Workers) {
+        // Every stretch between two sums over the lanes is one round of the threads.
+        let nodes = self.graph.nodes.len();
+        let forward: Vec<(usize, usize)> = (1..nodes)
+            .flat_map(|node| (0..=ops::sums(&self.graph.nodes[node].op)).map(move |phase| (node, phase)))
+            .collect();
+        let backward: Vec<(usize, usize)> = (1..nodes)
+            .rev()
+            .flat_map(|node| (0..=ops::sums(&self.graph.nodes[node].op)).map(move |phase| (node, phase)))
+            .collect();
+        let ends_round = |&(node, phase): &(usize, usize)| phase < ops::sums(&self.graph.nodes[node].op);
+        let rounds = |steps: &[(usize, usize)]| -> Vec<Vec<(usize, usize)>> {
+            let mut all = vec![Vec::new()];
+            for step in steps {
+                let last = all.len() - 1;
+                all[last].push(*step);
+                if ends_round(step) {
+                    all.push(Vec::new());
+                }
+            }
+            all
+        };
+        let (forward, backward) = (rounds(&forward), rounds(&backward));
+        for (i, round) in forward.iter().enumerate() {
+            let this = &*self;
+            workers.for_each(lanes, &|l| {
+                let mut lane = lock(&this.lanes[l]);
+                if i == 0 {
+                    lane.load(batch, share(batch.indices.len(), lanes, l), true);
+                }
+                for &(node, phase) in round {
+                    this.forward(&mut lane, node, phase, mode);
+                }
+                if i + 1 == forward.len() {
+                    this.loss(&mut lane, norm);
+                }
+            });
+            if i + 1 < forward.len() {
+                let (node, phase) = round[round.len() - 1];
+                let sums = self.sum_partials(lanes);
+                self.finish_forward(node, phase, &sums);
+            }
+        }
+        for (i, round) in backward.iter().enumerate() {
+            let this = &*self;
+            workers.for_each(lanes, &|l| {
+                let mut lane = lock(&this.lanes[l]);
+                for &(node, phase) in round {
+                    this.backward(&mut lane, node, phase, mode);
+                }
+            });
+            if i + 1 < backward.len() {
+                let (node, phase) = round[round.len() - 1];
+                let sums = self.sum_partials(lanes);
+                self.finish_backward(node, phase, &sums);
+            }
+        }
+    }
+
+    fn forward(&self, lane: &mut Lane<T>, node: usize, phase: usize, mode: Mode) {
+        ops::forward(&mut self.cell(lane, node, mode), phase);
+    }
+
+    fn backward(&self, lane: &mut Lane<T>, node: usize, phase: usize, mode: Mode) {
+        if self.needs_gradient[node] {
+            ops::backward(&mut self.cell(lane, node, mode), phase);
+        }
+    }
+
+    fn cell<'a>(&'a self, lane: &'a mut Lane<T>, node: usize, mode: Mode) -> Cell<'a, T> {
+        Cell {
+            graph: &self.graph,
+            id: node,
+            parameters: &self.parameters,
+            norms: &self.norms[node],
+            needs_gradient: &self.needs_gradient,
+            mode,
+            lane,
+        }
+    }
+
+    fn loss(&self, lane: &mut Lane<T>, norm: f64) {
+        let output = self.graph.output();
+        let width = self.graph.nodes[output].width;
+        let (mut grad, _) = lane.take_grad(output, lane.events * width);
+        lane.loss += loss::cross_entropy(&lane.values[output], width, &lane.labels, &lane.weights, norm, &mut grad);
+        lane.give_grad(output, grad);
+    }
+
+    fn sum_partials(&self, lanes: usize) -> Vec<f64> {
+        let mut sums = lock(&self.lanes[0]).partial.clone();
+        for lane in &self.lanes[1..lanes] {
+            sums.iter_mut().zip(&lock(lane).partial).for_each(|(s, &p)| *s += p);
+        }
+        sums
+    }
+
+    /// Turns [Σx, Σx², n] into the mean and width of a channel, and moves the running averages by a tenth.
+    fn finish_forward(&mut self, node: usize, layer: usize, sums: &[f64]) {
+        let channels = (sums.len() - 1) / 2;
+        let n = sums[2 * channels].max(1.0);
+        let norm = &mut self.norms[node][layer];
+        let buffers = &self.graph.nodes[node].buffers;
+        let running_mean = self.graph.buffers[buffers[2 * layer]].start;
+        let running_variance = self.graph.buffers[buffers[2 * layer + 1]].start;
+        norm.mean.clear();
+        norm.inverse.clear();
+        for c in 0..channels {
+            let mean = sums[c] / n;
+            let variance = (sums[channels + c] / n - mean * mean).max(0.0);
+            norm.mean.push(T::of(mean));
+            norm.inverse.push(T::of(1.0 / (variance + ops::EPSILON).sqrt()));
+            let mut follow = |at: usize, new: f64| {
+                self.buffers[at] = T::of(0.9 * self.buffers[at].f64() + 0.1 * new);
+            };
+            follow(running_mean + c, mean);
+            follow(running_variance + c, variance * n / (n - 1.0).max(1.0));
+        }
+    }
+
+    /// Turns [Σg, Σg·x̂, n] into means.
+    fn finish_backward(&mut self, node: usize, phase: usize, sums: &[f64]) {
+        let layers = self.norms[node].len();
+        let norm = &mut self.norms[node][layers - 1 - phase];
+        let channels = (sums.len() - 1) / 2;
+        let n = sums[2 * channels].max(1.0);
+        let means = |sums: &[f64]| sums.iter().map(|s| T::of(s / n)).collect();
+        norm.gradient = means(&sums[..channels]);
+        norm.gradient_dot = means(&sums[channels..2 * channels]);
+    }
+
+    fn set_running_norms(&mut self) {
+        for (node, norms) in self.graph.nodes.iter().zip(&mut self.norms) {
+            for (layer, norm) in norms.iter_mut().enumerate() {
+                norm.mean = self.buffers[self.graph.buffers[node.buffers[2 * layer]].range()].to_vec();
+                norm.inverse = self.buffers[self.graph.buffers[node.buffers[2 * layer + 1]].range()]
+                    .iter()
+                    .map(|&v| T::of(1.0 / (v.f64() + ops::EPSILON).sqrt()))
+                    .collect();
+            }
+        }
+    }
+
+    /// Adds the lanes' gradients in a tree: 0+1, 2+3, …, then 0+2, …; each thread takes a stretch of the parameters.
+    fn sum_gradients(&mut self, lanes: usize, workers: &dyn Workers) {
+        const STRETCH: usize = 1 << 14;
+        let mut parts: Vec<MutexGuard<'_, Lane<T>>> = self.lanes[..lanes].iter().map(lock).collect();
+        let mut columns: Vec<Mutex<Vec<&mut [T]>>> = Vec::new();
+        columns.resize_with(self.parameters.len().div_ceil(STRETCH), Mutex::default);
+        for lane in &mut parts {
+            for (i, piece) in lane.gradient.chunks_mut(STRETCH).enumerate() {
+                columns[i].get_mut().unwrap_or_else(PoisonError::into_inner).push(piece);
+            }
+        }
+        workers.for_each(columns.len(), &|i| {
+            let mut column = columns[i].lock().unwrap_or_else(PoisonError::into_inner);
+            let mut distance = 1;
+            while distance < column.len() {
+                for at in (0..column.len() - distance).step_by(2 * distance) {
+                    let (left, right) = column.split_at_mut(at + distance);
+                    add(left[at], right[0]);
+                }
+                distance *= 2;
+            }
+        });
+        drop(columns);
+        self.gradient.copy_from_slice(&parts[0].gradient);
+    }
+
+    /// Lanes with at least sixteen events each where there is one row per event, since products over few rows are slow.
+    fn lane_count(&self, events: usize) -> usize {
+        let light = self.graph.nodes[0].rows == Rows::Event
+            && !self.graph.nodes.iter().any(|n| matches!(n.op, Op::Conv { .. }));
+        let least = if light { 64 } else { 1 };
+        let mut lanes = LANES;
+        while lanes > 2 && events / lanes < least {
+            lanes /= 2;
+        }
+        lanes.min(events.max(1))
+    }
+
+    /// Events that a lane takes at a time.
+    fn piece(&self, batch: &Batch<'_>) -> usize {
+        let events = batch.indices.len().max(1);
+        let particles: usize = batch.indices.iter().map(|&i| batch.features.rows(i).len()).sum();
+        let per_event: usize = self
+            .graph
+            .nodes
+            .iter()
+            .map(|node| {
+                let width = node.width + ops::memory(&node.op);
+                if node.rows == Rows::Particle { width * particles / events } else { width }
+            })
+            .sum();
+        let least = if self.graph.nodes.iter().any(|n| matches!(n.op, Op::Lstm { .. })) { 32 } else { 4 };
+        let least = if self.graph.nodes.iter().any(|n| matches!(n.op, Op::Conv { .. })) { 1 } else { least };
+        (PIECE_BYTES / (2 * size_of::<T>() * per_event.max(1))).clamp(least, 256)
+    }
+}
+
+/// The events of lane `lane` of `lanes`.
+fn share(events: usize, lanes: usize, lane: usize) -> std::ops::Range<usize> {
+    events * lane / lanes..events * (lane + 1) / lanes
+}

@@ -1,0 +1,170 @@
+//! From particles to events, from positions to channels, from pixels to fewer pixels.
+
+use super::Cell;
+use crate::kernels::{Real, sum_rows, vector};
+
+/// Sum or mean over the particles of an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pool {
+    Sum,
+    Mean,
+}
+
+impl Pool {
+    /// What the sum of `n` rows is multiplied by.
+    fn factor<T: Real>(self, n: usize) -> T {
+        match self {
+            Self::Sum => T::ONE,
+            Self::Mean => T::of(1.0 / n.max(1) as f64),
+        }
+    }
+}
+
+pub(super) fn sum_forward<T: Real>(cell: &mut Cell<'_, T>, pool: Pool) {
+    let mut y = cell.take_value();
+    y.fill(T::ZERO);
+    let width = cell.node().width;
+    let x = &cell.lane.values[cell.source(0)];
+    for (y, rows) in y.chunks_exact_mut(width).zip(cell.lane.offsets.windows(2)) {
+        sum_rows(y, &x[rows[0] * width..rows[1] * width]);
+        let factor = pool.factor::<T>(rows[1] - rows[0]);
+        y.iter_mut().for_each(|y| *y = *y * factor);
+    }
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn sum_backward<T: Real>(cell: &mut Cell<'_, T>, pool: Pool) {
+    let (width, source) = (cell.node().width, cell.source(0));
+    if !cell.needs_gradient[source] {
+        return;
+    }
+    let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
+    let g = &cell.lane.grads[cell.id];
+    for (g, rows) in g.chunks_exact(width).zip(cell.lane.offsets.windows(2)) {
+        let factor = pool.factor::<T>(rows[1] - rows[0]);
+        vector(#[inline(always)]
+        || {
+            for gx in gx[rows[0] * width..rows[1] * width].chunks_exact_mut(width) {
+                gx.iter_mut().zip(g).for_each(|(gx, &g)| *gx += g * factor);
+            }
+        });
+    }
+    cell.lane.give_grad(source, gx);
+}
+
+pub(super) fn weighted_sum_forward<T: Real>(cell: &mut Cell<'_, T>) {
+    let mut y = cell.take_value();
+    y.fill(T::ZERO);
+    let width = cell.node().width;
+    let [x, z] = [0, 1].map(|i| &cell.lane.values[cell.source(i)]);
+    for (y, rows) in y.chunks_exact_mut(width).zip(cell.lane.offsets.windows(2)) {
+        vector(#[inline(always)]
+        || {
+            for (x, &z) in x[rows[0] * width..rows[1] * width].chunks_exact(width).zip(&z[rows[0]..rows[1]]) {
+                y.iter_mut().zip(x).for_each(|(y, &x)| *y += z * x);
+            }
+        });
+    }
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn weighted_sum_backward<T: Real>(cell: &mut Cell<'_, T>) {
+    let (width, [sx, sz]) = (cell.node().width, [cell.source(0), cell.source(1)]);
+    let g = std::mem::take(&mut cell.lane.grads[cell.id]);
+    if cell.needs_gradient[sx] {
+        let mut gx = cell.lane.take_grad_zeroed(sx, cell.lane.values[sx].len());
+        let z = &cell.lane.values[sz];
+        for (g, rows) in g.chunks_exact(width).zip(cell.lane.offsets.windows(2)) {
+            let gx = &mut gx[rows[0] * width..rows[1] * width];
+            for (gx, &z) in gx.chunks_exact_mut(width).zip(&z[rows[0]..rows[1]]) {
+                gx.iter_mut().zip(g).for_each(|(gx, &g)| *gx += z * g);
+            }
+        }
+        cell.lane.give_grad(sx, gx);
+    }
+    if cell.needs_gradient[sz] {
+        let mut gz = cell.lane.take_grad_zeroed(sz, cell.lane.values[sz].len());
+        let x = &cell.lane.values[sx];
+        for (g, rows) in g.chunks_exact(width).zip(cell.lane.offsets.windows(2)) {
+            let x = &x[rows[0] * width..rows[1] * width];
+            for (gz, x) in gz[rows[0]..rows[1]].iter_mut().zip(x.chunks_exact(width)) {
+                *gz += x.iter().zip(g).fold(T::ZERO, |sum, (&x, &g)| sum + x * g);
+            }
+        }
+        cell.lane.give_grad(sz, gz);
+    }
+    cell.lane.grads[cell.id] = g;
+}
+
+pub(super) fn positions_forward<T: Real>(cell: &mut Cell<'_, T>, channels: usize) {
+    let mut y = cell.take_value();
+    y.fill(T::ZERO);
+    let source = cell.source(0);
+    let width = cell.graph.nodes[source].width;
+    let factor = T::of(channels as f64 / width as f64);
+    for (y, x) in y.chunks_exact_mut(channels).zip(cell.lane.values[source].chunks_exact(width)) {
+        sum_rows(y, x);
+        y.iter_mut().for_each(|y| *y = *y * factor);
+    }
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn positions_backward<T: Real>(cell: &mut Cell<'_, T>, channels: usize) {
+    let source = cell.source(0);
+    let width = cell.graph.nodes[source].width;
+    let factor = T::of(channels as f64 / width as f64);
+    let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
+    for (gx, g) in gx.chunks_exact_mut(width).zip(cell.lane.grads[cell.id].chunks_exact(channels)) {
+        for gx in gx.chunks_exact_mut(channels) {
+            gx.iter_mut().zip(g).for_each(|(gx, &g)| *gx += g * factor);
+        }
+    }
+    cell.lane.give_grad(source, gx);
+}
+
+/// The four pixels that pixel (row, column) of the output is the largest of, as offsets into the input.
+fn corners([_, width, channels]: [usize; 3], row: usize, column: usize) -> [usize; 4] {
+    let at = |y, x| (y * width + x) * channels;
+    let (y, x) = (2 * row, 2 * column);
+    [at(y, x), at(y, x + 1), at(y + 1, x), at(y + 1, x + 1)]
+}
+
+pub(super) fn max_forward<T: Real>(cell: &mut Cell<'_, T>, shape: [usize; 3]) {
+    let mut y = cell.take_value();
+    let source = cell.source(0);
+    let (pixels, channels) = (shape.iter().product(), shape[2]);
+    for (y, x) in y.chunks_exact_mut(cell.node().width).zip(cell.lane.values[source].chunks_exact(pixels)) {
+        for (i, y) in y.chunks_exact_mut(channels).enumerate() {
+            let [a, b, c, d] =
+                corners(shape, i / (shape[1] / 2), i % (shape[1] / 2)).map(|at| &x[at..at + channels]);
+            vector(#[inline(always)]
+            || {
+                for (((y, &a), &b), (&c, &d)) in y.iter_mut().zip(a).zip(b).zip(c.iter().zip(d)) {
+                    *y = a.max(b).max(c.max(d));
+                }
+            });
+        }
+    }
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn max_backward<T: Real>(cell: &mut Cell<'_, T>, shape: [usize; 3]) {
+    let source = cell.source(0);
+    let (pixels, channels, width) = (shape.iter().product(), shape[2], cell.node().width);
+    let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
+    let events = gx.chunks_exact_mut(pixels).zip(cell.lane.values[source].chunks_exact(pixels));
+    let results = cell.lane.values[cell.id].chunks_exact(width).zip(cell.lane.grads[cell.id].chunks_exact(width));
+    for ((gx, x), (y, g)) in events.zip(results) {
+        for i in 0..width / channels {
+            let corners = corners(shape, i / (shape[1] / 2), i % (shape[1] / 2));
+            let from = i * channels;
+            for (c, (&y, &g)) in y[from..from + channels].iter().zip(&g[from..from + channels]).enumerate() {
+                // The first of equal pixels takes the gradient.
+                if let Some(at) = corners.iter().find(|&&at| x[at + c] == y) {
+                    gx[at + c] += g;
+                }
+            }
+        }
+    }
+    cell.lane.give_grad(source, gx);
+}

@@ -1,0 +1,352 @@
+//! Every operation's gradient against finite differences in f64, its f32 path against its f64 path, and the fused
+//! blocks against their definitions written out edge by edge.
+
+use fb_core::run::Alone;
+use fb_core::{Features, Philox};
+use fb_nn::graph::{Convolution, Graph};
+use fb_nn::{Activation, Batch, Executor, Mode, Real, Rows};
+
+const TRAINING: Mode = Mode::Training { seed: 5, step: 3 };
+
+/// Random events: with 0, 1, 2, … particles for clouds.
+fn features(rows: Rows, width: usize, events: usize) -> Features {
+    let mut random = Philox::new(11, width as u64, events as u64);
+    let offsets: Vec<usize> = (0..=events).map(|e| (0..e).map(|i| [4, 1, 7, 0, 2, 5][i % 6]).sum()).collect();
+    let count = if rows == Rows::Event { events } else { offsets[events] };
+    let values = (0..count * width).map(|_| random.normal() as f32).collect();
+    Features { width, values, offsets: (rows == Rows::Particle).then_some(offsets) }
+}
+
+struct Problem {
+    features: Features,
+    labels: Vec<u32>,
+    weights: Vec<f64>,
+    identity: Vec<u64>,
+    indices: Vec<usize>,
+}
+
+impl Problem {
+    fn new(graph: &Graph, events: usize) -> Self {
+        let features = features(graph.nodes[0].rows, graph.nodes[0].width, events);
+        let classes = graph.classes() as u32;
+        Self {
+            features,
+            labels: (0..events as u32).map(|i| i % classes).collect(),
+            weights: (0..events).map(|i| [1.0, 0.5, -0.25, 2.0][i % 4]).collect(),
+            identity: (0..events as u64).collect(),
+            indices: (0..events).rev().collect(),
+        }
+    }
+
+    fn loss<T: Real>(&self, executor: &mut Executor<T>) -> f64 {
+        let batch = Batch {
+            features: &self.features,
+            labels: &self.labels,
+            weights: &self.weights,
+            identity: &self.identity,
+            indices: &self.indices,
+        };
+        executor.step(&batch, 7.0, TRAINING, &Alone)
+    }
+}
+
+/// Parameters moved away from their start, so that biases and norms are tested off zero and one.
+fn executor(graph: &Graph) -> Executor<f64> {
+    let mut executor = Executor::fresh(graph.clone(), 3);
+    let mut random = Philox::new(4, 0, 0);
+    executor.parameters.iter_mut().for_each(|p| *p += 0.1 * random.normal());
+    executor
+}
+
+fn check(graph: &Graph, events: usize) {
+    graph.check().unwrap();
+    let problem = Problem::new(graph, events);
+    let mut double = executor(graph);
+    problem.loss(&mut double);
+    let gradient = double.gradient.clone();
+    let length = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+    assert!(length > 1e-6, "the gradient vanishes: nothing is tested");
+    let n = gradient.len();
+    // All parameters of small networks, some of each block of large ones.
+    let mut worst = (0.0f64, String::new());
+    for block in &graph.parameters {
+        for i in block.range().step_by((block.len() / 12).max(1)) {
+            let h = 1e-6;
+            let start = double.parameters[i];
+            double.parameters[i] = start + h;
+            let up = problem.loss(&mut double);
+            double.parameters[i] = start - h;
+            let down = problem.loss(&mut double);
+            double.parameters[i] = start;
+            let numeric = (up - down) / (2.0 * h);
+            // Relative to the largest entries of the gradient where this one is small.
+            let scale = numeric.abs().max(length / (n as f64).sqrt());
+            let error = (numeric - gradient[i]).abs() / scale;
+            if error > worst.0 {
+                worst = (error, format!("{}[{}]: {} and {numeric}", block.name, i - block.start, gradient[i]));
+            }
+        }
+    }
+    assert!(worst.0 < 1e-6, "relative error {} at {}", worst.0, worst.1);
+    let parameters = double.parameters.iter().map(|&p| p as f32).collect();
+    let buffers = double.buffers.iter().map(|&p| p as f32).collect();
+    let mut single = Executor::<f32>::new(graph.clone(), parameters, buffers);
+    problem.loss(&mut single);
+    let difference: f64 =
+        single.gradient.iter().zip(&gradient).map(|(&s, d)| (f64::from(s) - d).powi(2)).sum::<f64>().sqrt();
+    assert!(difference < 1e-3 * length, "f32 differs from f64 by {} of the gradient", difference / length);
+}
+
+fn head(graph: &mut Graph, x: usize) {
+    graph.linear(x, 3, Activation::Identity);
+}
+
+#[test]
+fn linear_layers_with_every_activation() {
+    for activation in
+        [Activation::Identity, Activation::Relu, Activation::Sigmoid, Activation::Tanh, Activation::Selu]
+    {
+        let mut g = Graph::new(Rows::Event, 4);
+        let x = g.linear(Graph::INPUT, 5, activation);
+        let y = g.linear_no_bias(x, 6);
+        let z = g.columns(y, 2, 5);
+        head(&mut g, z);
+        check(&g, 9);
+    }
+}
+
+#[test]
+fn single_logit() {
+    let mut g = Graph::new(Rows::Event, 4);
+    let x = g.linear(Graph::INPUT, 5, Activation::Tanh);
+    g.linear(x, 1, Activation::Identity);
+    check(&g, 9);
+}
+
+#[test]
+fn dropout_and_residual() {
+    let mut g = Graph::new(Rows::Event, 4);
+    let x = g.linear(Graph::INPUT, 6, Activation::Tanh);
+    let y = g.dropout(x, 0.4);
+    let z = g.linear(y, 6, Activation::Identity);
+    let sum = g.add(x, z, Activation::Relu);
+    head(&mut g, sum);
+    check(&g, 9);
+}
+
+#[test]
+fn batch_norm_on_events_and_particles() {
+    for rows in [Rows::Event, Rows::Particle] {
+        let mut g = Graph::new(rows, 4);
+        let n = g.batch_norm(Graph::INPUT, 4, Activation::Identity);
+        let x = g.linear(n, 6, Activation::Identity);
+        let y = g.batch_norm(x, 3, Activation::Relu);
+        let z = if rows == Rows::Particle { g.mean(y) } else { y };
+        head(&mut g, z);
+        check(&g, 12);
+    }
+}
+
+#[test]
+fn pools_over_particles() {
+    let mut g = Graph::new(Rows::Particle, 4);
+    let x = g.linear(Graph::INPUT, 6, Activation::Tanh);
+    let sum = g.sum(x);
+    let mean = g.mean(x);
+    let z = g.linear(Graph::INPUT, 1, Activation::Sigmoid);
+    let weighted = g.weighted_sum(x, z);
+    let a = g.add(sum, mean, Activation::Identity);
+    let b = g.add(a, weighted, Activation::Identity);
+    head(&mut g, b);
+    check(&g, 12);
+}
+
+#[test]
+fn edge_conv() {
+    for channels in [[6, 6, 6], [5, 7, 4], [8, 3, 6]] {
+        let mut g = Graph::new(Rows::Particle, 4);
+        let c = g.columns(Graph::INPUT, 0, 2);
+        let x = g.linear(Graph::INPUT, 5, Activation::Tanh);
+        let first = g.edge_conv(c, x, 3, channels);
+        let second = g.edge_conv(first, first, 2, [4, 4, 4]);
+        let shortcut = g.linear_no_bias(first, 4);
+        let sum = g.add(second, shortcut, Activation::Relu);
+        let pool = g.mean(sum);
+        head(&mut g, pool);
+        check(&g, 18);
+    }
+}
+
+#[test]
+fn interaction() {
+    let mut g = Graph::new(Rows::Particle, 4);
+    let x = g.linear(Graph::INPUT, 5, Activation::Tanh);
+    let messages = g.interaction(x, [7, 5, 6]);
+    let y = g.linear(messages, 4, Activation::Relu);
+    let pool = g.sum(y);
+    head(&mut g, pool);
+    check(&g, 12);
+}
+
+#[test]
+fn lstm() {
+    let mut g = Graph::new(Rows::Particle, 3);
+    let x = g.linear(Graph::INPUT, 4, Activation::Tanh);
+    let h = g.lstm(x, 6);
+    head(&mut g, h);
+    check(&g, 12);
+}
+
+#[test]
+fn convolutions() {
+    let conv = |out, kernel, stride, padding, activation| Convolution {
+        out,
+        kernel,
+        stride,
+        padding,
+        bias: stride == 1,
+        activation,
+    };
+    let mut g = Graph::new(Rows::Event, 7 * 6 * 2);
+    let (x, shape) = g.conv(Graph::INPUT, [7, 6, 2], conv(3, 4, 1, 1, Activation::Tanh));
+    assert_eq!(shape, [6, 5, 3]);
+    let (x, shape) = g.conv(x, shape, conv(4, 3, 1, 1, Activation::Relu));
+    let (x, shape) = g.max_pool(x, shape);
+    assert_eq!(shape, [3, 2, 4]);
+    head(&mut g, x);
+    check(&g, 5);
+
+    let mut g = Graph::new(Rows::Event, 9 * 3);
+    let (x, shape) = g.conv(Graph::INPUT, [1, 9, 3], conv(4, 3, 1, 1, Activation::Tanh));
+    let (x, shape) = g.conv(x, shape, conv(5, 3, 2, 1, Activation::Identity));
+    assert_eq!(shape, [1, 5, 5]);
+    let n = g.batch_norm(x, 5, Activation::Relu);
+    let (s, shape) = g.conv(n, shape, conv(4, 1, 2, 0, Activation::Identity));
+    assert_eq!(shape, [1, 3, 4]);
+    let m = g.mean_positions(s, 4);
+    head(&mut g, m);
+    check(&g, 6);
+}
+
+/// EdgeConv written out: for each particle its neighbours by sorting, for each edge three layers.
+#[test]
+fn edge_conv_equals_its_definition() {
+    let (k, channels) = (3, [5, 6, 4]);
+    let mut g = Graph::new(Rows::Particle, 4);
+    let c = g.columns(Graph::INPUT, 0, 2);
+    let y = g.edge_conv(c, Graph::INPUT, k, channels);
+    let pool = g.sum(y);
+    let mut identity = g.clone();
+    identity.linear_no_bias(pool, channels[2]);
+    let mut executor = executor(&identity);
+    // The last layer passes its input on.
+    let last = identity.parameters.last().unwrap();
+    for (i, p) in executor.parameters[last.range()].iter_mut().enumerate() {
+        *p = f64::from(u8::from(i % (channels[2] + 1) == 0));
+    }
+    for (i, b) in executor.buffers.iter_mut().enumerate() {
+        *b = 0.3 + 0.05 * i as f64;
+    }
+    let features = features(Rows::Particle, 4, 12);
+    let found = executor.logits(&features, &Alone);
+    let block = |i: usize| &executor.parameters[identity.parameters[i].range()];
+    let buffer = |i: usize| &executor.buffers[identity.buffers[i].range()];
+    for event in 0..12 {
+        let rows: Vec<Vec<f64>> =
+            features.rows(event).map(|r| features.values[4 * r..4 * r + 4].iter().map(|&x| x.into()).collect()).collect();
+        let mut expected = vec![0.0; channels[2]];
+        for (i, x) in rows.iter().enumerate() {
+            let mut others: Vec<usize> = (0..rows.len()).filter(|&j| j != i).collect();
+            let distance = |j: usize| (0..2).map(|d| (rows[j][d] - x[d]).powi(2)).sum::<f64>();
+            others.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+            others.truncate(k);
+            for &j in &others {
+                let mut z: Vec<f64> = x.iter().copied().chain((0..4).map(|d| rows[j][d] - x[d])).collect();
+                for (l, &out) in channels.iter().enumerate() {
+                    let [weight, gamma, beta] = [0, 1, 2].map(|p| block(3 * l + p));
+                    let [mean, variance] = [0, 1].map(|b| buffer(2 * l + b));
+                    z = (0..out)
+                        .map(|o| {
+                            let sum: f64 = z.iter().enumerate().map(|(n, z)| z * weight[n * out + o]).sum();
+                            (gamma[o] * (sum - mean[o]) / (variance[o] + 1e-5).sqrt() + beta[o]).max(0.0)
+                        })
+                        .collect();
+                }
+                expected.iter_mut().zip(z).for_each(|(e, z)| *e += z / others.len() as f64);
+            }
+        }
+        for (f, e) in found[event * channels[2]..].iter().zip(&expected) {
+            assert!((f - e).abs() < 1e-11 * (1.0 + e.abs()), "event {event}: {f}, expected {e}");
+        }
+    }
+}
+
+/// The memory cell written out, event by event.
+#[test]
+fn lstm_equals_its_definition() {
+    let hidden = 3;
+    let mut g = Graph::new(Rows::Particle, 2);
+    let h = g.lstm(Graph::INPUT, hidden);
+    g.linear_no_bias(h, hidden);
+    let mut executor = executor(&g);
+    let last = g.parameters.last().unwrap();
+    for (i, p) in executor.parameters[last.range()].iter_mut().enumerate() {
+        *p = f64::from(u8::from(i % (hidden + 1) == 0));
+    }
+    let features = features(Rows::Particle, 2, 7);
+    let found = executor.logits(&features, &Alone);
+    let [weight, bias] = [0, 1].map(|i| &executor.parameters[g.parameters[i].range()]);
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    for event in 0..7 {
+        let (mut h, mut c) = (vec![0.0; hidden], vec![0.0; hidden]);
+        for r in features.rows(event) {
+            let x: Vec<f64> = features.values[2 * r..2 * r + 2].iter().map(|&x| x.into()).chain(h.clone()).collect();
+            let gate = |n: usize| bias[n] + x.iter().enumerate().map(|(i, x)| x * weight[i * 4 * hidden + n]).sum::<f64>();
+            for n in 0..hidden {
+                let (i, f, g, o) =
+                    (gate(n), gate(hidden + n), gate(2 * hidden + n), gate(3 * hidden + n));
+                c[n] = sigmoid(f) * c[n] + sigmoid(i) * g.tanh();
+                h[n] = sigmoid(o) * c[n].tanh();
+            }
+        }
+        for (f, e) in found[event * hidden..].iter().zip(&h) {
+            assert!((f - e).abs() < 1e-12, "event {event}: {f}, expected {e}");
+        }
+    }
+}
+
+/// The pairs written out.
+#[test]
+fn interaction_equals_its_definition() {
+    let channels = [5, 4, 3];
+    let mut g = Graph::new(Rows::Particle, 2);
+    let y = g.interaction(Graph::INPUT, channels);
+    let pool = g.sum(y);
+    g.linear_no_bias(pool, 3);
+    let mut executor = executor(&g);
+    let last = g.parameters.last().unwrap();
+    for (i, p) in executor.parameters[last.range()].iter_mut().enumerate() {
+        *p = f64::from(u8::from(i % 4 == 0));
+    }
+    let features = features(Rows::Particle, 2, 7);
+    let found = executor.logits(&features, &Alone);
+    for event in 0..7 {
+        let rows: Vec<&[f32]> = features.rows(event).map(|r| &features.values[2 * r..2 * r + 2]).collect();
+        let mut expected = [0.0; 3];
+        for (i, x) in rows.iter().enumerate() {
+            for (_, y) in rows.iter().enumerate().filter(|&(j, _)| j != i) {
+                let mut z: Vec<f64> = x.iter().chain(*y).map(|&v| v.into()).collect();
+                for (l, &out) in channels.iter().enumerate() {
+                    let [weight, bias] = [0, 1].map(|p| &executor.parameters[g.parameters[2 * l + p].range()]);
+                    z = (0..out)
+                        .map(|o| (bias[o] + z.iter().enumerate().map(|(n, z)| z * weight[n * out + o]).sum::<f64>()).max(0.0))
+                        .collect();
+                }
+                expected.iter_mut().zip(z).for_each(|(e, z)| *e += z);
+            }
+        }
+        for (f, e) in found[event * 3..].iter().zip(expected) {
+            assert!((f - e).abs() < 1e-11 * (1.0 + e.abs()), "event {event}: {f}, expected {e}");
+        }
+    }
+}
