@@ -1,1 +1,34 @@
-//! placeholder
+//! The catalogue: one file per method, and the list of them.
+
+pub mod neural;
+pub mod taggers;
+
+use fb_core::{AnyMethod, Error, Result, closest, entry};
+use neural::Neural;
+
+/// Every method, in alphabetic order.
+pub static METHODS: &[&dyn AnyMethod] = &[
+    &entry::<Neural<taggers::efn::Efn>>(),
+    &entry::<Neural<taggers::interaction_network::InteractionNetwork>>(),
+    &entry::<Neural<taggers::jet_image_cnn::JetImageCnn>>(),
+    &entry::<Neural<taggers::jet_image_cnn::JetImageCnnSmall>>(),
+    &entry::<Neural<taggers::logistic::Logistic>>(),
+    &entry::<Neural<taggers::lstm_tagger::LstmTagger>>(),
+    &entry::<Neural<taggers::p_cnn::PCnn>>(),
+    &entry::<Neural<taggers::particlenet::ParticleNet>>(),
+    &entry::<Neural<taggers::particlenet_lite::ParticleNetLite>>(),
+    &entry::<Neural<taggers::pfn::Pfn>>(),
+    &entry::<Neural<taggers::topodnn::TopoDnn>>(),
+];
+
+/// The method of this name.
+///
+/// # Errors
+/// [`Error::UnknownName`] with the nearest name.
+pub fn method(name: &str) -> Result<&'static dyn AnyMethod> {
+    METHODS.iter().copied().find(|m| m.card().name == name).ok_or_else(|| Error::UnknownName {
+        what: "method",
+        name: name.to_owned(),
+        closest: closest(name, METHODS.iter().map(|m| m.card().name)),
+    })
+}

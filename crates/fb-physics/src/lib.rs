@@ -1,1 +1,6 @@
-//! placeholder
+//! From events to what a network sees: expressions over columns, constituents of jets in their frames, jet images.
+
+pub mod expression;
+pub mod features;
+pub mod four_vector;
+pub mod particles;

@@ -1,1 +1,24 @@
-//! placeholder
+//! Numbers that physicists publish, with their errors: ROC curves and their metrics under signed weights, the
+//! bootstrap that gives intervals and paired differences, significances, histograms.
+
+#![forbid(unsafe_code)]
+
+pub mod bootstrap;
+pub mod delong;
+pub mod histogram;
+pub mod metric;
+pub mod roc;
+pub mod significance;
+
+pub use bootstrap::Bootstrap;
+pub use histogram::Histogram;
+pub use metric::Metric;
+pub use roc::{Ranking, Roc};
+
+/// The value below which a share `q` of the sorted numbers lies, interpolated linearly; NaN without numbers.
+pub fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let at = q.clamp(0.0, 1.0) * last as f64;
+    let (below, part) = (at.floor() as usize, at.fract());
+    sorted[below] + part * (sorted[(below + 1).min(last)] - sorted[below])
+}

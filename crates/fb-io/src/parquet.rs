@@ -1,0 +1,268 @@
+//! Parquet: flat columns and lists of numbers, read in row groups.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use fb_core::{Column, Data, Events};
+use parquet::basic::{Compression, Repetition, Type as Physical, ZstdLevel};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int64Type};
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::ColumnDescriptor;
+
+use crate::{Error, Result, write_whole};
+
+/// Records that are asked for at a time: never as many as a footer claims, which may be damaged.
+const RECORDS: usize = 1 << 14;
+
+fn corrupt(path: &Path, place: impl Into<String>, reason: impl std::fmt::Display) -> Error {
+    Error::Corrupt { path: path.to_owned(), place: place.into(), reason: reason.to_string() }
+}
+
+/// Runs a call into the Parquet library, which may panic on damaged bytes, as it trusts lengths inside of pages.
+fn guard<T>(path: &Path, place: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(corrupt(path, place, "its lengths contradict each other")))
+}
+
+fn open(path: &Path) -> Result<SerializedFileReader<File>> {
+    let file = File::open(path).map_err(|source| Error::System { what: "open", path: path.to_owned(), source })?;
+    guard(path, "footer", || SerializedFileReader::new(file).map_err(|e| corrupt(path, "footer", e)))
+}
+
+/// Key-value pairs of the file's footer.
+pub fn metadata(path: &Path) -> Result<Vec<(String, String)>> {
+    let reader = open(path)?;
+    let pairs = reader.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
+    Ok(pairs.into_iter().map(|pair| (pair.key, pair.value.unwrap_or_default())).collect())
+}
+
+/// Calls `each` with one row group after the other.
+pub fn for_each_block<E: From<Error>>(
+    path: &Path,
+    each: &mut dyn FnMut(Events) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let reader = open(path)?;
+    for group in 0..reader.num_row_groups() {
+        let place = format!("row group {group}");
+        let events = guard(path, &place, || {
+            let row_group = reader.get_row_group(group).map_err(|e| corrupt(path, &place, e))?;
+            read_row_group(path, &*row_group)
+        })?;
+        each(events)?;
+    }
+    Ok(())
+}
+
+fn read_row_group(path: &Path, group: &dyn RowGroupReader) -> Result<Events> {
+    let rows = group.metadata().num_rows();
+    let mut columns: Vec<Column> = Vec::new();
+    for i in 0..group.num_columns() {
+        let descriptor = group.metadata().column(i).column_descr_ptr();
+        // The first part of the path is the column's name; a list adds `list.element` or `bag.array_element`.
+        let name = descriptor.path().parts().first().cloned().unwrap_or_default();
+        let place = format!("column `{name}`");
+        let reader = group.get_column_reader(i).map_err(|e| corrupt(path, &place, e))?;
+        let column = guard(path, &place, || read_column(path, &name, &descriptor, reader))?;
+        if column.events() as i64 != rows {
+            return Err(corrupt(path, place, format!("{} rows, expected {rows}", column.events())));
+        }
+        // Lists of equal lengths are one collection and share their offsets.
+        let same = columns.iter().filter_map(|c| c.offsets.as_ref()).find(|o| Some(*o) == column.offsets.as_ref());
+        let offsets = same.cloned().or(column.offsets);
+        columns.push(Column { offsets, ..column });
+    }
+    Events::new(columns).map_err(|source| Error::Events { path: path.to_owned(), source })
+}
+
+fn read_column(path: &Path, name: &str, descriptor: &ColumnDescriptor, reader: ColumnReader) -> Result<Column> {
+    let unsupported = |reason: String| Error::Unsupported {
+        path: path.to_owned(),
+        place: format!("column `{name}`"),
+        reason,
+    };
+    if descriptor.max_rep_level() > 1 {
+        return Err(unsupported("lists of lists are not read, expected numbers or lists of numbers".to_owned()));
+    }
+    if descriptor.path().parts().len() > 1 && descriptor.max_rep_level() == 0 {
+        return Err(unsupported("structs are not read, expected numbers or lists of numbers".to_owned()));
+    }
+    let fail = |reason: String| corrupt(path, format!("column `{name}`"), reason);
+    let values = match reader {
+        ColumnReader::BoolColumnReader(r) => {
+            numbers(r, descriptor, fail)?.map(|v: Vec<bool>| Data::I64(v.into_iter().map(i64::from).collect()))
+        }
+        ColumnReader::Int32ColumnReader(r) => {
+            let unsigned = descriptor.converted_type() == parquet::basic::ConvertedType::UINT_32;
+            let widen = |x: i32| if unsigned { i64::from(x as u32) } else { i64::from(x) };
+            numbers(r, descriptor, fail)?.map(|v: Vec<i32>| Data::I64(v.into_iter().map(widen).collect()))
+        }
+        ColumnReader::Int64ColumnReader(r) => numbers(r, descriptor, fail)?.map(Data::I64),
+        ColumnReader::FloatColumnReader(r) => numbers(r, descriptor, fail)?.map(Data::F32),
+        ColumnReader::DoubleColumnReader(r) => numbers(r, descriptor, fail)?.map(Data::F64),
+        ColumnReader::ByteArrayColumnReader(r) => {
+            let text = |b: ByteArray| String::from_utf8_lossy(b.data()).into_owned();
+            numbers(r, descriptor, fail)?.map(|v: Vec<ByteArray>| Data::Text(v.into_iter().map(text).collect()))
+        }
+        ColumnReader::Int96ColumnReader(_) | ColumnReader::FixedLenByteArrayColumnReader(_) => {
+            let kind: Physical = descriptor.physical_type();
+            return Err(unsupported(format!("{kind} is not read, expected a number, a boolean or a text")));
+        }
+    };
+    let data = match values.missing {
+        None => values.data,
+        Some(missing) => fill_missing(&values.data, &missing).ok_or_else(|| {
+            unsupported("a text is missing (null); fill it in, for example with an empty one".to_owned())
+        })?,
+    };
+    let offsets = values.offsets.map(Arc::new);
+    Ok(Column { offsets, ..Column::flat(name, data) })
+}
+
+/// Numbers with NaN in the places that have none. `missing` says for every place whether it is one of them.
+fn fill_missing(data: &Data, missing: &[bool]) -> Option<Data> {
+    let mut next = 0;
+    let mut place = |is_missing: &bool| {
+        if *is_missing {
+            return f64::NAN;
+        }
+        next += 1;
+        data.number(next - 1)
+    };
+    match data {
+        Data::Text(_) => None,
+        Data::F32(_) => Some(Data::F32(missing.iter().map(|m| place(m) as f32).collect())),
+        Data::F64(_) | Data::I64(_) => Some(Data::F64(missing.iter().map(place).collect())),
+    }
+}
+
+/// The entries of a column as they are stored.
+struct Stored<D> {
+    data: D,
+    /// For every place whether it is empty; absent if none is.
+    missing: Option<Vec<bool>>,
+    offsets: Option<Vec<usize>>,
+}
+
+impl<D> Stored<D> {
+    fn map<E>(self, f: impl FnOnce(D) -> E) -> Stored<E> {
+        Stored { data: f(self.data), missing: self.missing, offsets: self.offsets }
+    }
+}
+
+fn numbers<T: DataType>(
+    mut reader: ColumnReaderImpl<T>,
+    descriptor: &ColumnDescriptor,
+    fail: impl Fn(String) -> Error,
+) -> Result<Stored<Vec<T::T>>> {
+    let (most_defined, is_list) = (descriptor.max_def_level(), descriptor.max_rep_level() == 1);
+    let mut data = Vec::new();
+    let (mut definition, mut repetition) = (Vec::new(), Vec::new());
+    loop {
+        let (records, values, levels) = reader
+            .read_records(
+                RECORDS,
+                (most_defined > 0).then_some(&mut definition),
+                is_list.then_some(&mut repetition),
+                &mut data,
+            )
+            .map_err(|e| fail(e.to_string()))?;
+        if records == 0 && values == 0 && levels == 0 {
+            break;
+        }
+    }
+    if !is_list {
+        let missing = (definition.len() > data.len()).then(|| definition.iter().map(|&d| d < most_defined).collect());
+        return Ok(Stored { data, missing, offsets: None });
+    }
+    // An entry is defined to the full, or it stands for an empty list, or (one level below the full, where the
+    // element may be missing) for a missing number.
+    let optional_element = descriptor.self_type().get_basic_info().repetition() == Repetition::OPTIONAL;
+    let entry_level = most_defined - i16::from(optional_element);
+    let mut offsets = Vec::new();
+    let (mut entries, mut missing) = (0, Vec::new());
+    for (&d, &r) in definition.iter().zip(&repetition) {
+        if r == 0 {
+            offsets.push(entries);
+        } else if offsets.is_empty() {
+            return Err(fail("its first list has no beginning".to_owned()));
+        }
+        if d >= entry_level {
+            entries += 1;
+            missing.push(d < most_defined);
+        }
+    }
+    offsets.push(entries);
+    let any_missing = missing.iter().any(|&m| m);
+    if missing.iter().filter(|&&m| !m).count() != data.len() {
+        return Err(fail(format!("{} numbers for {entries} entries of lists", data.len())));
+    }
+    Ok(Stored { data, missing: any_missing.then_some(missing), offsets: Some(offsets) })
+}
+
+/// Writes a table as one row group, compressed with Zstandard.
+pub fn write(path: &Path, events: &Events) -> Result<()> {
+    let bytes = to_bytes(events).map_err(|e| Error::Unsupported {
+        path: path.to_owned(),
+        place: "writing".to_owned(),
+        reason: e.to_string(),
+    })?;
+    write_whole(path, &bytes)
+}
+
+fn to_bytes(events: &Events) -> parquet::errors::Result<Vec<u8>> {
+    let fields = events.columns().iter().map(|column| {
+        let kind = match column.data {
+            Data::F32(_) => "float",
+            Data::F64(_) => "double",
+            Data::I64(_) => "int64",
+            Data::Text(_) => "binary",
+        };
+        let text = if matches!(column.data, Data::Text(_)) { " (UTF8)" } else { "" };
+        let name = &column.name;
+        if column.offsets.is_some() {
+            format!("required group {name} (LIST) {{ repeated group list {{ required {kind} element{text}; }} }}")
+        } else {
+            format!("required {kind} {name}{text};")
+        }
+    });
+    let schema = format!("message events {{ {} }}", fields.collect::<Vec<_>>().join(" "));
+    let schema = Arc::new(parse_message_type(&schema)?);
+    let properties =
+        WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?)).build();
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
+    let mut group = writer.next_row_group()?;
+    for column in events.columns() {
+        let levels = column.offsets.as_ref().map(|offsets| levels(offsets));
+        let (definition, repetition) =
+            levels.as_ref().map_or((None, None), |(d, r)| (Some(d.as_slice()), Some(r.as_slice())));
+        let Some(mut writer) = group.next_column()? else { break };
+        match &column.data {
+            Data::F32(v) => writer.typed::<FloatType>().write_batch(v, definition, repetition)?,
+            Data::F64(v) => writer.typed::<DoubleType>().write_batch(v, definition, repetition)?,
+            Data::I64(v) => writer.typed::<Int64Type>().write_batch(v, definition, repetition)?,
+            Data::Text(v) => {
+                let bytes: Vec<ByteArray> = v.iter().map(|s| ByteArray::from(s.as_str())).collect();
+                writer.typed::<ByteArrayType>().write_batch(&bytes, definition, repetition)?
+            }
+        };
+        writer.close()?;
+    }
+    group.close()?;
+    writer.into_inner()
+}
+
+/// Definition and repetition levels of lists.
+fn levels(offsets: &[usize]) -> (Vec<i16>, Vec<i16>) {
+    let (mut definition, mut repetition) = (Vec::new(), Vec::new());
+    for list in offsets.windows(2) {
+        let entries = list[1] - list[0];
+        definition.extend(std::iter::repeat_n(i16::from(entries > 0), entries.max(1)));
+        repetition.extend((0..entries.max(1)).map(|i| i16::from(i > 0)));
+    }
+    (definition, repetition)
+}

@@ -1,0 +1,167 @@
+//! A network becomes a method: what it sees is prepared, it is trained, stored and asked for scores here, once for all.
+
+use std::marker::PhantomData;
+
+use fb_core::{
+    Artifact, Card, Error, Events, Features, Fitted, Input, Layout, Method, Result, Run, Sample, Scores, Workers,
+};
+use fb_nn::training::Set;
+use fb_nn::{Graph, Model, Rows, Train};
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value as Json, json};
+
+/// A network of the catalogue.
+pub trait Network: Send + Sync + 'static {
+    /// Its card.
+    const CARD: Card;
+    /// Its options; the default is the paper's.
+    type Config: Serialize + DeserializeOwned + Default + JsonSchema;
+
+    /// What it sees.
+    fn input(config: &Self::Config) -> Result<Input>;
+    /// How it is trained.
+    fn train(config: &Self::Config) -> &Train;
+    /// Its operations after the input node of `graph`, up to the logits.
+    fn build(config: &Self::Config, graph: &mut Graph) -> Result<()>;
+}
+
+/// The network `N` as a method.
+pub struct Neural<N>(PhantomData<fn() -> N>);
+
+/// The network with its default options.
+pub fn default_graph<N: Network>() -> Result<Graph> {
+    graph::<N>(&N::Config::default())
+}
+
+fn graph<N: Network>(config: &N::Config) -> Result<Graph> {
+    let (rows, width) = shape(&N::input(config)?);
+    let mut graph = Graph::new(rows, width);
+    N::build(config, &mut graph)?;
+    graph.check().map_err(|e| Error::Config { place: format!("method `{}`", N::CARD.name), reason: e.to_string() })?;
+    Ok(graph)
+}
+
+/// Rows and their width of what a network sees.
+fn shape(input: &Input) -> (Rows, usize) {
+    match input {
+        Input::Table { variables } => (Rows::Event, variables.len()),
+        Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
+        Input::Particles { layout: Layout::Sequence, variables, max, .. } => (Rows::Event, max * variables.len()),
+        Input::Image { pixels, .. } => (Rows::Event, pixels * pixels),
+    }
+}
+
+impl<N: Network> Method for Neural<N> {
+    const CARD: Card = N::CARD;
+    type Config = N::Config;
+    type Fitted = FittedNetwork;
+
+    fn fit(config: &N::Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedNetwork> {
+        let graph = graph::<N>(config)?;
+        check_labels(train, graph.classes())?;
+        check_labels(validation, graph.classes())?;
+        for class in 0..graph.classes() as u32 {
+            if !train.labels.contains(&class) {
+                let what = format!("class {class} of the training part");
+                return Err(Error::Empty { what, hint: "check `label`, `select` and the folds".to_owned() });
+            }
+        }
+        let input = fb_physics::features::fit(&N::input(config)?, &train.events)?;
+        let features = [&train.events, &validation.events].map(|events| fb_physics::features::prepare(&input, events));
+        let [train_features, validation_features] = features;
+        let (train_features, validation_features) = (train_features?, validation_features?);
+        let set = |sample, features| set(sample, features);
+        let model = fb_nn::train(
+            graph,
+            N::train(config),
+            set(train, &train_features),
+            set(validation, &validation_features),
+            run,
+        )?;
+        let config = serde_json::to_value(config)
+            .map_err(|e| Error::Config { place: format!("method `{}`", N::CARD.name), reason: e.to_string() })?;
+        Ok(FittedNetwork { method: N::CARD.name.to_owned(), config, input, model })
+    }
+
+    fn load(artifact: &Artifact) -> Result<FittedNetwork> {
+        FittedNetwork::load(artifact)
+    }
+}
+
+fn set<'a>(sample: &'a Sample, features: &'a Features) -> Set<'a> {
+    Set { features, labels: &sample.labels, weights: &sample.weights, identity: &sample.identity }
+}
+
+fn check_labels(sample: &Sample, classes: usize) -> Result<()> {
+    match sample.labels.iter().position(|&label| label as usize >= classes) {
+        None => Ok(()),
+        Some(event) => Err(Error::Config {
+            place: "label".to_owned(),
+            reason: format!("event {event} has the class {}, expected 0 to {}", sample.labels[event], classes - 1),
+        }),
+    }
+}
+
+/// A trained network with what it sees.
+pub struct FittedNetwork {
+    method: String,
+    config: Json,
+    input: Input,
+    model: Model,
+}
+
+impl FittedNetwork {
+    /// Reads a stored network back.
+    pub fn load(artifact: &Artifact) -> Result<Self> {
+        let read = |key: &str| Error::Artifact { reason: format!("`{key}` in the header is not readable") };
+        let input: Input = serde_json::from_value(artifact.header["input"].clone()).map_err(|_| read("input"))?;
+        let graph: Graph = serde_json::from_value(artifact.header["graph"].clone()).map_err(|_| read("graph"))?;
+        let model = Model::from_tensors(graph, artifact)?;
+        if shape(&input) != (model.graph.nodes[0].rows, model.graph.nodes[0].width) {
+            return Err(Error::Artifact { reason: "the network does not fit what it is said to see".to_owned() });
+        }
+        Ok(Self { method: artifact.method()?.to_owned(), config: artifact.header["config"].clone(), input, model })
+    }
+}
+
+/// Events that are prepared at a time, so that memory does not grow with the file.
+const BLOCK: usize = 8192;
+
+impl Fitted for FittedNetwork {
+    fn scores(&self, events: &Events, workers: &dyn Workers) -> Result<Scores> {
+        let mut values = Vec::with_capacity(events.len() * self.model.graph.classes());
+        for start in (0..events.len()).step_by(BLOCK) {
+            let block: Vec<usize> = (start..(start + BLOCK).min(events.len())).collect();
+            let features = if block.len() == events.len() {
+                fb_physics::features::prepare(&self.input, events)?
+            } else {
+                fb_physics::features::prepare(&self.input, &events.take(&block)).map_err(|e| shift(e, start))?
+            };
+            values.extend(self.model.probabilities(&features, workers));
+        }
+        Ok(Scores { classes: self.model.graph.classes(), values })
+    }
+
+    fn artifact(&self) -> Result<Artifact> {
+        let header = json!({
+            "method": self.method,
+            "config": self.config,
+            "input": self.input,
+            "graph": self.model.graph,
+        });
+        Ok(Artifact { header, tensors: self.model.tensors() })
+    }
+
+    fn parameters(&self) -> usize {
+        self.model.parameters.len()
+    }
+}
+
+/// An error about event `i` of a block, told about the event of the whole sample.
+fn shift(error: Error, start: usize) -> Error {
+    match error {
+        Error::NotFinite { column, event, found } => Error::NotFinite { column, event: event + start, found },
+        other => other,
+    }
+}

@@ -1,0 +1,55 @@
+//! Jet taggers: the landscape of top taggers (arXiv:1902.09914).
+
+pub mod efn;
+pub mod interaction_network;
+pub mod jet_image_cnn;
+pub mod logistic;
+pub mod lstm_tagger;
+pub mod p_cnn;
+pub mod particlenet;
+pub mod particlenet_lite;
+pub mod pfn;
+pub mod topodnn;
+
+use fb_core::{Frame, Input, Layout, Variable};
+use fb_nn::{Activation, Graph};
+
+/// Names of the columns of constituents: `part_px`, `part_py`, `part_pz`, `part_E`.
+const COLLECTION: &str = "part";
+
+fn cloud(max: usize, variables: &[Variable]) -> Input {
+    Input::Particles {
+        collection: COLLECTION.to_owned(),
+        max,
+        layout: Layout::Cloud,
+        frame: Frame::Jet,
+        variables: variables.to_vec(),
+    }
+}
+
+/// The seven variables of ParticleNet (arXiv:1902.08570, Table 1) with the ranges that bring them to order one. The
+/// first two are the coordinates in which neighbours are sought.
+fn particlenet_variables() -> Vec<Variable> {
+    vec![
+        Variable::plain("u"),
+        Variable::plain("v"),
+        Variable::affine("log(pt)", 1.7, 0.7).clipped(-5.0, 5.0),
+        Variable::affine("log(E)", 2.0, 0.7).clipped(-5.0, 5.0),
+        Variable::affine("log(pt / jet_pt)", -4.7, 0.7).clipped(-5.0, 5.0),
+        Variable::affine("log(E / jet_E)", -4.7, 0.7).clipped(-5.0, 5.0),
+        Variable::affine("dr(jet)", 0.2, 4.0).clipped(-5.0, 5.0),
+    ]
+}
+
+/// Fully connected layers with rectifiers.
+fn dense(graph: &mut Graph, mut x: usize, widths: &[usize]) -> usize {
+    for &width in widths {
+        x = graph.linear(x, width, Activation::Relu);
+    }
+    x
+}
+
+/// The logits of two classes.
+fn two_logits(graph: &mut Graph, x: usize) {
+    graph.linear(x, 2, Activation::Identity);
+}

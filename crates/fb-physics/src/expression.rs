@@ -1,0 +1,194 @@
+//! Evaluates expressions over the columns of a table, event by event or particle by particle.
+
+use std::borrow::Cow;
+
+use fb_core::expression::Expression;
+use fb_core::{Error, Events, Result};
+
+/// The result of an expression: one number per event, or per particle with events + 1 offsets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Values<'a> {
+    /// The numbers.
+    pub values: Vec<f64>,
+    /// Where the events begin, for one number per particle.
+    pub offsets: Option<&'a [usize]>,
+}
+
+/// Where names get their numbers from.
+pub trait Source {
+    /// Number of events.
+    fn events(&self) -> usize;
+    /// The numbers of a name.
+    fn values(&self, name: &str) -> Result<Values<'_>>;
+}
+
+impl Source for Events {
+    fn events(&self) -> usize {
+        self.len()
+    }
+
+    fn values(&self, name: &str) -> Result<Values<'_>> {
+        let column = self.column(name)?;
+        let values = (0..column.data.len()).map(|i| column.data.number(i)).collect();
+        Ok(Values { values, offsets: column.offsets.as_ref().map(|o| &o[..]) })
+    }
+}
+
+/// Evaluates an expression.
+///
+/// # Errors
+/// [`Error::MissingColumn`]; [`Error::Evaluation`] where particles of two collections of different lengths meet, or
+/// where a reduction finds one number per event.
+pub fn evaluate<'a>(expression: &Expression, source: &'a impl Source) -> Result<Values<'a>> {
+    let fail = |reason: &str| Error::Evaluation { text: expression.to_string(), reason: reason.to_owned() };
+    match expression {
+        Expression::Number(x) => Ok(Values { values: vec![*x; source.events()], offsets: None }),
+        Expression::Name(name) => source.values(name),
+        Expression::Negate(x) => Ok(map(evaluate(x, source)?, |x| -x)),
+        Expression::Not(x) => {
+            Ok(map(evaluate(x, source)?, |x| f64::from(u8::from(!fb_core::expression::is_true(x)))))
+        }
+        Expression::Call(function, x) => Ok(map(evaluate(x, source)?, |x| function.apply(x))),
+        Expression::Binary(op, a, b) => {
+            let mut both = align(vec![evaluate(a, source)?, evaluate(b, source)?], &fail)?;
+            let (b, a) = (both.pop(), both.pop());
+            a.zip(b).map(|(a, b)| zip(a, &b, |x, y| op.apply(x, y))).ok_or_else(|| fail("an operand is missing"))
+        }
+        Expression::Call2(function, a, b) => {
+            let mut both = align(vec![evaluate(a, source)?, evaluate(b, source)?], &fail)?;
+            let (b, a) = (both.pop(), both.pop());
+            a.zip(b).map(|(a, b)| zip(a, &b, |x, y| function.apply(x, y))).ok_or_else(|| fail("an operand is missing"))
+        }
+        Expression::If(c, a, b) => {
+            let all = align(vec![evaluate(c, source)?, evaluate(a, source)?, evaluate(b, source)?], &fail)?;
+            let pick = |i: usize| {
+                let from = if fb_core::expression::is_true(all[0].values[i]) { 1 } else { 2 };
+                all[from].values[i]
+            };
+            Ok(Values { values: (0..all[0].values.len()).map(pick).collect(), offsets: all[0].offsets })
+        }
+        Expression::Reduce(reduce, x) => {
+            let x = evaluate(x, source)?;
+            let offsets = x.offsets.ok_or_else(|| fail("it has one number per event, expected one per particle"))?;
+            let values = offsets.windows(2).map(|o| reduce.apply(&x.values[o[0]..o[1]])).collect();
+            Ok(Values { values, offsets: None })
+        }
+        Expression::Index(x, i) => {
+            let x = evaluate(x, source)?;
+            let offsets = x.offsets.ok_or_else(|| fail("it has one number per event, expected one per particle"))?;
+            let at = |o: &[usize]| if o[0] + i < o[1] { x.values[o[0] + i] } else { f64::NAN };
+            Ok(Values { values: offsets.windows(2).map(at).collect(), offsets: None })
+        }
+    }
+}
+
+fn map(mut x: Values<'_>, f: impl Fn(f64) -> f64) -> Values<'_> {
+    x.values.iter_mut().for_each(|x| *x = f(*x));
+    x
+}
+
+fn zip<'a>(mut a: Values<'a>, b: &Values<'_>, f: impl Fn(f64, f64) -> f64) -> Values<'a> {
+    a.values.iter_mut().zip(&b.values).for_each(|(a, &b)| *a = f(*a, b));
+    a
+}
+
+/// Repeats numbers per event for each particle, where any operand has one per particle.
+fn align<'a>(mut all: Vec<Values<'a>>, fail: &impl Fn(&str) -> Error) -> Result<Vec<Values<'a>>> {
+    let Some(offsets) = all.iter().find_map(|x| x.offsets) else { return Ok(all) };
+    for x in &mut all {
+        match x.offsets {
+            Some(other) if other == offsets => {}
+            Some(_) => return Err(fail("it joins particles of two collections of different lengths")),
+            None => {
+                let repeat = |(o, &v): (&[usize], &f64)| std::iter::repeat_n(v, o[1] - o[0]);
+                x.values = offsets.windows(2).zip(&x.values).flat_map(repeat).collect();
+                x.offsets = Some(offsets);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// One finite number per event.
+///
+/// # Errors
+/// [`Error::NotFinite`] with the event, [`Error::Evaluation`] for a number per particle, and those of [`evaluate`].
+pub fn flat(text: &str, source: &impl Source) -> Result<Vec<f64>> {
+    let x = evaluate(&Expression::parse(text)?, source)?;
+    if x.offsets.is_some() {
+        let reason = "it has one number per particle, expected one per event; try `sum`, `max` or `[0]`".to_owned();
+        return Err(Error::Evaluation { text: text.to_owned(), reason });
+    }
+    finite(text, &x.values, |i| i)?;
+    Ok(x.values)
+}
+
+/// The events for which a condition holds.
+pub fn select(text: &str, source: &impl Source) -> Result<Vec<usize>> {
+    let x = evaluate(&Expression::parse(text)?, source)?;
+    if x.offsets.is_some() {
+        let reason = "a cut has one value per event, found one per particle; try `any` or `all`".to_owned();
+        return Err(Error::Evaluation { text: text.to_owned(), reason });
+    }
+    Ok((0..x.values.len()).filter(|&i| fb_core::expression::is_true(x.values[i])).collect())
+}
+
+/// Refuses NaN and infinity, naming the event that `event` gives for an entry.
+pub(crate) fn finite(name: &str, values: &[f64], event: impl Fn(usize) -> usize) -> Result<()> {
+    match values.iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(Error::NotFinite {
+            column: Cow::Borrowed(name).into_owned(),
+            event: event(i),
+            found: values[i],
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use fb_core::{Column, Data};
+
+    use super::*;
+
+    fn events() -> Events {
+        let offsets = Arc::new(vec![0, 2, 2, 5]);
+        let pt = Data::F32(vec![30.0, 10.0, 5.0, 25.0, 1.0]);
+        let eta = Data::F64(vec![0.5, -1.5, 2.5, 0.0, 1.0]);
+        let met = Data::I64(vec![7, 8, 9]);
+        let other = Column::jagged("jet_pt", Data::F32(vec![1.0; 3]), Arc::new(vec![0, 1, 2, 3]));
+        Events::new(vec![
+            Column::jagged("pt", pt, Arc::clone(&offsets)),
+            Column::jagged("eta", eta, offsets),
+            Column::flat("met", met),
+            other,
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn reductions_and_broadcast() {
+        let events = events();
+        assert_eq!(flat("sum(pt) + met", &events).unwrap(), [47.0, 8.0, 40.0]);
+        assert_eq!(flat("count(pt > met)", &events).unwrap(), [2.0, 0.0, 1.0]);
+        assert_eq!(select("any(pt > 20 && abs(eta) < 0.1)", &events).unwrap(), [2]);
+        assert_eq!(select("all(pt > 4) && met < 9", &events).unwrap(), [0, 1]);
+        assert_eq!(select("pt[1] > 20", &events).unwrap(), [2]);
+        assert_eq!(flat("if(met == 8, -1, max(met, 8.5))", &events).unwrap(), [8.5, -1.0, 9.0]);
+        assert_eq!(evaluate(&Expression::parse("pt / sum(pt)").unwrap(), &events).unwrap().values[0], 0.75);
+    }
+
+    #[test]
+    fn what_cannot_be_evaluated_says_why() {
+        let events = events();
+        let message = |text: &str| flat(text, &events).unwrap_err().to_string();
+        assert!(message("pt + jet_pt").contains("two collections of different lengths"));
+        assert!(message("sum(met)").contains("one number per event"));
+        assert!(message("pt").contains("one number per particle"));
+        assert_eq!(message("mett"), "no column `mett`; did you mean `met`?");
+        assert_eq!(message("log(met - 8)"), "`log(met - 8)` is not finite in event 0 (found NaN)");
+        assert_eq!(message("max(pt)"), "`max(pt)` is not finite in event 1 (found NaN)");
+    }
+}

@@ -1,0 +1,274 @@
+//! Computes what a network sees of events.
+
+use fb_core::expression::Expression;
+use fb_core::{Error, Events, Features, Input, Layout, Result, Variable};
+
+use crate::expression::{Source, Values, evaluate, finite, flat};
+use crate::particles::{Particles, particles};
+
+/// What a network sees of these events: see [`Input`].
+///
+/// # Errors
+/// [`Error::MissingColumn`], [`Error::NotFinite`] with the event, [`Error::Expression`], and [`Error::Config`] if a
+/// variable's centre or scale has not been fitted.
+pub fn prepare(input: &Input, events: &Events) -> Result<Features> {
+    match input {
+        Input::Table { variables } => {
+            let columns = variables.iter().map(|v| {
+                let values = flat(&v.expression, events)?;
+                scaled(v, values)
+            });
+            let columns: Vec<Vec<f32>> = columns.collect::<Result<_>>()?;
+            Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None })
+        }
+        Input::Particles { collection, max, layout, frame, variables } => {
+            let particles = particles(events, collection, *max, *frame)?;
+            let cloud = Cloud { events, collection, particles: &particles };
+            let columns: Vec<Vec<f32>> =
+                variables.iter().map(|v| scaled(v, cloud.column(v)?)).collect::<Result<_>>()?;
+            let (width, rows) = (columns.len(), interleave(&columns));
+            if *layout == Layout::Cloud {
+                return Ok(Features { width, values: rows, offsets: Some(particles.offsets) });
+            }
+            let mut values = vec![0.0; events.len() * max * width];
+            for (event, o) in particles.offsets.windows(2).enumerate() {
+                let from = event * max * width;
+                values[from..from + (o[1] - o[0]) * width].copy_from_slice(&rows[o[0] * width..o[1] * width]);
+            }
+            Ok(Features { width: max * width, values, offsets: None })
+        }
+        Input::Image { collection, max, frame, pixels, half_width } => {
+            let particles = particles(events, collection, *max, *frame)?;
+            let mut values = vec![0.0f32; events.len() * pixels * pixels];
+            for (image, o) in values.chunks_exact_mut(pixels * pixels).zip(particles.offsets.windows(2)) {
+                draw(image, &particles, o[0]..o[1], *pixels, *half_width);
+            }
+            Ok(Features { width: pixels * pixels, values, offsets: None })
+        }
+    }
+}
+
+/// Fills in the centres and scales that are not given, from these events: mean zero and standard deviation one.
+pub fn fit(input: &Input, events: &Events) -> Result<Input> {
+    let mut input = input.clone();
+    match &mut input {
+        Input::Table { variables } => {
+            for v in variables.iter_mut().filter(|v| v.center.is_none() || v.scale.is_none()) {
+                let values = flat(&v.expression, events)?;
+                fit_variable(v, &values);
+            }
+        }
+        Input::Particles { collection, max, frame, variables, .. } => {
+            if variables.iter().any(|v| v.center.is_none() || v.scale.is_none()) {
+                let particles = particles(events, collection, *max, *frame)?;
+                let cloud = Cloud { events, collection, particles: &particles };
+                for v in variables.iter_mut().filter(|v| v.center.is_none() || v.scale.is_none()) {
+                    let values = cloud.column(v)?;
+                    fit_variable(v, &values);
+                }
+            }
+        }
+        Input::Image { .. } => {}
+    }
+    Ok(input)
+}
+
+fn fit_variable(variable: &mut Variable, values: &[f64]) {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let deviation = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+    variable.center.get_or_insert(mean);
+    variable.scale.get_or_insert(if deviation > 0.0 { 1.0 / deviation } else { 1.0 });
+}
+
+fn scaled(variable: &Variable, values: Vec<f64>) -> Result<Vec<f32>> {
+    let (Some(center), Some(scale)) = (variable.center, variable.scale) else {
+        let reason = "its centre and scale have not been fitted".to_owned();
+        return Err(Error::Config { place: format!("variable `{}`", variable.expression), reason });
+    };
+    let [low, high] = variable.clip.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
+    Ok(values.into_iter().map(|x| ((x - center) * scale).max(low).min(high) as f32).collect())
+}
+
+/// From column after column to row after row.
+fn interleave(columns: &[Vec<f32>]) -> Vec<f32> {
+    let rows = columns.first().map_or(0, Vec::len);
+    let mut values = Vec::with_capacity(rows * columns.len());
+    for row in 0..rows {
+        values.extend(columns.iter().map(|column| column[row]));
+    }
+    values
+}
+
+/// Adds the constituents' pT to the pixels they fall into, row by row in v, and divides by the sum.
+fn draw(image: &mut [f32], particles: &Particles, range: std::ops::Range<usize>, pixels: usize, half_width: f64) {
+    let pixel = |x: f64| {
+        let at = ((x + half_width) / (2.0 * half_width) * pixels as f64).floor();
+        (at >= 0.0 && at < pixels as f64).then_some(at as usize)
+    };
+    for i in range {
+        if let (Some(column), Some(row)) = (pixel(particles.u[i]), pixel(particles.v[i])) {
+            image[row * pixels + column] += particles.pt[i] as f32;
+        }
+    }
+    let sum: f32 = image.iter().sum();
+    if sum > 0.0 {
+        image.iter_mut().for_each(|x| *x /= sum);
+    }
+}
+
+/// The names that an expression about particles may use.
+struct Cloud<'a> {
+    events: &'a Events,
+    collection: &'a str,
+    particles: &'a Particles,
+}
+
+impl Cloud<'_> {
+    fn column(&self, variable: &Variable) -> Result<Vec<f64>> {
+        let offsets = &self.particles.offsets;
+        let x = evaluate(&Expression::parse(&variable.expression)?, self)?;
+        let values = match x.offsets {
+            Some(_) => x.values,
+            None => {
+                let repeat = |(o, v): (&[usize], f64)| std::iter::repeat_n(v, o[1] - o[0]);
+                offsets.windows(2).zip(x.values).flat_map(repeat).collect()
+            }
+        };
+        finite(&variable.expression, &values, |i| offsets.partition_point(|&o| o <= i) - 1)?;
+        Ok(values)
+    }
+}
+
+impl Source for Cloud<'_> {
+    fn events(&self) -> usize {
+        self.events.len()
+    }
+
+    /// A particle's px, py, pz, E, pt, eta, phi, u, v; its place with respect to the jet, deta, dphi, dr; the jet's
+    /// jet_px, …, jet_m, the sum of its kept particles; `n` of them; else `collection_name`; else a column.
+    fn values(&self, name: &str) -> Result<Values<'_>> {
+        let p = self.particles;
+        let each = |f: &dyn Fn(usize) -> f64| Values {
+            values: (0..p.p.len()).map(f).collect(),
+            offsets: Some(&p.offsets),
+        };
+        let jet = |f: &dyn Fn(&crate::four_vector::FourVector) -> f64| Values {
+            values: p.jets.iter().map(f).collect(),
+            offsets: None,
+        };
+        let to_jet = |f: &dyn Fn(f64, f64) -> f64| {
+            let mut values = Vec::with_capacity(p.p.len());
+            for (o, jet) in p.offsets.windows(2).zip(&p.jets) {
+                let (eta, phi) = (jet.eta(), jet.phi());
+                values.extend(
+                    (o[0]..o[1]).map(|i| f(p.eta[i] - eta, crate::four_vector::delta_phi(p.phi[i], phi))),
+                );
+            }
+            Values { values, offsets: Some(&p.offsets) }
+        };
+        Ok(match name {
+            "px" => each(&|i| p.p[i].px),
+            "py" => each(&|i| p.p[i].py),
+            "pz" => each(&|i| p.p[i].pz),
+            "E" => each(&|i| p.p[i].e),
+            "pt" => each(&|i| p.pt[i]),
+            "eta" => each(&|i| p.eta[i]),
+            "phi" => each(&|i| p.phi[i]),
+            "u" => each(&|i| p.u[i]),
+            "v" => each(&|i| p.v[i]),
+            "deta" => to_jet(&|eta, _| eta),
+            "dphi" => to_jet(&|_, phi| phi),
+            "dr" => to_jet(&f64::hypot),
+            "jet_px" => jet(&|j| j.px),
+            "jet_py" => jet(&|j| j.py),
+            "jet_pz" => jet(&|j| j.pz),
+            "jet_E" => jet(&|j| j.e),
+            "jet_pt" => jet(&crate::four_vector::FourVector::pt),
+            "jet_eta" => jet(&crate::four_vector::FourVector::eta),
+            "jet_phi" => jet(&crate::four_vector::FourVector::phi),
+            "jet_m" => jet(&crate::four_vector::FourVector::m),
+            "n" => Values { values: p.offsets.windows(2).map(|o| (o[1] - o[0]) as f64).collect(), offsets: None },
+            _ => {
+                if let Ok(column) = self.events.column(&format!("{}_{name}", self.collection))
+                    && column.data.len() > p.entry.iter().copied().max().unwrap_or(0)
+                {
+                    return Ok(each(&|i| column.data.number(p.entry[i])));
+                }
+                return self.events.values(name);
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use fb_core::{Column, Data, Frame};
+
+    use super::*;
+
+    fn events(order: &[usize]) -> Events {
+        let rows = [[3.0, 4.0, 0.0, 5.0, 1.0], [0.0, 10.0, 0.0, 10.0, 2.0], [0.0, 0.0, 0.0, 0.0, 9.0], [6.0, 8.0, 5.0, 20.0, 3.0]];
+        let offsets = Arc::new(vec![0, rows.len(), rows.len()]);
+        let column = |(i, name): (usize, &str)| {
+            Column::jagged(name, Data::F64(order.iter().map(|&r| rows[r][i]).collect()), Arc::clone(&offsets))
+        };
+        let names = ["part_px", "part_py", "part_pz", "part_E", "part_class"];
+        Events::new(names.into_iter().enumerate().map(column).collect()).unwrap()
+    }
+
+    fn input(layout: Layout, variables: &[&str]) -> Input {
+        Input::Particles {
+            collection: "part".into(),
+            max: 2,
+            layout,
+            frame: Frame::Jet,
+            variables: variables.iter().map(|v| Variable::plain(*v)).collect(),
+        }
+    }
+
+    #[test]
+    fn particles_are_ordered_cut_and_padded() {
+        let events = events(&[0, 1, 2, 3]);
+        let cloud = prepare(&input(Layout::Cloud, &["pt", "class", "pt / sum(pt)"]), &events).unwrap();
+        assert_eq!(cloud.offsets, Some(vec![0, 2, 2]));
+        assert_eq!(cloud.values, [10.0, 2.0, 0.5, 10.0, 3.0, 0.5]);
+        let sequence = prepare(&input(Layout::Sequence, &["E"]), &events).unwrap();
+        assert_eq!((sequence.width, sequence.values), (2, vec![10.0, 20.0, 0.0, 0.0]));
+    }
+
+    #[test]
+    fn the_order_in_the_file_does_not_matter() {
+        let variables = ["log(E / jet_E)", "u", "v", "dr(jet)"];
+        // Two constituents have the same pT, so their own order is kept.
+        let [a, b] = [[0, 1, 2, 3], [1, 2, 3, 0]].map(|o| prepare(&input(Layout::Cloud, &variables), &events(&o)).unwrap());
+        assert_eq!(a, b);
+    }
+
+    #[test]
+    fn images_hold_the_whole_jet() {
+        let image = Input::Image {
+            collection: "part".into(),
+            max: 10,
+            frame: Frame::Principal,
+            pixels: 8,
+            half_width: 1.6,
+        };
+        let features = prepare(&image, &events(&[0, 1, 2, 3])).unwrap();
+        assert_eq!(features.events(), 2);
+        assert!((features.values[..64].iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!(features.values[64..].iter().all(|&x| x == 0.0), "an empty jet is an empty image");
+    }
+
+    #[test]
+    fn statistics_come_from_the_events_given() {
+        let flat = Column::flat("x", Data::F32(vec![1.0, 3.0, 5.0, 7.0]));
+        let events = Events::new(vec![flat]).unwrap();
+        let input = Input::Table { variables: vec![Variable::standard("x").clipped(-1.0, 9.0)] };
+        assert!(prepare(&input, &events).is_err(), "not fitted yet");
+        let fitted = fit(&input, &events.take(&[0, 1])).unwrap();
+        assert_eq!(prepare(&fitted, &events).unwrap().values, [-1.0, 1.0, 3.0, 5.0]);
+    }
+}

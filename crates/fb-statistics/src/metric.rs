@@ -1,0 +1,182 @@
+//! Metrics of a binary classifier, by the names of the experiment file.
+
+use fb_core::{Error, Result, closest};
+
+use crate::bootstrap::quantile_edges;
+use crate::roc::Ranking;
+
+/// A number that says how good scores are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Metric {
+    /// Area under the ROC curve.
+    Auc,
+    /// Weighted share of events with (score > ½) = signal.
+    Accuracy,
+    /// The mean of the two classes' accuracies.
+    BalancedAccuracy,
+    /// 1/ε_B at this signal efficiency.
+    Rejection(f64),
+    /// Largest ε_S/√ε_B with at least 100 effective background events.
+    MaxSic,
+    /// Expected calibration error: mean |share of signal − mean score| over 15 bins of equal population.
+    CalibrationError,
+    /// Mean −ln p of the true class.
+    LogLoss,
+}
+
+impl Metric {
+    const NAMES: [(&'static str, Self); 6] = [
+        ("auc", Self::Auc),
+        ("accuracy", Self::Accuracy),
+        ("balanced_accuracy", Self::BalancedAccuracy),
+        ("max_sic", Self::MaxSic),
+        ("ece", Self::CalibrationError),
+        ("log_loss", Self::LogLoss),
+    ];
+
+    /// From its name: `auc`, `accuracy`, `balanced_accuracy`, `rejection@0.3`, `max_sic`, `ece`, `log_loss`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] with the nearest name, [`Error::Config`] for a signal efficiency outside of (0, 1).
+    pub fn parse(name: &str) -> Result<Self> {
+        if let Some(efficiency) = name.strip_prefix("rejection@") {
+            return match efficiency.parse() {
+                Ok(e) if e > 0.0 && e < 1.0 => Ok(Self::Rejection(e)),
+                _ => Err(Error::Config {
+                    place: format!("metric `{name}`"),
+                    reason: format!("found the signal efficiency `{efficiency}`, expected a number between 0 and 1"),
+                }),
+            };
+        }
+        Self::NAMES.iter().find(|(n, _)| *n == name).map(|(_, metric)| *metric).ok_or_else(|| Error::UnknownName {
+            what: "metric",
+            name: name.to_owned(),
+            closest: closest(name, Self::NAMES.iter().map(|(n, _)| *n).chain(["rejection@0.3"])),
+        })
+    }
+
+    /// Its name.
+    pub fn name(self) -> String {
+        match self {
+            Self::Rejection(e) => format!("rejection@{e}"),
+            _ => Self::NAMES.iter().find(|(_, m)| *m == self).map_or_else(String::new, |(n, _)| (*n).to_owned()),
+        }
+    }
+}
+
+/// Scores of events, ranked once, to compute metrics for many sets of weights.
+pub struct Evaluation<'a> {
+    ranking: Ranking,
+    scores: &'a [f64],
+    signal: &'a [bool],
+    /// Bin of the calibration error of each event.
+    bins: Vec<u8>,
+}
+
+const BINS: usize = 15;
+
+impl<'a> Evaluation<'a> {
+    /// Ranks the events.
+    ///
+    /// # Errors
+    /// As [`Ranking::new`].
+    pub fn new(scores: &'a [f64], signal: &'a [bool]) -> Result<Self> {
+        let ranking = Ranking::new(scores, signal)?;
+        let edges = quantile_edges(scores, BINS);
+        let bins = scores.iter().map(|s| edges[1..BINS].partition_point(|e| e <= s) as u8).collect();
+        Ok(Self { ranking, scores, signal, bins })
+    }
+
+    /// The ranking.
+    pub fn ranking(&self) -> &Ranking {
+        &self.ranking
+    }
+
+    /// Each metric with these weights.
+    ///
+    /// # Errors
+    /// As [`Ranking::roc`].
+    pub fn metrics(&self, metrics: &[Metric], weights: &[f64]) -> Result<Vec<f64>> {
+        let roc = self.ranking.roc(weights)?;
+        let share = |ok: &dyn Fn(usize) -> bool, of: &dyn Fn(usize) -> bool| {
+            let sum = |f: &dyn Fn(usize) -> bool| -> f64 { (0..weights.len()).filter(|&i| f(i)).map(|i| weights[i]).sum() };
+            sum(&|i| ok(i) && of(i)) / sum(of)
+        };
+        let right = |i: usize| (self.scores[i] > 0.5) == self.signal[i];
+        let value = |metric: &Metric| match *metric {
+            Metric::Auc => roc.auc(),
+            Metric::Accuracy => share(&right, &|_| true),
+            Metric::BalancedAccuracy => {
+                (share(&right, &|i| self.signal[i]) + share(&right, &|i| !self.signal[i])) / 2.0
+            }
+            Metric::Rejection(e) => roc.rejection(e),
+            Metric::MaxSic => roc.max_significance_improvement(),
+            Metric::CalibrationError => self.calibration_error(weights),
+            Metric::LogLoss => {
+                let loss = |i: usize| {
+                    let p = if self.signal[i] { self.scores[i] } else { 1.0 - self.scores[i] };
+                    -weights[i] * p.max(1e-15).ln()
+                };
+                (0..weights.len()).map(loss).sum::<f64>() / weights.iter().sum::<f64>()
+            }
+        };
+        Ok(metrics.iter().map(value).collect())
+    }
+
+    /// (Σw, Σw·score, Σw of signal) in each bin of equal population.
+    pub fn reliability(&self, weights: &[f64]) -> Vec<[f64; 3]> {
+        let mut sums = vec![[0.0; 3]; BINS];
+        for (i, &w) in weights.iter().enumerate() {
+            let bin = &mut sums[self.bins[i] as usize];
+            let add = [w, w * self.scores[i], if self.signal[i] { w } else { 0.0 }];
+            bin.iter_mut().zip(add).for_each(|(s, a)| *s += a);
+        }
+        sums
+    }
+
+    fn calibration_error(&self, weights: &[f64]) -> f64 {
+        let total: f64 = weights.iter().sum();
+        self.reliability(weights).iter().map(|[_, score, signal]| (signal - score).abs()).sum::<f64>() / total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written() {
+        for name in ["auc", "accuracy", "balanced_accuracy", "rejection@0.3", "max_sic", "ece", "log_loss"] {
+            assert_eq!(Metric::parse(name).unwrap().name(), name);
+        }
+        assert_eq!(Metric::parse("acuracy").unwrap_err().to_string(), "no metric `acuracy`; did you mean `accuracy`?");
+        assert!(Metric::parse("rejection@1.5").is_err());
+    }
+
+    #[test]
+    fn values_of_a_small_sample() {
+        let scores = [0.9, 0.6, 0.4, 0.2];
+        let signal = [true, false, true, false];
+        let evaluation = Evaluation::new(&scores, &signal).unwrap();
+        let metrics = [Metric::Accuracy, Metric::BalancedAccuracy, Metric::Auc, Metric::LogLoss];
+        let found = evaluation.metrics(&metrics, &[1.0, 1.0, 1.0, 3.0]).unwrap();
+        let expected = [4.0 / 6.0, (0.5 + 0.75) / 2.0, 0.875];
+        assert!(found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-12), "{found:?}");
+        let loss = -(0.9f64.ln() + 0.4f64.ln() + 0.4f64.ln() + 3.0 * 0.8f64.ln()) / 6.0;
+        assert!((found[3] - loss).abs() < 1e-12);
+    }
+
+    #[test]
+    fn scores_that_are_probabilities_have_no_calibration_error() {
+        let mut random = fb_core::Philox::new(1, 0, 0);
+        let scores: Vec<f64> = (0..40_000).map(|_| random.uniform()).collect();
+        let signal: Vec<bool> = scores.iter().map(|&p| random.uniform() < p).collect();
+        let weights = vec![1.0; scores.len()];
+        let error = |scores: &[f64]| {
+            Evaluation::new(scores, &signal).unwrap().metrics(&[Metric::CalibrationError], &weights).unwrap()[0]
+        };
+        assert!(error(&scores) < 0.012);
+        let off: Vec<f64> = scores.iter().map(|s| s * 0.8).collect();
+        assert!((error(&off) - 0.1).abs() < 0.01, "0.2 times the mean of one half");
+    }
+}
