@@ -109,7 +109,9 @@ pub enum Error {
         reason: String,
     },
     /// The loss is not finite.
-    #[error("training diverged in epoch {epoch}, step {step}: the loss is {loss}; try a smaller `train.lr` or `train.clip`")]
+    #[error(
+        "training diverged in epoch {epoch}, step {step}: the loss is {loss}; try a smaller `train.lr` or `train.clip`"
+    )]
     Diverged {
         /// Epoch, from one.
         epoch: usize,

@@ -559,7 +559,10 @@ mod tests {
     #[test]
     fn errors_say_where_and_what() {
         let message = |text: &str| Expression::parse(text).unwrap_err().to_string();
-        assert_eq!(message("1 + "), "cannot read the expression `1 + ` at character 5: expected a number, a name or `(`, found the end");
+        assert_eq!(
+            message("1 + "),
+            "cannot read the expression `1 + ` at character 5: expected a number, a name or `(`, found the end"
+        );
         assert!(message("sqr(x)").contains("no function `sqr`; did you mean `sqrt`?"));
         assert!(message("(a").contains("expected `)`"));
         assert!(message("atan2(x)").contains("takes two arguments, found 1"));

@@ -43,5 +43,6 @@ impl Unit {
 /// True for names of columns that hold an energy, a momentum or a mass: `jet_pt`, `part_E`, `m_jj`, `met`.
 pub fn is_energy(name: &str) -> bool {
     let name = name.to_lowercase();
-    name.split('_').any(|word| matches!(word, "pt" | "e" | "px" | "py" | "pz" | "m" | "mass" | "energy" | "met" | "msd" | "ht"))
+    name.split('_')
+        .any(|word| matches!(word, "pt" | "e" | "px" | "py" | "pz" | "m" | "mass" | "energy" | "met" | "msd" | "ht"))
 }

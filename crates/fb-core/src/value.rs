@@ -44,7 +44,8 @@ impl std::fmt::Display for Value {
     /// Central value and error to two digits of the error: `0.9842 ± 0.0011`, `1262 ± 49`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let error = self.error();
-        let digits = if error > 0.0 && error.is_finite() { (1.0 - error.log10().floor()).clamp(0.0, 9.0) as usize } else { 4 };
+        let digits =
+            if error > 0.0 && error.is_finite() { (1.0 - error.log10().floor()).clamp(0.0, 9.0) as usize } else { 4 };
         let unit = self.unit.symbol();
         let space = if unit.is_empty() { "" } else { " " };
         write!(f, "{:.digits$} ± {:.digits$}{space}{unit}", self.central, error)

@@ -78,8 +78,8 @@ fn for_each_line<E: From<Error>>(
     path: &Path,
     each: &mut dyn FnMut(&StringRecord) -> std::result::Result<(), E>,
 ) -> std::result::Result<Vec<String>, E> {
-    let file = std::fs::File::open(path)
-        .map_err(|source| Error::System { what: "open", path: path.to_owned(), source })?;
+    let file =
+        std::fs::File::open(path).map_err(|source| Error::System { what: "open", path: path.to_owned(), source })?;
     let fail = |e: csv::Error| Error::Corrupt {
         path: path.to_owned(),
         place: e.position().map_or_else(|| "header".to_owned(), |p| format!("line {}", p.line())),
@@ -96,7 +96,9 @@ fn for_each_line<E: From<Error>>(
     for (i, name) in names.iter().enumerate() {
         if names[..i].contains(name) {
             let (path, place) = (path.to_owned(), "header".to_owned());
-            return Err(Error::Corrupt { path, place, reason: format!("the column `{name}` stands there twice") }.into());
+            return Err(
+                Error::Corrupt { path, place, reason: format!("the column `{name}` stands there twice") }.into()
+            );
         }
     }
     let mut record = StringRecord::new();
@@ -111,11 +113,8 @@ fn for_each_line<E: From<Error>>(
 /// # Errors
 /// [`Error::Unsupported`] for a jagged column.
 pub fn write(path: &Path, events: &Events) -> Result<()> {
-    let unsupported = |place: String, reason: &str| Error::Unsupported {
-        path: path.to_owned(),
-        place,
-        reason: reason.to_owned(),
-    };
+    let unsupported =
+        |place: String, reason: &str| Error::Unsupported { path: path.to_owned(), place, reason: reason.to_owned() };
     if let Some(column) = events.columns().iter().find(|c| c.offsets.is_some()) {
         let place = format!("column `{}`", column.name);
         return Err(unsupported(place, "lists do not fit into CSV; write .parquet instead"));

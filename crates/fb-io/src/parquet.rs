@@ -26,7 +26,8 @@ fn corrupt(path: &Path, place: impl Into<String>, reason: impl std::fmt::Display
 
 /// Runs a call into the Parquet library, which may panic on damaged bytes, as it trusts lengths inside of pages.
 fn guard<T>(path: &Path, place: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(corrupt(path, place, "its lengths contradict each other")))
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(corrupt(path, place, "its lengths contradict each other")))
 }
 
 fn open(path: &Path) -> Result<SerializedFileReader<File>> {
@@ -80,11 +81,8 @@ fn read_row_group(path: &Path, group: &dyn RowGroupReader) -> Result<Events> {
 }
 
 fn read_column(path: &Path, name: &str, descriptor: &ColumnDescriptor, reader: ColumnReader) -> Result<Column> {
-    let unsupported = |reason: String| Error::Unsupported {
-        path: path.to_owned(),
-        place: format!("column `{name}`"),
-        reason,
-    };
+    let unsupported =
+        |reason: String| Error::Unsupported { path: path.to_owned(), place: format!("column `{name}`"), reason };
     if descriptor.max_rep_level() > 1 {
         return Err(unsupported("lists of lists are not read, expected numbers or lists of numbers".to_owned()));
     }
@@ -232,8 +230,7 @@ fn to_bytes(events: &Events) -> parquet::errors::Result<Vec<u8>> {
     });
     let schema = format!("message events {{ {} }}", fields.collect::<Vec<_>>().join(" "));
     let schema = Arc::new(parse_message_type(&schema)?);
-    let properties =
-        WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?)).build();
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?)).build();
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
     let mut group = writer.next_row_group()?;
     for column in events.columns() {

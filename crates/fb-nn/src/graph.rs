@@ -453,7 +453,8 @@ impl Graph {
     /// [`Error::Artifact`] naming the node.
     pub fn check(&self) -> Result<()> {
         const LARGEST: usize = 1 << 24;
-        let bad = |node: usize, reason: &str| Error::Artifact { reason: format!("node {node} of the network: {reason}") };
+        let bad =
+            |node: usize, reason: &str| Error::Artifact { reason: format!("node {node} of the network: {reason}") };
         let Some(first) = self.nodes.first() else { return Err(bad(0, "there is none")) };
         if first.op != Op::Input || first.width == 0 || first.width > LARGEST {
             return Err(bad(0, "it must be the input, with a positive width"));
@@ -497,7 +498,11 @@ impl Graph {
                 }
                 Op::Sum | Op::Mean => {
                     particles(0)?;
-                    if node.op == Op::Sum { again.sum(x(0)?) } else { again.mean(x(0)?) };
+                    if node.op == Op::Sum {
+                        again.sum(x(0)?)
+                    } else {
+                        again.mean(x(0)?)
+                    };
                 }
                 Op::WeightedSum => {
                     particles(0)?;
@@ -533,7 +538,10 @@ impl Graph {
                     require(padding < kernel, "its padding is not smaller than its kernel")?;
                     require(stride == 1 || shape[0] == 1, "strides are for sequences")?;
                     let fits = |n: usize| n + 2 * padding >= kernel;
-                    require(fits(shape[1]) && (shape[0] == 1 || fits(shape[0])), "its kernel is larger than its input")?;
+                    require(
+                        fits(shape[1]) && (shape[0] == 1 || fits(shape[0])),
+                        "its kernel is larger than its input",
+                    )?;
                     sized(&conv_shape(shape, out, kernel, stride, padding))?;
                     again.conv(x(0)?, shape, Convolution { out, kernel, stride, padding, bias, activation });
                 }

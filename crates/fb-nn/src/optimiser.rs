@@ -43,13 +43,15 @@ impl<T: Real> Optimiser<T> {
         let entries = parameters.iter_mut().zip(gradient).zip(&mut self.first);
         if self.rule == Rule::Sgd {
             let momentum = T::of(0.9);
-            vector(#[inline(always)]
-            || {
-                for ((p, &g), v) in entries {
-                    *v = momentum * *v + (g + decay * *p);
-                    *p = *p - rate * *v;
-                }
-            });
+            vector(
+                #[inline(always)]
+                || {
+                    for ((p, &g), v) in entries {
+                        *v = momentum * *v + (g + decay * *p);
+                        *p = *p - rate * *v;
+                    }
+                },
+            );
             return;
         }
         let (b1, b2) = (0.9f64, 0.999f64);
@@ -62,15 +64,17 @@ impl<T: Real> Optimiser<T> {
         let (coupled, decoupled) =
             if self.rule == Rule::Adam { (decay, T::ONE) } else { (T::ZERO, T::ONE - rate * decay) };
         let second = &mut self.second;
-        vector(#[inline(always)]
-        || {
-            for (((p, &g), m), v) in entries.zip(second) {
-                let g = g + coupled * *p;
-                *m = b1 * *m + c1 * g;
-                *v = b2 * *v + c2 * (g * g);
-                *p = decoupled * *p - size * *m / (v.sqrt() + epsilon);
-            }
-        });
+        vector(
+            #[inline(always)]
+            || {
+                for (((p, &g), m), v) in entries.zip(second) {
+                    let g = g + coupled * *p;
+                    *m = b1 * *m + c1 * g;
+                    *v = b2 * *v + c2 * (g * g);
+                    *p = decoupled * *p - size * *m / (v.sqrt() + epsilon);
+                }
+            },
+        );
     }
 }
 

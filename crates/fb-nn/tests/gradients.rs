@@ -103,8 +103,7 @@ fn head(graph: &mut Graph, x: usize) {
 
 #[test]
 fn linear_layers_with_every_activation() {
-    for activation in
-        [Activation::Identity, Activation::Relu, Activation::Sigmoid, Activation::Tanh, Activation::Selu]
+    for activation in [Activation::Identity, Activation::Relu, Activation::Sigmoid, Activation::Tanh, Activation::Selu]
     {
         let mut g = Graph::new(Rows::Event, 4);
         let x = g.linear(Graph::INPUT, 5, activation);
@@ -252,8 +251,10 @@ fn edge_conv_equals_its_definition() {
     let block = |i: usize| &executor.parameters[identity.parameters[i].range()];
     let buffer = |i: usize| &executor.buffers[identity.buffers[i].range()];
     for event in 0..12 {
-        let rows: Vec<Vec<f64>> =
-            features.rows(event).map(|r| features.values[4 * r..4 * r + 4].iter().map(|&x| x.into()).collect()).collect();
+        let rows: Vec<Vec<f64>> = features
+            .rows(event)
+            .map(|r| features.values[4 * r..4 * r + 4].iter().map(|&x| x.into()).collect())
+            .collect();
         let mut expected = vec![0.0; channels[2]];
         for (i, x) in rows.iter().enumerate() {
             let mut others: Vec<usize> = (0..rows.len()).filter(|&j| j != i).collect();
@@ -301,10 +302,10 @@ fn lstm_equals_its_definition() {
         let (mut h, mut c) = (vec![0.0; hidden], vec![0.0; hidden]);
         for r in features.rows(event) {
             let x: Vec<f64> = features.values[2 * r..2 * r + 2].iter().map(|&x| x.into()).chain(h.clone()).collect();
-            let gate = |n: usize| bias[n] + x.iter().enumerate().map(|(i, x)| x * weight[i * 4 * hidden + n]).sum::<f64>();
+            let gate =
+                |n: usize| bias[n] + x.iter().enumerate().map(|(i, x)| x * weight[i * 4 * hidden + n]).sum::<f64>();
             for n in 0..hidden {
-                let (i, f, g, o) =
-                    (gate(n), gate(hidden + n), gate(2 * hidden + n), gate(3 * hidden + n));
+                let (i, f, g, o) = (gate(n), gate(hidden + n), gate(2 * hidden + n), gate(3 * hidden + n));
                 c[n] = sigmoid(f) * c[n] + sigmoid(i) * g.tanh();
                 h[n] = sigmoid(o) * c[n].tanh();
             }
@@ -339,7 +340,9 @@ fn interaction_equals_its_definition() {
                 for (l, &out) in channels.iter().enumerate() {
                     let [weight, bias] = [0, 1].map(|p| &executor.parameters[g.parameters[2 * l + p].range()]);
                     z = (0..out)
-                        .map(|o| (bias[o] + z.iter().enumerate().map(|(n, z)| z * weight[n * out + o]).sum::<f64>()).max(0.0))
+                        .map(|o| {
+                            (bias[o] + z.iter().enumerate().map(|(n, z)| z * weight[n * out + o]).sum::<f64>()).max(0.0)
+                        })
                         .collect();
                 }
                 expected.iter_mut().zip(z).for_each(|(e, z)| *e += z);

@@ -45,9 +45,7 @@ pub fn evaluate<'a>(expression: &Expression, source: &'a impl Source) -> Result<
         Expression::Number(x) => Ok(Values { values: vec![*x; source.events()], offsets: None }),
         Expression::Name(name) => source.values(name),
         Expression::Negate(x) => Ok(map(evaluate(x, source)?, |x| -x)),
-        Expression::Not(x) => {
-            Ok(map(evaluate(x, source)?, |x| f64::from(u8::from(!fb_core::expression::is_true(x)))))
-        }
+        Expression::Not(x) => Ok(map(evaluate(x, source)?, |x| f64::from(u8::from(!fb_core::expression::is_true(x))))),
         Expression::Call(function, x) => Ok(map(evaluate(x, source)?, |x| function.apply(x))),
         Expression::Binary(op, a, b) => {
             let mut both = align(vec![evaluate(a, source)?, evaluate(b, source)?], &fail)?;
@@ -137,11 +135,9 @@ pub fn select(text: &str, source: &impl Source) -> Result<Vec<usize>> {
 pub(crate) fn finite(name: &str, values: &[f64], event: impl Fn(usize) -> usize) -> Result<()> {
     match values.iter().position(|x| !x.is_finite()) {
         None => Ok(()),
-        Some(i) => Err(Error::NotFinite {
-            column: Cow::Borrowed(name).into_owned(),
-            event: event(i),
-            found: values[i],
-        }),
+        Some(i) => {
+            Err(Error::NotFinite { column: Cow::Borrowed(name).into_owned(), event: event(i), found: values[i] })
+        }
     }
 }
 

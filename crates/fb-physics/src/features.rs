@@ -149,10 +149,8 @@ impl Source for Cloud<'_> {
     /// jet_px, …, jet_m, the sum of its kept particles; `n` of them; else `collection_name`; else a column.
     fn values(&self, name: &str) -> Result<Values<'_>> {
         let p = self.particles;
-        let each = |f: &dyn Fn(usize) -> f64| Values {
-            values: (0..p.p.len()).map(f).collect(),
-            offsets: Some(&p.offsets),
-        };
+        let each =
+            |f: &dyn Fn(usize) -> f64| Values { values: (0..p.p.len()).map(f).collect(), offsets: Some(&p.offsets) };
         let jet = |f: &dyn Fn(&crate::four_vector::FourVector) -> f64| Values {
             values: p.jets.iter().map(f).collect(),
             offsets: None,
@@ -161,9 +159,7 @@ impl Source for Cloud<'_> {
             let mut values = Vec::with_capacity(p.p.len());
             for (o, jet) in p.offsets.windows(2).zip(&p.jets) {
                 let (eta, phi) = (jet.eta(), jet.phi());
-                values.extend(
-                    (o[0]..o[1]).map(|i| f(p.eta[i] - eta, crate::four_vector::delta_phi(p.phi[i], phi))),
-                );
+                values.extend((o[0]..o[1]).map(|i| f(p.eta[i] - eta, crate::four_vector::delta_phi(p.phi[i], phi))));
             }
             Values { values, offsets: Some(&p.offsets) }
         };
@@ -210,7 +206,12 @@ mod tests {
     use super::*;
 
     fn events(order: &[usize]) -> Events {
-        let rows = [[3.0, 4.0, 0.0, 5.0, 1.0], [0.0, 10.0, 0.0, 10.0, 2.0], [0.0, 0.0, 0.0, 0.0, 9.0], [6.0, 8.0, 5.0, 20.0, 3.0]];
+        let rows = [
+            [3.0, 4.0, 0.0, 5.0, 1.0],
+            [0.0, 10.0, 0.0, 10.0, 2.0],
+            [0.0, 0.0, 0.0, 0.0, 9.0],
+            [6.0, 8.0, 5.0, 20.0, 3.0],
+        ];
         let offsets = Arc::new(vec![0, rows.len(), rows.len()]);
         let column = |(i, name): (usize, &str)| {
             Column::jagged(name, Data::F64(order.iter().map(|&r| rows[r][i]).collect()), Arc::clone(&offsets))
@@ -243,19 +244,15 @@ mod tests {
     fn the_order_in_the_file_does_not_matter() {
         let variables = ["log(E / jet_E)", "u", "v", "dr(jet)"];
         // Two constituents have the same pT, so their own order is kept.
-        let [a, b] = [[0, 1, 2, 3], [1, 2, 3, 0]].map(|o| prepare(&input(Layout::Cloud, &variables), &events(&o)).unwrap());
+        let [a, b] =
+            [[0, 1, 2, 3], [1, 2, 3, 0]].map(|o| prepare(&input(Layout::Cloud, &variables), &events(&o)).unwrap());
         assert_eq!(a, b);
     }
 
     #[test]
     fn images_hold_the_whole_jet() {
-        let image = Input::Image {
-            collection: "part".into(),
-            max: 10,
-            frame: Frame::Principal,
-            pixels: 8,
-            half_width: 1.6,
-        };
+        let image =
+            Input::Image { collection: "part".into(), max: 10, frame: Frame::Principal, pixels: 8, half_width: 1.6 };
         let features = prepare(&image, &events(&[0, 1, 2, 3])).unwrap();
         assert_eq!(features.events(), 2);
         assert!((features.values[..64].iter().sum::<f32>() - 1.0).abs() < 1e-6);

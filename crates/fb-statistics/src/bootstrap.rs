@@ -109,8 +109,7 @@ pub fn evaluate(
 ) -> Result<Evaluated> {
     let central = evaluation.metrics(metrics, weights)?;
     let replicas = bootstrap.replicate(weights, workers, &|w| evaluation.metrics(metrics, w));
-    let values =
-        central.iter().enumerate().map(|(m, &c)| interval(c, replicas.iter().map(|r| r[m]))).collect();
+    let values = central.iter().enumerate().map(|(m, &c)| interval(c, replicas.iter().map(|r| r[m]))).collect();
     Ok(Evaluated { values, replicas })
 }
 

@@ -74,8 +74,7 @@ mod tests {
             .filter(|&seed| {
                 let mut random = Philox::new(seed, 4, 4);
                 let signal: Vec<bool> = (0..400).map(|i| i % 2 == 0).collect();
-                let scores: Vec<f64> =
-                    signal.iter().map(|&s| random.normal() + f64::from(u8::from(s))).collect();
+                let scores: Vec<f64> = signal.iter().map(|&s| random.normal() + f64::from(u8::from(s))).collect();
                 let (areas, covariance) = areas(&[&scores], &signal).unwrap();
                 (areas[0] - 0.760_250).abs() < covariance[0][0].sqrt()
             })
@@ -87,7 +86,8 @@ mod tests {
     fn area_is_that_of_the_curve_and_equal_scores_are_fully_correlated() {
         let mut random = Philox::new(8, 0, 0);
         let signal: Vec<bool> = (0..200).map(|i| i % 3 == 0).collect();
-        let scores: Vec<f64> = signal.iter().map(|&s| (3.0 * random.normal() + f64::from(u8::from(s))).round()).collect();
+        let scores: Vec<f64> =
+            signal.iter().map(|&s| (3.0 * random.normal() + f64::from(u8::from(s))).round()).collect();
         let doubled: Vec<f64> = scores.iter().map(|s| 2.0 * s).collect();
         let (a, c) = areas(&[&scores, &doubled], &signal).unwrap();
         assert!((a[0] - crate::Roc::new(&scores, &signal, &[1.0; 200]).unwrap().auc()).abs() < 1e-12);

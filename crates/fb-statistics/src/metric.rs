@@ -99,7 +99,8 @@ impl<'a> Evaluation<'a> {
     pub fn metrics(&self, metrics: &[Metric], weights: &[f64]) -> Result<Vec<f64>> {
         let roc = self.ranking.roc(weights)?;
         let share = |ok: &dyn Fn(usize) -> bool, of: &dyn Fn(usize) -> bool| {
-            let sum = |f: &dyn Fn(usize) -> bool| -> f64 { (0..weights.len()).filter(|&i| f(i)).map(|i| weights[i]).sum() };
+            let sum =
+                |f: &dyn Fn(usize) -> bool| -> f64 { (0..weights.len()).filter(|&i| f(i)).map(|i| weights[i]).sum() };
             sum(&|i| ok(i) && of(i)) / sum(of)
         };
         let right = |i: usize| (self.scores[i] > 0.5) == self.signal[i];

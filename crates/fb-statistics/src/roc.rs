@@ -190,7 +190,8 @@ mod tests {
             for j in (0..300).filter(|&j| !signal[j]) {
                 let w = weights[i] * weights[j];
                 all += w;
-                above += w * (f64::from(u8::from(scores[i] > scores[j])) + 0.5 * f64::from(u8::from(scores[i] == scores[j])));
+                above += w
+                    * (f64::from(u8::from(scores[i] > scores[j])) + 0.5 * f64::from(u8::from(scores[i] == scores[j])));
             }
         }
         let auc = Roc::new(&scores, &signal, &weights).unwrap().auc();

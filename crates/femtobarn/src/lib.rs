@@ -1,1 +1,15 @@
-//! placeholder
+//! femtobarn: machine learning for particle physics, from event files to a number one can publish and a model one can
+//! deploy.
+//!
+//! This crate joins the others: the experiment file, the pipeline from files to a run folder, the report.
+
+#![forbid(unsafe_code)]
+
+pub mod experiment;
+pub mod failure;
+pub mod folder;
+pub mod read;
+pub mod workers;
+
+pub use experiment::Experiment;
+pub use failure::Failure;

@@ -68,8 +68,7 @@ fn unit(graph: &mut Graph, x: usize, shape: [usize; 3], out: usize, stride: usiz
     let shortcut = if shape == shape_out {
         x
     } else {
-        let options =
-            Convolution { out, kernel: 1, stride, padding: 0, bias: false, activation: Activation::Identity };
+        let options = Convolution { out, kernel: 1, stride, padding: 0, bias: false, activation: Activation::Identity };
         graph.conv(x, shape, options).0
     };
     (graph.add(y, shortcut, Activation::Identity), shape_out)

@@ -53,11 +53,7 @@ impl Network for TopoDnn {
             max: config.max,
             layout: Layout::Sequence,
             frame: Frame::Leading,
-            variables: vec![
-                Variable::plain("u"),
-                Variable::plain("v"),
-                Variable::affine("pt / jet_pt", 0.0, 1.0),
-            ],
+            variables: vec![Variable::plain("u"), Variable::plain("v"), Variable::affine("pt / jet_pt", 0.0, 1.0)],
         })
     }
 

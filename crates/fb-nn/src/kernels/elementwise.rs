@@ -22,28 +22,34 @@ pub(crate) fn vector<R>(body: impl FnOnce() -> R) -> R {
 
 /// y += x.
 pub(crate) fn add<T: Real>(y: &mut [T], x: &[T]) {
-    vector(#[inline(always)]
-    || y.iter_mut().zip(x).for_each(|(y, &x)| *y += x));
+    vector(
+        #[inline(always)]
+        || y.iter_mut().zip(x).for_each(|(y, &x)| *y += x),
+    );
 }
 
 /// Every row of y gets `bias` added.
 pub(crate) fn add_bias<T: Real>(y: &mut [T], bias: &[T]) {
-    vector(#[inline(always)]
-    || {
-        for row in y.chunks_exact_mut(bias.len()) {
-            row.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
-        }
-    });
+    vector(
+        #[inline(always)]
+        || {
+            for row in y.chunks_exact_mut(bias.len()) {
+                row.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
+            }
+        },
+    );
 }
 
 /// `sum += Σ rows of x`, the gradient of a bias.
 pub(crate) fn sum_rows<T: Real>(sum: &mut [T], x: &[T]) {
-    vector(#[inline(always)]
-    || {
-        for row in x.chunks_exact(sum.len()) {
-            sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x);
-        }
-    });
+    vector(
+        #[inline(always)]
+        || {
+            for row in x.chunks_exact(sum.len()) {
+                sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x);
+            }
+        },
+    );
 }
 
 /// Logistic function.

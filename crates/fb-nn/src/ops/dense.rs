@@ -14,20 +14,28 @@ const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 pub(super) fn activate<T: Real>(y: &mut [T], activation: Activation) {
     match activation {
         Activation::Identity => {}
-        Activation::Relu => vector(#[inline(always)]
-        || y.iter_mut().for_each(|y| *y = y.max(T::ZERO))),
-        Activation::Sigmoid => vector(#[inline(always)]
-        || y.iter_mut().for_each(|y| *y = sigmoid(*y))),
-        Activation::Tanh => vector(#[inline(always)]
-        || y.iter_mut().for_each(|y| *y = tanh(*y))),
+        Activation::Relu => vector(
+            #[inline(always)]
+            || y.iter_mut().for_each(|y| *y = y.max(T::ZERO)),
+        ),
+        Activation::Sigmoid => vector(
+            #[inline(always)]
+            || y.iter_mut().for_each(|y| *y = sigmoid(*y)),
+        ),
+        Activation::Tanh => vector(
+            #[inline(always)]
+            || y.iter_mut().for_each(|y| *y = tanh(*y)),
+        ),
         Activation::Selu => {
             let (scale, alpha) = (T::of(SELU_SCALE), T::of(SELU_SCALE * SELU_ALPHA));
-            vector(#[inline(always)]
-            || {
-                y.iter_mut().for_each(|y| {
-                    *y = if *y > T::ZERO { scale * *y } else { alpha * (y.min(T::ZERO).exp() - T::ONE) };
-                });
-            });
+            vector(
+                #[inline(always)]
+                || {
+                    y.iter_mut().for_each(|y| {
+                        *y = if *y > T::ZERO { scale * *y } else { alpha * (y.min(T::ZERO).exp() - T::ONE) };
+                    });
+                },
+            );
         }
     }
 }
@@ -37,16 +45,24 @@ pub(super) fn deactivate<T: Real>(g: &mut [T], y: &[T], activation: Activation) 
     let pairs = g.iter_mut().zip(y);
     match activation {
         Activation::Identity => {}
-        Activation::Relu => vector(#[inline(always)]
-        || pairs.for_each(|(g, &y)| *g = if y > T::ZERO { *g } else { T::ZERO })),
-        Activation::Sigmoid => vector(#[inline(always)]
-        || pairs.for_each(|(g, &y)| *g = *g * (y * (T::ONE - y)))),
-        Activation::Tanh => vector(#[inline(always)]
-        || pairs.for_each(|(g, &y)| *g = *g * (T::ONE - y * y))),
+        Activation::Relu => vector(
+            #[inline(always)]
+            || pairs.for_each(|(g, &y)| *g = if y > T::ZERO { *g } else { T::ZERO }),
+        ),
+        Activation::Sigmoid => vector(
+            #[inline(always)]
+            || pairs.for_each(|(g, &y)| *g = *g * (y * (T::ONE - y))),
+        ),
+        Activation::Tanh => vector(
+            #[inline(always)]
+            || pairs.for_each(|(g, &y)| *g = *g * (T::ONE - y * y)),
+        ),
         Activation::Selu => {
             let (scale, alpha) = (T::of(SELU_SCALE), T::of(SELU_SCALE * SELU_ALPHA));
-            vector(#[inline(always)]
-            || pairs.for_each(|(g, &y)| *g = *g * if y > T::ZERO { scale } else { y + alpha }));
+            vector(
+                #[inline(always)]
+                || pairs.for_each(|(g, &y)| *g = *g * if y > T::ZERO { scale } else { y + alpha }),
+            );
         }
     }
 }
@@ -110,8 +126,10 @@ pub(super) fn columns_backward<T: Real>(cell: &mut Cell<'_, T>, from: usize, to:
 pub(super) fn add_forward<T: Real>(cell: &mut Cell<'_, T>, activation: Activation) {
     let mut y = cell.take_value();
     let [a, b] = [cell.source(0), cell.source(1)].map(|source| &cell.lane.values[source]);
-    vector(#[inline(always)]
-    || y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y = a + b));
+    vector(
+        #[inline(always)]
+        || y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y = a + b),
+    );
     activate(&mut y, activation);
     cell.lane.values[cell.id] = y;
 }

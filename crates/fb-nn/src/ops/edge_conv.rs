@@ -6,9 +6,7 @@
 //! the second and third product are kept for the backward pass, where the gradients take their place.
 
 use super::Cell;
-use super::norm::{
-    add_gradient_moments, add_moments, add_norm_gradient, clear_partial, scale_shift, through,
-};
+use super::norm::{add_gradient_moments, add_moments, add_norm_gradient, clear_partial, scale_shift, through};
 use crate::executor::Mode;
 use crate::kernels::{Matrix, Real, product, vector};
 
@@ -77,17 +75,19 @@ fn nearest<T: Real>(index: &mut Vec<u32>, x: &[T], d: usize, offsets: &[usize], 
         }
         distance.resize(n, T::ZERO);
         for i in 0..n {
-            vector(#[inline(always)]
-            || {
-                distance.fill(T::ZERO);
-                for (c, column) in columns.chunks_exact(n).enumerate() {
-                    let center = x[i * d + c];
-                    for (distance, &v) in distance.iter_mut().zip(column) {
-                        let delta = v - center;
-                        *distance += delta * delta;
+            vector(
+                #[inline(always)]
+                || {
+                    distance.fill(T::ZERO);
+                    for (c, column) in columns.chunks_exact(n).enumerate() {
+                        let center = x[i * d + c];
+                        for (distance, &v) in distance.iter_mut().zip(column) {
+                            let delta = v - center;
+                            *distance += delta * delta;
+                        }
                     }
-                }
-            });
+                },
+            );
             best.clear();
             for (j, &distance) in distance.iter().enumerate() {
                 if j == i || (best.len() == k && distance >= best[k - 1].0) {
@@ -106,39 +106,45 @@ fn nearest<T: Real>(index: &mut Vec<u32>, x: &[T], d: usize, offsets: &[usize], 
 
 /// The first layer's results on the edges of a tile: a_i + b_j.
 fn gather<T: Real>(z: &mut [T], tile: &Tile, a: &[T], b: &[T], index: &[u32], width: usize) {
-    vector(#[inline(always)]
-    || {
-        for (e, z) in z.chunks_exact_mut(width).enumerate() {
-            let i = tile.particles.start + e / tile.k;
-            let j = index[tile.edges.start + e] as usize;
-            let (a, b) = (&a[i * width..][..width], &b[j * width..][..width]);
-            z.iter_mut().zip(a.iter().zip(b)).for_each(|(z, (&a, &b))| *z = a + b);
-        }
-    });
+    vector(
+        #[inline(always)]
+        || {
+            for (e, z) in z.chunks_exact_mut(width).enumerate() {
+                let i = tile.particles.start + e / tile.k;
+                let j = index[tile.edges.start + e] as usize;
+                let (a, b) = (&a[i * width..][..width], &b[j * width..][..width]);
+                z.iter_mut().zip(a.iter().zip(b)).for_each(|(z, (&a, &b))| *z = a + b);
+            }
+        },
+    );
 }
 
 /// y = relu(x·scale + shift), row by row.
 fn normalise<T: Real>(y: &mut [T], x: &[T], (scale, shift): &(Vec<T>, Vec<T>)) {
-    vector(#[inline(always)]
-    || {
-        for (y, x) in y.chunks_exact_mut(scale.len()).zip(x.chunks_exact(scale.len())) {
-            for ((y, &x), (&s, &t)) in y.iter_mut().zip(x).zip(scale.iter().zip(shift)) {
-                *y = (x * s + t).max(T::ZERO);
+    vector(
+        #[inline(always)]
+        || {
+            for (y, x) in y.chunks_exact_mut(scale.len()).zip(x.chunks_exact(scale.len())) {
+                for ((y, &x), (&s, &t)) in y.iter_mut().zip(x).zip(scale.iter().zip(shift)) {
+                    *y = (x * s + t).max(T::ZERO);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// g = 0 where relu(x·scale + shift) is flat.
 fn rectify<T: Real>(g: &mut [T], x: &[T], (scale, shift): &(Vec<T>, Vec<T>)) {
-    vector(#[inline(always)]
-    || {
-        for (g, x) in g.chunks_exact_mut(scale.len()).zip(x.chunks_exact(scale.len())) {
-            for ((g, &x), (&s, &t)) in g.iter_mut().zip(x).zip(scale.iter().zip(shift)) {
-                *g = if x * s + t > T::ZERO { *g } else { T::ZERO };
+    vector(
+        #[inline(always)]
+        || {
+            for (g, x) in g.chunks_exact_mut(scale.len()).zip(x.chunks_exact(scale.len())) {
+                for ((g, &x), (&s, &t)) in g.iter_mut().zip(x).zip(scale.iter().zip(shift)) {
+                    *g = if x * s + t > T::ZERO { *g } else { T::ZERO };
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// The widths before and after layer `l`.
@@ -284,16 +290,18 @@ fn mean_edges<T: Real>(y: &mut [T], x: &[T], k: usize, width: usize) {
         return;
     }
     let factor = T::of(1.0 / k as f64);
-    vector(#[inline(always)]
-    || {
-        for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(k * width)) {
-            y.fill(T::ZERO);
-            for x in x.chunks_exact(width) {
-                y.iter_mut().zip(x).for_each(|(y, &x)| *y += x);
+    vector(
+        #[inline(always)]
+        || {
+            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(k * width)) {
+                y.fill(T::ZERO);
+                for x in x.chunks_exact(width) {
+                    y.iter_mut().zip(x).for_each(|(y, &x)| *y += x);
+                }
+                y.iter_mut().for_each(|y| *y = *y * factor);
             }
-            y.iter_mut().for_each(|y| *y = *y * factor);
-        }
-    });
+        },
+    );
 }
 
 /// All layers of a tile in one go, with the running averages.
@@ -341,14 +349,16 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>, phase: usize, k: usize, 
 fn spread_mean<T: Real>(g: &mut [T], tile: &Tile, grad: &[T], width: usize) {
     let factor = T::of(1.0 / tile.k as f64);
     let particles = tile.particles.start * width..tile.particles.end * width;
-    vector(#[inline(always)]
-    || {
-        for (g, grad) in g.chunks_exact_mut(tile.k * width).zip(grad[particles].chunks_exact(width)) {
-            for g in g.chunks_exact_mut(width) {
-                g.iter_mut().zip(grad).for_each(|(g, &grad)| *g = grad * factor);
+    vector(
+        #[inline(always)]
+        || {
+            for (g, grad) in g.chunks_exact_mut(tile.k * width).zip(grad[particles].chunks_exact(width)) {
+                for g in g.chunks_exact_mut(width) {
+                    g.iter_mut().zip(grad).for_each(|(g, &grad)| *g = grad * factor);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 fn last_layer_moments<T: Real>(cell: &mut Cell<'_, T>, edges: &mut Edges<T>, channels: [usize; LAYERS]) {
@@ -419,14 +429,16 @@ fn first_layer<T: Real>(cell: &mut Cell<'_, T>, edges: &mut Edges<T>, channels: 
         let g = &mut edges.z3[at..at + rows * out];
         through(g, z, &cell.norms[0], gamma);
         let neighbours = &edges.index[tile.edges.clone()];
-        vector(#[inline(always)]
-        || {
-            for (e, (g, &j)) in g.chunks_exact(out).zip(neighbours).enumerate() {
-                let i = tile.particles.start + e / tile.k;
-                grad_a[i * out..][..out].iter_mut().zip(g).for_each(|(s, &g)| *s += g);
-                grad_b[j as usize * out..][..out].iter_mut().zip(g).for_each(|(s, &g)| *s += g);
-            }
-        });
+        vector(
+            #[inline(always)]
+            || {
+                for (e, (g, &j)) in g.chunks_exact(out).zip(neighbours).enumerate() {
+                    let i = tile.particles.start + e / tile.k;
+                    grad_a[i * out..][..out].iter_mut().zip(g).for_each(|(s, &g)| *s += g);
+                    grad_b[j as usize * out..][..out].iter_mut().zip(g).for_each(|(s, &g)| *s += g);
+                }
+            },
+        );
     }
     if cell.needs_gradient[source] {
         let (mut gx, touched) = cell.lane.take_grad(source, particles * width);

@@ -33,7 +33,11 @@ fn tiles(offsets: &[usize]) -> impl Iterator<Item = (std::ops::Range<usize>, std
 }
 
 /// The edges of a tile, receiver by receiver: (receiver, sender), without those from a particle to itself.
-fn for_each_edge(receivers: std::ops::Range<usize>, event: &std::ops::Range<usize>, mut each: impl FnMut(usize, usize)) {
+fn for_each_edge(
+    receivers: std::ops::Range<usize>,
+    event: &std::ops::Range<usize>,
+    mut each: impl FnMut(usize, usize),
+) {
     for i in receivers {
         (event.start..i).for_each(|j| each(i, j));
         (i + 1..event.end).for_each(|j| each(i, j));
@@ -52,15 +56,17 @@ fn tile_forward<T: Real>(
     layers.iter_mut().zip(channels).for_each(|(layer, width)| layer.resize(rows * width, T::ZERO));
     let width = channels[0];
     let mut row = 0;
-    vector(#[inline(always)]
-    || {
-        for_each_edge(receivers, event, |i, j| {
-            let (a, b) = (&a[i * width..][..width], &b[j * width..][..width]);
-            let z = &mut layers[0][row * width..][..width];
-            z.iter_mut().zip(a.iter().zip(b)).for_each(|(z, (&a, &b))| *z = (a + b).max(T::ZERO));
-            row += 1;
-        });
-    });
+    vector(
+        #[inline(always)]
+        || {
+            for_each_edge(receivers, event, |i, j| {
+                let (a, b) = (&a[i * width..][..width], &b[j * width..][..width]);
+                let z = &mut layers[0][row * width..][..width];
+                z.iter_mut().zip(a.iter().zip(b)).for_each(|(z, (&a, &b))| *z = (a + b).max(T::ZERO));
+                row += 1;
+            });
+        },
+    );
     for l in 1..3 {
         let (below, above) = layers.split_at_mut(l);
         let (x, z) = (&below[l - 1], &mut above[0]);
@@ -128,15 +134,17 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>, channels: [usize; 3]) {
         }
         let [grad_a, grad_b] = &mut grads;
         let (width, mut row) = (channels[0], 0);
-        vector(#[inline(always)]
-        || {
-            for_each_edge(receivers, &event, |i, j| {
-                let g = &layers[0][row * width..][..width];
-                grad_a[i * width..][..width].iter_mut().zip(g).for_each(|(s, &g)| *s += g);
-                grad_b[j * width..][..width].iter_mut().zip(g).for_each(|(s, &g)| *s += g);
-                row += 1;
-            });
-        });
+        vector(
+            #[inline(always)]
+            || {
+                for_each_edge(receivers, &event, |i, j| {
+                    let g = &layers[0][row * width..][..width];
+                    grad_a[i * width..][..width].iter_mut().zip(g).for_each(|(s, &g)| *s += g);
+                    grad_b[j * width..][..width].iter_mut().zip(g).for_each(|(s, &g)| *s += g);
+                    row += 1;
+                });
+            },
+        );
     }
     let out = channels[0];
     sum_rows(cell.parameter_grad(1), &grads[0]);

@@ -60,22 +60,24 @@ pub(super) fn forward<T: Real>(cell: &mut Cell<'_, T>, hidden: usize) {
         }
         before[start * hidden..(start + active) * hidden].copy_from_slice(&h[..active * hidden]);
         let states = &mut states[start * hidden..(start + active) * hidden];
-        vector(#[inline(always)]
-        || {
-            let rows = gates.chunks_exact_mut(4 * hidden).zip(states.chunks_exact_mut(hidden));
-            for ((gates, state), (h, c)) in rows.zip(h.chunks_exact_mut(hidden).zip(c.chunks_exact_mut(hidden))) {
-                let (sigmoids, tail) = gates.split_at_mut(2 * hidden);
-                let (g, o) = tail.split_at_mut(hidden);
-                sigmoids.iter_mut().chain(&mut *o).for_each(|x| *x = sigmoid(*x));
-                g.iter_mut().for_each(|x| *x = tanh(*x));
-                let (i, f) = sigmoids.split_at(hidden);
-                for (((c, s), (&i, &f)), &g) in c.iter_mut().zip(&mut *state).zip(i.iter().zip(f)).zip(&*g) {
-                    *c = f * *c + i * g;
-                    *s = *c;
+        vector(
+            #[inline(always)]
+            || {
+                let rows = gates.chunks_exact_mut(4 * hidden).zip(states.chunks_exact_mut(hidden));
+                for ((gates, state), (h, c)) in rows.zip(h.chunks_exact_mut(hidden).zip(c.chunks_exact_mut(hidden))) {
+                    let (sigmoids, tail) = gates.split_at_mut(2 * hidden);
+                    let (g, o) = tail.split_at_mut(hidden);
+                    sigmoids.iter_mut().chain(&mut *o).for_each(|x| *x = sigmoid(*x));
+                    g.iter_mut().for_each(|x| *x = tanh(*x));
+                    let (i, f) = sigmoids.split_at(hidden);
+                    for (((c, s), (&i, &f)), &g) in c.iter_mut().zip(&mut *state).zip(i.iter().zip(f)).zip(&*g) {
+                        *c = f * *c + i * g;
+                        *s = *c;
+                    }
+                    h.iter_mut().zip(&*c).zip(&*o).for_each(|((h, &c), &o)| *h = o * tanh(c));
                 }
-                h.iter_mut().zip(&*c).zip(&*o).for_each(|((h, &c), &o)| *h = o * tanh(c));
-            }
-        });
+            },
+        );
         start += active;
     }
     let mut y = cell.take_value();
@@ -112,29 +114,31 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>, hidden: usize) {
         let previous = start - if t > 0 { order.active[t - 1] } else { 0 };
         // The gates make room for the gradient before their non-linearity. An event that ends at this step brings the
         // gradient of the result in; the others carry theirs from the step after.
-        vector(#[inline(always)]
-        || {
-            for r in 0..active {
-                let gates = &mut gates[(start + r) * 4 * hidden..][..4 * hidden];
-                let c = &states[(start + r) * hidden..][..hidden];
-                let c_before = if t > 0 { &states[(previous + r) * hidden..][..hidden] } else { &zeros[..] };
-                let gh = &gh[r * hidden..][..hidden];
-                let gc = &mut gc[r * hidden..][..hidden];
-                let (i, tail) = gates.split_at_mut(hidden);
-                let (f, tail) = tail.split_at_mut(hidden);
-                let (g, o) = tail.split_at_mut(hidden);
-                for n in 0..hidden {
-                    let th = tanh(c[n]);
-                    let (vi, vf, vg, vo) = (i[n], f[n], g[n], o[n]);
-                    let dc = gc[n] + gh[n] * vo * (T::ONE - th * th);
-                    i[n] = dc * vg * (vi * (T::ONE - vi));
-                    f[n] = dc * c_before[n] * (vf * (T::ONE - vf));
-                    g[n] = dc * vi * (T::ONE - vg * vg);
-                    o[n] = gh[n] * th * (vo * (T::ONE - vo));
-                    gc[n] = dc * vf;
+        vector(
+            #[inline(always)]
+            || {
+                for r in 0..active {
+                    let gates = &mut gates[(start + r) * 4 * hidden..][..4 * hidden];
+                    let c = &states[(start + r) * hidden..][..hidden];
+                    let c_before = if t > 0 { &states[(previous + r) * hidden..][..hidden] } else { &zeros[..] };
+                    let gh = &gh[r * hidden..][..hidden];
+                    let gc = &mut gc[r * hidden..][..hidden];
+                    let (i, tail) = gates.split_at_mut(hidden);
+                    let (f, tail) = tail.split_at_mut(hidden);
+                    let (g, o) = tail.split_at_mut(hidden);
+                    for n in 0..hidden {
+                        let th = tanh(c[n]);
+                        let (vi, vf, vg, vo) = (i[n], f[n], g[n], o[n]);
+                        let dc = gc[n] + gh[n] * vo * (T::ONE - th * th);
+                        i[n] = dc * vg * (vi * (T::ONE - vi));
+                        f[n] = dc * c_before[n] * (vf * (T::ONE - vf));
+                        g[n] = dc * vi * (T::ONE - vg * vg);
+                        o[n] = gh[n] * th * (vo * (T::ONE - vo));
+                        gc[n] = dc * vf;
+                    }
                 }
-            }
-        });
+            },
+        );
         if t > 0 {
             let g = (&gates[start * 4 * hidden..end * 4 * hidden], view);
             let weight = (weight, Matrix::transposed(4 * hidden).at(width * 4 * hidden));

@@ -22,15 +22,17 @@ pub(super) fn add_moments<T: Real>(partial: &mut [f64], x: &[T], channels: usize
     for block in x.chunks(BLOCK * channels) {
         sums.fill(T::ZERO);
         let (sum, square) = sums.split_at_mut(channels);
-        vector(#[inline(always)]
-        || {
-            for row in block.chunks_exact(channels) {
-                for ((&x, s), q) in row.iter().zip(&mut *sum).zip(&mut *square) {
-                    *s += x;
-                    *q += x * x;
+        vector(
+            #[inline(always)]
+            || {
+                for row in block.chunks_exact(channels) {
+                    for ((&x, s), q) in row.iter().zip(&mut *sum).zip(&mut *square) {
+                        *s += x;
+                        *q += x * x;
+                    }
                 }
-            }
-        });
+            },
+        );
         partial.iter_mut().zip(&sums).for_each(|(p, s)| *p += s.f64());
     }
     partial[2 * channels] += (x.len() / channels) as f64;
@@ -43,18 +45,20 @@ pub(super) fn add_gradient_moments<T: Real>(partial: &mut [f64], g: &[T], x: &[T
     for (g, x) in g.chunks(BLOCK * channels).zip(x.chunks(BLOCK * channels)) {
         sums.fill(T::ZERO);
         let (sum, dot) = sums.split_at_mut(channels);
-        vector(#[inline(always)]
-        || {
-            for (g, x) in g.chunks_exact(channels).zip(x.chunks_exact(channels)) {
-                let statistics = norm.mean.iter().zip(&norm.inverse);
-                for ((((&g, &x), s), d), (&mean, &inverse)) in
-                    g.iter().zip(x).zip(&mut *sum).zip(&mut *dot).zip(statistics)
-                {
-                    *s += g;
-                    *d += g * ((x - mean) * inverse);
+        vector(
+            #[inline(always)]
+            || {
+                for (g, x) in g.chunks_exact(channels).zip(x.chunks_exact(channels)) {
+                    let statistics = norm.mean.iter().zip(&norm.inverse);
+                    for ((((&g, &x), s), d), (&mean, &inverse)) in
+                        g.iter().zip(x).zip(&mut *sum).zip(&mut *dot).zip(statistics)
+                    {
+                        *s += g;
+                        *d += g * ((x - mean) * inverse);
+                    }
                 }
-            }
-        });
+            },
+        );
         partial.iter_mut().zip(&sums).for_each(|(p, s)| *p += s.f64());
     }
     partial[2 * channels] += (x.len() / channels) as f64;
@@ -65,18 +69,23 @@ pub(super) fn through<T: Real>(g: &mut [T], x: &[T], norm: &Norm<T>, gamma: &[T]
     let channels = norm.mean.len();
     // With x̂ = (x − μ)·i the expression is a·g + b·x + c for each channel.
     let a: Vec<T> = gamma.iter().zip(&norm.inverse).map(|(&g, &i)| g * i).collect();
-    let b: Vec<T> =
-        a.iter().zip(&norm.inverse).zip(&norm.gradient_dot).map(|((&a, &i), &d)| -(a * i * d)).collect();
-    let c: Vec<T> =
-        a.iter().zip(&norm.gradient).zip(b.iter().zip(&norm.mean)).map(|((&a, &g), (&b, &m))| -(a * g) - b * m).collect();
-    vector(#[inline(always)]
-    || {
-        for (g, x) in g.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-            for ((g, &x), ((&a, &b), &c)) in g.iter_mut().zip(x).zip(a.iter().zip(&b).zip(&c)) {
-                *g = a * *g + b * x + c;
+    let b: Vec<T> = a.iter().zip(&norm.inverse).zip(&norm.gradient_dot).map(|((&a, &i), &d)| -(a * i * d)).collect();
+    let c: Vec<T> = a
+        .iter()
+        .zip(&norm.gradient)
+        .zip(b.iter().zip(&norm.mean))
+        .map(|((&a, &g), (&b, &m))| -(a * g) - b * m)
+        .collect();
+    vector(
+        #[inline(always)]
+        || {
+            for (g, x) in g.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                for ((g, &x), ((&a, &b), &c)) in g.iter_mut().zip(x).zip(a.iter().zip(&b).zip(&c)) {
+                    *g = a * *g + b * x + c;
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Clears the partial sums for `channels` channels.
@@ -97,14 +106,16 @@ pub(super) fn forward<T: Real>(cell: &mut Cell<'_, T>, phase: usize, channels: u
     let mut y = cell.take_value();
     let (scale, shift) = scale_shift(&cell.norms[0], cell.parameter(0), cell.parameter(1));
     let x = &cell.lane.values[source];
-    vector(#[inline(always)]
-    || {
-        for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-            for ((y, &x), (&s, &t)) in y.iter_mut().zip(x).zip(scale.iter().zip(&shift)) {
-                *y = x * s + t;
+    vector(
+        #[inline(always)]
+        || {
+            for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                for ((y, &x), (&s, &t)) in y.iter_mut().zip(x).zip(scale.iter().zip(&shift)) {
+                    *y = x * s + t;
+                }
             }
-        }
-    });
+        },
+    );
     activate(&mut y, activation);
     cell.lane.values[cell.id] = y;
 }

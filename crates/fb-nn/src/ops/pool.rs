@@ -42,12 +42,14 @@ pub(super) fn sum_backward<T: Real>(cell: &mut Cell<'_, T>, pool: Pool) {
     let g = &cell.lane.grads[cell.id];
     for (g, rows) in g.chunks_exact(width).zip(cell.lane.offsets.windows(2)) {
         let factor = pool.factor::<T>(rows[1] - rows[0]);
-        vector(#[inline(always)]
-        || {
-            for gx in gx[rows[0] * width..rows[1] * width].chunks_exact_mut(width) {
-                gx.iter_mut().zip(g).for_each(|(gx, &g)| *gx += g * factor);
-            }
-        });
+        vector(
+            #[inline(always)]
+            || {
+                for gx in gx[rows[0] * width..rows[1] * width].chunks_exact_mut(width) {
+                    gx.iter_mut().zip(g).for_each(|(gx, &g)| *gx += g * factor);
+                }
+            },
+        );
     }
     cell.lane.give_grad(source, gx);
 }
@@ -58,12 +60,14 @@ pub(super) fn weighted_sum_forward<T: Real>(cell: &mut Cell<'_, T>) {
     let width = cell.node().width;
     let [x, z] = [0, 1].map(|i| &cell.lane.values[cell.source(i)]);
     for (y, rows) in y.chunks_exact_mut(width).zip(cell.lane.offsets.windows(2)) {
-        vector(#[inline(always)]
-        || {
-            for (x, &z) in x[rows[0] * width..rows[1] * width].chunks_exact(width).zip(&z[rows[0]..rows[1]]) {
-                y.iter_mut().zip(x).for_each(|(y, &x)| *y += z * x);
-            }
-        });
+        vector(
+            #[inline(always)]
+            || {
+                for (x, &z) in x[rows[0] * width..rows[1] * width].chunks_exact(width).zip(&z[rows[0]..rows[1]]) {
+                    y.iter_mut().zip(x).for_each(|(y, &x)| *y += z * x);
+                }
+            },
+        );
     }
     cell.lane.values[cell.id] = y;
 }
@@ -135,14 +139,15 @@ pub(super) fn max_forward<T: Real>(cell: &mut Cell<'_, T>, shape: [usize; 3]) {
     let (pixels, channels) = (shape.iter().product(), shape[2]);
     for (y, x) in y.chunks_exact_mut(cell.node().width).zip(cell.lane.values[source].chunks_exact(pixels)) {
         for (i, y) in y.chunks_exact_mut(channels).enumerate() {
-            let [a, b, c, d] =
-                corners(shape, i / (shape[1] / 2), i % (shape[1] / 2)).map(|at| &x[at..at + channels]);
-            vector(#[inline(always)]
-            || {
-                for (((y, &a), &b), (&c, &d)) in y.iter_mut().zip(a).zip(b).zip(c.iter().zip(d)) {
-                    *y = a.max(b).max(c.max(d));
-                }
-            });
+            let [a, b, c, d] = corners(shape, i / (shape[1] / 2), i % (shape[1] / 2)).map(|at| &x[at..at + channels]);
+            vector(
+                #[inline(always)]
+                || {
+                    for (((y, &a), &b), (&c, &d)) in y.iter_mut().zip(a).zip(b).zip(c.iter().zip(d)) {
+                        *y = a.max(b).max(c.max(d));
+                    }
+                },
+            );
         }
     }
     cell.lane.values[cell.id] = y;

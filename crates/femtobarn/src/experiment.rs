@@ -1,0 +1,306 @@
+//! The experiment file: one TOML that says what is read, which methods are trained and how they are judged.
+
+use std::path::Path;
+
+use fb_core::closest;
+use fb_core::method::merge;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json, json};
+
+use crate::failure::{Failure, Result};
+
+/// An experiment, with every default filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Experiment {
+    /// Heading of the report.
+    pub title: String,
+    /// Every random number follows from it.
+    pub seed: u64,
+    /// Trainings of each method, with the seeds `seed`, `seed + 1`, …
+    pub seeds: usize,
+    /// Which events.
+    pub read: Read,
+    /// What is computed of them before a method sees them.
+    pub prepare: Prepare,
+    /// The methods, each with all its options.
+    pub method: Vec<Entry>,
+    /// How they are judged.
+    pub evaluate: Evaluate,
+    /// What is written of them.
+    pub deploy: Deploy,
+}
+
+/// Which events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Read {
+    /// Files whose class is in the column `label`.
+    pub files: Vec<String>,
+    /// The column of the class.
+    pub label: Option<String>,
+    /// Files of signal.
+    pub signal: Vec<String>,
+    /// Files of background.
+    pub background: Vec<String>,
+    /// Files that are tested on; without them a fold is.
+    pub test: Vec<String>,
+    /// Files that trainings are watched on; without them a fold is.
+    pub validation: Vec<String>,
+    /// Events are kept for which this holds.
+    pub select: Option<String>,
+    /// Signed weight of an event.
+    pub weight: Option<String>,
+    /// How the events are split.
+    pub folds: Folds,
+    /// No more training events than this, the first by the hash of their identity.
+    pub max_train: Option<usize>,
+    /// Unit of energies in the files, `GeV` or `MeV`; where absent, they must look like GeV.
+    pub unit: Option<String>,
+}
+
+/// How the events are split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Folds {
+    /// The column of the event's number within its file; where absent, the row.
+    pub by: Option<String>,
+    /// How many folds.
+    pub k: u64,
+}
+
+/// What methods on particles see, for all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prepare {
+    /// Constituents.
+    pub particles: Particles,
+}
+
+/// What methods on particles see.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Particles {
+    /// How many are kept, in place of each method's own number.
+    pub max: Option<usize>,
+}
+
+/// A method of the experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Which one.
+    pub name: String,
+    /// How it is called in the table.
+    pub label: String,
+    /// All its options.
+    pub config: Json,
+}
+
+/// How methods are judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluate {
+    /// By name.
+    pub metrics: Vec<String>,
+    /// Label in the figures.
+    pub label: String,
+    /// Bootstrap replicas.
+    pub replicas: usize,
+    /// Column whose bins the working points are given in.
+    pub bins_in: String,
+    /// Trainings with fewer events, as shares of all, for the learning curve.
+    pub learning_curve: Vec<f64>,
+}
+
+/// What is written of a method.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deploy {
+    /// `model.onnx`.
+    pub onnx: bool,
+}
+
+fn defaults() -> Json {
+    json!({
+        "title": "", "seed": 1, "seeds": 1,
+        "read": {
+            "files": [], "label": null, "signal": [], "background": [], "test": [], "validation": [],
+            "select": null, "weight": null, "folds": {"by": null, "k": 5}, "max_train": null, "unit": null,
+        },
+        "prepare": {"particles": {"max": null}},
+        "train": {}, "method": [],
+        "evaluate": {
+            "metrics": ["auc", "accuracy", "rejection@0.3", "rejection@0.5"], "label": "Simulation Preliminary",
+            "replicas": 200, "bins_in": "jet_pt", "learning_curve": [],
+        },
+        "deploy": {"onnx": true},
+    })
+}
+
+impl Experiment {
+    /// Reads an experiment file and lays the `--set key=value` on it.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for text that is not TOML, unknown keys (with a hint) and values of the wrong type.
+    pub fn read(path: &Path, sets: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Failure::Usage(format!("cannot read {}: {e}", path.display())))?;
+        let title = path.file_stem().and_then(|s| s.to_str()).unwrap_or("experiment");
+        Self::parse(&text, title, sets).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))
+    }
+
+    /// Reads the text of an experiment file; `title` is the default heading.
+    pub fn parse(text: &str, title: &str, sets: &[String]) -> Result<Self> {
+        let file: Json = toml::from_str(text).map_err(|e| Failure::Usage(e.to_string().trim_end().to_owned()))?;
+        let mut whole = defaults();
+        whole["title"] = json!(title);
+        // Trainings and methods have keys of their own, which their method checks.
+        let Json::Object(mut file) = file else { return Err(Failure::Usage("expected tables".to_owned())) };
+        let train = file.remove("train").unwrap_or_else(|| json!({}));
+        let methods = file.remove("method").unwrap_or_else(|| json!([]));
+        merge(&mut whole, &Json::Object(file), "the experiment file")?;
+        let mut train_sets = Map::new();
+        for set in sets {
+            apply_set(&mut whole, &mut train_sets, set)?;
+        }
+        let object = |value: Json, place: &str| match value {
+            Json::Object(map) => Ok(map),
+            _ => Err(Failure::Usage(format!("{place}: expected a table"))),
+        };
+        let train = object(train, "`train`")?;
+        let Json::Array(methods) = methods else {
+            return Err(Failure::Usage("`method`: expected `[[method]]`".to_owned()));
+        };
+        if methods.is_empty() {
+            return Err(Failure::Usage("no `[[method]]`: name at least one; `fb list` shows them".to_owned()));
+        }
+        let max = whole["prepare"]["particles"]["max"].clone();
+        let mut entries: Vec<Entry> = Vec::new();
+        for method in methods {
+            let entry = resolve(object(method, "`method`")?, &train, &train_sets, &max)?;
+            if entries.iter().any(|e| e.label == entry.label) {
+                let label = &entry.label;
+                let text = format!("two methods are called `{label}`: give one of them another `label`");
+                return Err(Failure::Usage(text));
+            }
+            entries.push(entry);
+        }
+        whole["method"] = json!(entries);
+        if let Json::Object(map) = &mut whole {
+            map.remove("train");
+        }
+        let experiment: Self = serde_json::from_value(whole).map_err(|e| Failure::Usage(e.to_string()))?;
+        experiment.check()?;
+        Ok(experiment)
+    }
+
+    fn check(&self) -> Result<()> {
+        let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
+        let read = &self.read;
+        if read.files.is_empty() && (read.signal.is_empty() || read.background.is_empty()) {
+            return usage("`read`: name `files` and `label`, or `signal` and `background`");
+        }
+        if !read.files.is_empty() && !(read.signal.is_empty() && read.background.is_empty()) {
+            return usage("`read`: found both `files` and `signal` or `background`, expected one of the two");
+        }
+        if !read.files.is_empty() && read.label.is_none() {
+            return usage("`read.files` needs `read.label`, the column of the class");
+        }
+        if read.folds.k < 3 {
+            return usage("`read.folds.k`: expected at least 3, for training, validation and test");
+        }
+        if self.seeds == 0 {
+            return usage("`seeds`: found 0, expected at least 1");
+        }
+        if self.evaluate.replicas < 20 {
+            return usage("`evaluate.replicas`: expected at least 20, for an interval");
+        }
+        if self.evaluate.learning_curve.iter().any(|&s| s.is_nan() || s <= 0.0 || s >= 1.0) {
+            return usage("`evaluate.learning_curve`: expected shares between 0 and 1");
+        }
+        for name in &self.evaluate.metrics {
+            fb_statistics::Metric::parse(name)?;
+        }
+        for text in read.select.iter().chain(&read.weight) {
+            fb_core::expression::Expression::parse(text)?;
+        }
+        if let Some(unit) = &read.unit
+            && !["GeV", "MeV"].contains(&unit.as_str())
+        {
+            let hint = closest(unit, ["GeV", "MeV"]).map_or_else(String::new, |u| format!("; did you mean `{u}`?"));
+            return Err(Failure::Usage(format!("`read.unit`: found `{unit}`, expected `GeV` or `MeV`{hint}")));
+        }
+        Ok(())
+    }
+
+    /// As TOML.
+    pub fn to_toml(&self) -> Result<String> {
+        // TOML has no null: what is absent is left out.
+        fn prune(value: &mut Json) {
+            match value {
+                Json::Object(map) => {
+                    map.retain(|_, v| !v.is_null());
+                    map.values_mut().for_each(prune);
+                }
+                Json::Array(list) => list.iter_mut().for_each(prune),
+                _ => {}
+            }
+        }
+        let fail = |e: &dyn std::fmt::Display| Failure::Usage(format!("the experiment cannot be written: {e}"));
+        let mut whole = serde_json::to_value(self).map_err(|e| fail(&e))?;
+        for method in whole["method"].as_array_mut().into_iter().flatten() {
+            let Some(map) = method.as_object_mut() else { continue };
+            if let Some(Json::Object(config)) = map.remove("config") {
+                map.extend(config);
+            }
+        }
+        prune(&mut whole);
+        toml::to_string(&whole).map_err(|e| fail(&e))
+    }
+}
+
+/// One `--set key=value`: the value is TOML, or else a text.
+fn apply_set(whole: &mut Json, train: &mut Map<String, Json>, set: &str) -> Result<()> {
+    let Some((key, value)) = set.split_once('=') else {
+        return Err(Failure::Usage(format!("--set {set}: expected key=value")));
+    };
+    let parsed: std::result::Result<Json, _> = toml::from_str(&format!("value = {value}"));
+    let value = parsed.map_or_else(|_| json!(value.trim()), |mut table| table["value"].take());
+    let key = key.trim();
+    if let Some(option) = key.strip_prefix("train.") {
+        train.insert(option.to_owned(), value);
+        return Ok(());
+    }
+    if key == "method" || key.starts_with("method.") {
+        return Err(Failure::Usage(format!("--set {set}: options of a method are set in the experiment file")));
+    }
+    let over = key.rsplit('.').fold(value, |inner, part| json!({part: inner}));
+    merge(whole, &over, &format!("--set {set}"))?;
+    Ok(())
+}
+
+/// A `[[method]]` with all options: its defaults, `[train]`, its own, `--set train.…`, each over the one before.
+fn resolve(
+    mut own: Map<String, Json>,
+    train: &Map<String, Json>,
+    sets: &Map<String, Json>,
+    max: &Json,
+) -> Result<Entry> {
+    let text = |value: Option<Json>, key: &str| match value {
+        None => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text)),
+        Some(other) => Err(Failure::Usage(format!("`method.{key}`: found {other}, expected a text"))),
+    };
+    let Some(name) = text(own.remove("name"), "name")? else {
+        return Err(Failure::Usage("a `[[method]]` has no `name`; `fb list` shows them".to_owned()));
+    };
+    let label = text(own.remove("label"), "label")?.unwrap_or_else(|| name.clone());
+    let safe = |c: char| c.is_ascii_alphanumeric() || "_-.+ ".contains(c);
+    if label.is_empty() || label.starts_with('.') || !label.chars().all(safe) {
+        return Err(Failure::Usage(format!("`label`: found `{label}`, expected letters, digits, `_`, `-`, `+`, `.`")));
+    }
+    let method = fb_methods::method(&name)?;
+    let mut config = method.defaults();
+    let place = format!("method `{name}`");
+    if !max.is_null() && config.get("max").is_some() {
+        config["max"] = max.clone();
+    }
+    merge(&mut config, &json!({"train": train}), &place)?;
+    merge(&mut config, &Json::Object(own), &place)?;
+    merge(&mut config, &json!({"train": sets}), &place)?;
+    let config = method.resolve(&config)?;
+    Ok(Entry { name, label, config })
+}

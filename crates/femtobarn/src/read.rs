@@ -1,0 +1,339 @@
+//! From files to labelled, weighted events, split by event into training, validation and test.
+
+use std::path::{Path, PathBuf};
+
+use fb_core::unit::is_energy;
+use fb_core::{Data, Error, Events, Input, Sample, Unit, philox};
+use fb_physics::expression::{flat, select};
+use serde::{Deserialize, Serialize};
+
+use crate::experiment::Read;
+use crate::failure::{Failure, Result};
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// As named.
+    pub path: PathBuf,
+    /// training, validation or test.
+    pub role: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256.
+    pub sha256: String,
+    /// Events in the file.
+    pub events: usize,
+    /// Events that pass the selection.
+    pub selected: usize,
+}
+
+/// The events of an experiment.
+#[derive(Debug, Default)]
+pub struct Split {
+    /// To train on.
+    pub train: Sample,
+    /// To watch the training on.
+    pub validation: Sample,
+    /// To judge on.
+    pub test: Sample,
+    /// The files.
+    pub sources: Vec<Source>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// The part of the data that an event belongs to, if it comes from a file of this name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Names of the training files.
+    pub files: Vec<String>,
+    /// Column of the event's number.
+    pub by: Option<String>,
+    /// Number of folds.
+    pub k: u64,
+    /// Whether fold 0 is the test part.
+    pub test_fold: bool,
+    /// Whether the next fold is the validation part.
+    pub validation_fold: bool,
+}
+
+impl Rule {
+    /// The rule of an experiment.
+    pub fn new(read: &Read) -> Result<Self> {
+        let mut files = Vec::new();
+        for pattern in read.files.iter().chain(&read.signal).chain(&read.background) {
+            files.extend(fb_io::expand(pattern)?.iter().map(|p| name(p)));
+        }
+        Ok(Self {
+            files,
+            by: read.folds.by.clone(),
+            k: read.folds.k,
+            test_fold: read.test.is_empty(),
+            validation_fold: read.validation.is_empty(),
+        })
+    }
+
+    /// The part of an event of a training file.
+    pub fn part(&self, identity: u64) -> &'static str {
+        let validation = u64::from(self.test_fold);
+        match identity % self.k {
+            0 if self.test_fold => "test",
+            fold if self.validation_fold && fold == validation => "validation",
+            _ => "training",
+        }
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Hash of (file name, number of the event in the file): the same for every run, on every machine.
+pub fn identities(path: &Path, events: &Events, first_row: usize, by: Option<&str>) -> Result<Vec<u64>> {
+    let file = philox::hash_text(&name(path));
+    let Some(by) = by else {
+        return Ok((0..events.len()).map(|i| philox::hash(file, (first_row + i) as u64)).collect());
+    };
+    let column = events.column(by)?;
+    if column.offsets.is_some() {
+        return Err(Failure::Usage(format!("`read.folds.by`: column `{by}` is a list, expected one number per event")));
+    }
+    Ok((0..events.len())
+        .map(|i| match &column.data {
+            Data::Text(text) => philox::hash(file, philox::hash_text(&text[i])),
+            Data::I64(v) => philox::hash(file, v[i] as u64),
+            data => philox::hash(file, data.number(i).to_bits()),
+        })
+        .collect())
+}
+
+/// Columns that must hold finite numbers for these inputs.
+fn needed(inputs: &[Input]) -> Vec<String> {
+    let mut names = Vec::new();
+    for input in inputs {
+        match input {
+            Input::Table { variables } => {
+                for v in variables {
+                    if let Ok(e) = fb_core::expression::Expression::parse(&v.expression) {
+                        names.extend(e.names().into_iter().map(str::to_owned));
+                    }
+                }
+            }
+            Input::Particles { collection, .. } | Input::Image { collection, .. } => {
+                names.extend(["px", "py", "pz", "E", "pt", "eta", "phi"].map(|s| format!("{collection}_{s}")));
+            }
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Reads and splits the events of an experiment whose methods see `inputs`.
+///
+/// # Errors
+/// Files that cannot be read; columns that are missing, not finite or look like MeV; an empty class.
+pub fn read(read: &Read, inputs: &[Input]) -> Result<Split> {
+    let mut split = Split::default();
+    let rule = Rule::new(read)?;
+    let needed = needed(inputs);
+    let mut all = Sample::default();
+    let groups: [(&[String], Option<u32>); 3] =
+        [(&read.files, None), (&read.signal, Some(1)), (&read.background, Some(0))];
+    for (patterns, class) in groups {
+        for path in expand(patterns)? {
+            let sample = read_file(read, &path, class, &needed, "training", &mut split)?;
+            all.append(sample)?;
+        }
+    }
+    for (patterns, role) in [(&read.validation, "validation"), (&read.test, "test")] {
+        for path in expand(patterns)? {
+            let sample = read_file(read, &path, None, &needed, role, &mut split)?;
+            if role == "test" { split.test.append(sample)? } else { split.validation.append(sample)? }
+        }
+    }
+    let of = |part: &str| -> Vec<usize> { (0..all.len()).filter(|&i| rule.part(all.identity[i]) == part).collect() };
+    let mut train = of("training");
+    if let Some(max) = read.max_train {
+        // The events with the smallest hashes: a smaller training is a part of a larger one.
+        train.sort_by_key(|&i| (philox::hash(all.identity[i], 1), i));
+        train.truncate(max);
+        train.sort_unstable();
+    }
+    if rule.validation_fold {
+        split.validation = all.take(&of("validation"));
+    }
+    if rule.test_fold {
+        split.test = all.take(&of("test"));
+    }
+    split.train = all.take(&train);
+    let classes = split.train.labels.iter().copied().max().unwrap_or(0) + 1;
+    for (sample, part) in [(&split.train, "training"), (&split.validation, "validation"), (&split.test, "test")] {
+        check_classes(sample, part, classes.max(2))?;
+    }
+    let shared = shared_events(&split);
+    if shared > 0 {
+        split.warnings.push(format!("{shared} test events are also in the training part (same file name and number)"));
+    }
+    Ok(split)
+}
+
+fn expand(patterns: &[String]) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for pattern in patterns {
+        paths.extend(fb_io::expand(pattern)?);
+    }
+    Ok(paths)
+}
+
+fn shared_events(split: &Split) -> usize {
+    let mut train = split.train.identity.clone();
+    train.sort_unstable();
+    split.test.identity.iter().filter(|id| train.binary_search(id).is_ok()).count()
+}
+
+fn check_classes(sample: &Sample, part: &str, classes: u32) -> Result<()> {
+    for class in 0..classes {
+        let of_class = || sample.labels.iter().zip(&sample.weights).filter(move |(l, _)| **l == class);
+        let sum: f64 = of_class().map(|(_, w)| w).sum();
+        let count = of_class().count();
+        if count == 0 || sum.is_nan() || sum <= 0.0 {
+            let what = format!("class {class} of the {part} part");
+            let hint = if count == 0 {
+                "no event of it is left; check `label`, `select` and the folds".to_owned()
+            } else {
+                format!("the weights of its {count} events sum up to {sum}")
+            };
+            return Err(Error::Empty { what, hint }.into());
+        }
+    }
+    Ok(())
+}
+
+fn read_file(
+    read: &Read,
+    path: &Path,
+    class: Option<u32>,
+    needed: &[String],
+    role: &str,
+    split: &mut Split,
+) -> Result<Sample> {
+    let (size, sha256) = fb_io::fingerprint(path)?;
+    let (mut sample, mut rows) = (Sample::default(), 0);
+    let in_file = |source: Error| Failure::In { path: path.to_owned(), source };
+    fb_io::for_each_block::<Failure>(path, &mut |mut events| {
+        for name in needed {
+            check_finite(&events, name, rows).map_err(in_file)?;
+        }
+        let factor = unit_factor(read, path, &events, rows == 0)?;
+        if factor != 1.0 {
+            scale_energies(&mut events, factor).map_err(in_file)?;
+        }
+        let labels = labels(read, path, &events, class, rows)?;
+        let shift = |e: Error| match e {
+            Error::NotFinite { column, event, found } => {
+                in_file(Error::NotFinite { column, event: event + rows, found })
+            }
+            other => in_file(other),
+        };
+        let weights = match &read.weight {
+            Some(weight) => flat(weight, &events).map_err(shift)?,
+            None => vec![1.0; events.len()],
+        };
+        let identity = identities(path, &events, rows, read.folds.by.as_deref())?;
+        rows += events.len();
+        let kept = match &read.select {
+            Some(cut) => select(cut, &events).map_err(in_file)?,
+            None => (0..events.len()).collect(),
+        };
+        let block = Sample { events, labels, weights, identity };
+        sample.append(if kept.len() == block.len() { block } else { block.take(&kept) }).map_err(in_file)
+    })?;
+    let selected = sample.len();
+    split.sources.push(Source { path: path.to_owned(), role: role.to_owned(), size, sha256, events: rows, selected });
+    Ok(sample)
+}
+
+fn check_finite(events: &Events, name: &str, first_row: usize) -> std::result::Result<(), Error> {
+    // A column that is not there is named where it is used, with a hint.
+    let Ok(column) = events.column(name) else { return Ok(()) };
+    let bad = match &column.data {
+        Data::F32(v) => v.iter().position(|x| !x.is_finite()),
+        Data::F64(v) => v.iter().position(|x| !x.is_finite()),
+        Data::I64(_) | Data::Text(_) => None,
+    };
+    let Some(entry) = bad else { return Ok(()) };
+    let event = column.offsets.as_ref().map_or(entry, |o| o.partition_point(|&from| from <= entry) - 1);
+    Err(Error::NotFinite { column: name.to_owned(), event: first_row + event, found: column.data.number(entry) })
+}
+
+fn labels(read: &Read, path: &Path, events: &Events, class: Option<u32>, first_row: usize) -> Result<Vec<u32>> {
+    if let Some(class) = class {
+        return Ok(vec![class; events.len()]);
+    }
+    let name = read.label.as_deref().unwrap_or("label");
+    let column = events.column(name).map_err(|source| Failure::In { path: path.to_owned(), source })?;
+    let bad = |row: usize, found: String| {
+        let place = format!("{}, column `{name}`", path.display());
+        let reason = format!("event {row} has the class {found}, expected a whole number from 0");
+        Failure::Data(format!("{place}: {reason}"))
+    };
+    if column.offsets.is_some() || matches!(column.data, Data::Text(_)) {
+        return Err(bad(first_row, "of another kind".to_owned()));
+    }
+    (0..events.len())
+        .map(|i| {
+            let x = column.data.number(i);
+            let whole = (0.0..1000.0).contains(&x) && x.fract() == 0.0;
+            if whole { Ok(x as u32) } else { Err(bad(first_row + i, x.to_string())) }
+        })
+        .collect()
+}
+
+/// No particle of a collider that stands has this energy in GeV; in MeV a hard one does.
+const TOO_LARGE: f64 = 20_000.0;
+
+/// What energies are multiplied by to be in GeV.
+fn unit_factor(read: &Read, path: &Path, events: &Events, first: bool) -> Result<f64> {
+    match read.unit.as_deref() {
+        Some("MeV") => return Ok(1e-3),
+        Some(_) => return Ok(1.0),
+        None if !first => return Ok(1.0),
+        None => {}
+    }
+    for column in events.columns() {
+        let is_momentum =
+            column.name.to_lowercase().split('_').any(|word| matches!(word, "pt" | "e" | "px" | "energy"));
+        if !is_momentum {
+            continue;
+        }
+        let largest = |i: usize| column.range(i).map(|e| column.data.number(e).abs()).fold(0.0, f64::max);
+        let mut each: Vec<f64> = (0..events.len()).map(largest).collect();
+        each.sort_by(f64::total_cmp);
+        let median = fb_statistics::quantile(&each, 0.5);
+        if median > TOO_LARGE {
+            return Err(Failure::Data(format!(
+                "{}, column `{}` looks like MeV: the median of its largest entries is {median:.0}, expected GeV; set \
+                 `read.unit = \"MeV\"` to convert energies, or \"GeV\" if it is right",
+                path.display(),
+                column.name
+            )));
+        }
+    }
+    Ok(1.0)
+}
+
+fn scale_energies(events: &mut Events, factor: f64) -> std::result::Result<(), Error> {
+    let energies: Vec<_> = events.columns().iter().filter(|c| is_energy(&c.name)).cloned().collect();
+    for mut column in energies {
+        column.unit = Unit::Gev;
+        column.data = match column.data {
+            Data::F32(v) => Data::F32(v.into_iter().map(|x| x * factor as f32).collect()),
+            Data::F64(v) => Data::F64(v.into_iter().map(|x| x * factor).collect()),
+            Data::I64(v) => Data::F64(v.into_iter().map(|x| x as f64 * factor).collect()),
+            text @ Data::Text(_) => text,
+        };
+        events.push(column)?;
+    }
+    Ok(())
+}
