@@ -6,16 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fb_core::{Column, Data, Events};
-use parquet::basic::{Compression, Repetition, Type as Physical, ZstdLevel};
+use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, Type as Physical, ZstdLevel};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::parser::parse_message_type;
-use parquet::schema::types::ColumnDescriptor;
+use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor, Type};
 
-use crate::{Error, Result, write_whole};
+use crate::{Error, Result, open_file, write_whole};
 
 /// Records that are asked for at a time: never as many as a footer claims, which may be damaged.
 const RECORDS: usize = 1 << 14;
@@ -31,7 +30,7 @@ fn guard<T>(path: &Path, place: &str, call: impl FnOnce() -> Result<T>) -> Resul
 }
 
 fn open(path: &Path) -> Result<SerializedFileReader<File>> {
-    let file = File::open(path).map_err(|source| Error::System { what: "open", path: path.to_owned(), source })?;
+    let file = open_file(path)?;
     guard(path, "footer", || SerializedFileReader::new(file).map_err(|e| corrupt(path, "footer", e)))
 }
 
@@ -42,33 +41,92 @@ pub fn metadata(path: &Path) -> Result<Vec<(String, String)>> {
     Ok(pairs.into_iter().map(|pair| (pair.key, pair.value.unwrap_or_default())).collect())
 }
 
-/// Calls `each` with one row group after the other.
+/// Calls `each` with one row group after the other; a file without any gives one block without events.
 pub fn for_each_block<E: From<Error>>(
     path: &Path,
     each: &mut dyn FnMut(Events) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
     let reader = open(path)?;
+    let schema = reader.metadata().file_metadata().schema_descr();
+    check_schema(path, schema)?;
     for group in 0..reader.num_row_groups() {
         let place = format!("row group {group}");
         let events = guard(path, &place, || {
             let row_group = reader.get_row_group(group).map_err(|e| corrupt(path, &place, e))?;
-            read_row_group(path, &*row_group)
+            read_row_group(path, &place, &*row_group)
         })?;
         each(events)?;
+    }
+    if reader.num_row_groups() == 0 {
+        let columns = schema.columns().iter().map(|c| without_events(c)).collect();
+        each(Events::new(columns).map_err(|source| Error::Events { path: path.to_owned(), source })?)?;
     }
     Ok(())
 }
 
-fn read_row_group(path: &Path, group: &dyn RowGroupReader) -> Result<Events> {
+/// The first part of the path is the column's name; a list adds `list.element` or `bag.array_element`.
+fn name_of(descriptor: &ColumnDescriptor) -> &str {
+    descriptor.path().parts().first().map_or("", String::as_str)
+}
+
+/// Refuses what would otherwise be read as something that it is not.
+fn check_schema(path: &Path, schema: &SchemaDescriptor) -> Result<()> {
+    for (i, descriptor) in schema.columns().iter().enumerate() {
+        let name = name_of(descriptor);
+        let unsupported = |found: String, expected: &str| {
+            let (path, place) = (path.to_owned(), format!("column `{name}`"));
+            Err(Error::Unsupported { path, place, reason: format!("{found}, expected {expected}") })
+        };
+        let lists = "numbers or lists of numbers";
+        if descriptor.max_rep_level() > 1 {
+            return unsupported("lists of lists are not read".to_owned(), lists);
+        }
+        // A list is up to three parts; the leaves of a struct or of a map share their first.
+        let parts = descriptor.path().parts().len();
+        let shared = schema.columns()[..i].iter().any(|other| name_of(other) == name);
+        if shared || parts > 3 || (parts > 1 && descriptor.max_rep_level() == 0) {
+            return unsupported("structs are not read".to_owned(), lists);
+        }
+        let kind = descriptor.physical_type();
+        if matches!(descriptor.logical_type_ref(), Some(LogicalType::Decimal(_)))
+            || descriptor.converted_type() == ConvertedType::DECIMAL
+        {
+            return unsupported("decimal numbers are not read".to_owned(), "integers or floats");
+        }
+        if matches!(kind, Physical::INT96 | Physical::FIXED_LEN_BYTE_ARRAY) {
+            let found = match descriptor.logical_type_ref() {
+                Some(LogicalType::Float16) => "16-bit floats are not read".to_owned(),
+                _ => format!("{kind} is not read"),
+            };
+            return unsupported(found, "a number, a boolean or a text");
+        }
+    }
+    Ok(())
+}
+
+/// A column of a file that has no row group.
+fn without_events(descriptor: &ColumnDescriptor) -> Column {
+    let data = match descriptor.physical_type() {
+        Physical::FLOAT => Data::F32(Vec::new()),
+        Physical::DOUBLE => Data::F64(Vec::new()),
+        Physical::BYTE_ARRAY => Data::Text(Vec::new()),
+        _ => Data::I64(Vec::new()),
+    };
+    let offsets = (descriptor.max_rep_level() > 0).then(|| Arc::new(vec![0]));
+    Column { offsets, ..Column::flat(name_of(descriptor), data) }
+}
+
+fn read_row_group(path: &Path, group_place: &str, group: &dyn RowGroupReader) -> Result<Events> {
     let rows = group.metadata().num_rows();
     let mut columns: Vec<Column> = Vec::new();
     for i in 0..group.num_columns() {
-        let descriptor = group.metadata().column(i).column_descr_ptr();
-        // The first part of the path is the column's name; a list adds `list.element` or `bag.array_element`.
-        let name = descriptor.path().parts().first().cloned().unwrap_or_default();
-        let place = format!("column `{name}`");
-        let reader = group.get_column_reader(i).map_err(|e| corrupt(path, &place, e))?;
-        let column = guard(path, &place, || read_column(path, &name, &descriptor, reader))?;
+        let chunk = group.metadata().column(i);
+        let descriptor = chunk.column_descr();
+        let place = format!("{group_place}, column `{}`", name_of(descriptor));
+        let column = guard(path, &place, || {
+            let reader = group.get_column_reader(i).map_err(|e| corrupt(path, &place, e))?;
+            read_column(path, &place, descriptor, reader, chunk.num_values())
+        })?;
         if column.events() as i64 != rows {
             return Err(corrupt(path, place, format!("{} rows, expected {rows}", column.events())));
         }
@@ -80,35 +138,47 @@ fn read_row_group(path: &Path, group: &dyn RowGroupReader) -> Result<Events> {
     Events::new(columns).map_err(|source| Error::Events { path: path.to_owned(), source })
 }
 
-fn read_column(path: &Path, name: &str, descriptor: &ColumnDescriptor, reader: ColumnReader) -> Result<Column> {
-    let unsupported =
-        |reason: String| Error::Unsupported { path: path.to_owned(), place: format!("column `{name}`"), reason };
-    if descriptor.max_rep_level() > 1 {
-        return Err(unsupported("lists of lists are not read, expected numbers or lists of numbers".to_owned()));
-    }
-    if descriptor.path().parts().len() > 1 && descriptor.max_rep_level() == 0 {
-        return Err(unsupported("structs are not read, expected numbers or lists of numbers".to_owned()));
-    }
-    let fail = |reason: String| corrupt(path, format!("column `{name}`"), reason);
+fn read_column(
+    path: &Path,
+    place: &str,
+    descriptor: &ColumnDescriptor,
+    reader: ColumnReader,
+    claimed: i64,
+) -> Result<Column> {
+    let unsupported = |reason: String| Error::Unsupported { path: path.to_owned(), place: place.to_owned(), reason };
+    let fail = |reason: String| corrupt(path, place, reason);
+    let unsigned = |bits: i8, old: ConvertedType| {
+        descriptor.converted_type() == old || descriptor.logical_type_ref() == Some(&LogicalType::integer(bits, false))
+    };
     let values = match reader {
         ColumnReader::BoolColumnReader(r) => {
-            numbers(r, descriptor, fail)?.map(|v: Vec<bool>| Data::I64(v.into_iter().map(i64::from).collect()))
+            numbers(r, descriptor, claimed, fail)?.map(|v: Vec<bool>| Data::I64(v.into_iter().map(i64::from).collect()))
         }
         ColumnReader::Int32ColumnReader(r) => {
-            let unsigned = descriptor.converted_type() == parquet::basic::ConvertedType::UINT_32;
+            let unsigned = unsigned(32, ConvertedType::UINT_32);
             let widen = |x: i32| if unsigned { i64::from(x as u32) } else { i64::from(x) };
-            numbers(r, descriptor, fail)?.map(|v: Vec<i32>| Data::I64(v.into_iter().map(widen).collect()))
+            numbers(r, descriptor, claimed, fail)?.map(|v: Vec<i32>| Data::I64(v.into_iter().map(widen).collect()))
         }
-        ColumnReader::Int64ColumnReader(r) => numbers(r, descriptor, fail)?.map(Data::I64),
-        ColumnReader::FloatColumnReader(r) => numbers(r, descriptor, fail)?.map(Data::F32),
-        ColumnReader::DoubleColumnReader(r) => numbers(r, descriptor, fail)?.map(Data::F64),
+        ColumnReader::Int64ColumnReader(r) => {
+            let unsigned = unsigned(64, ConvertedType::UINT_64);
+            numbers(r, descriptor, claimed, fail)?.map(|v: Vec<i64>| {
+                // What does not fit is given to the precision of a float, not with a wrong sign.
+                if unsigned && v.iter().any(|&x| x < 0) {
+                    Data::F64(v.into_iter().map(|x| x as u64 as f64).collect())
+                } else {
+                    Data::I64(v)
+                }
+            })
+        }
+        ColumnReader::FloatColumnReader(r) => numbers(r, descriptor, claimed, fail)?.map(Data::F32),
+        ColumnReader::DoubleColumnReader(r) => numbers(r, descriptor, claimed, fail)?.map(Data::F64),
         ColumnReader::ByteArrayColumnReader(r) => {
             let text = |b: ByteArray| String::from_utf8_lossy(b.data()).into_owned();
-            numbers(r, descriptor, fail)?.map(|v: Vec<ByteArray>| Data::Text(v.into_iter().map(text).collect()))
+            numbers(r, descriptor, claimed, fail)?
+                .map(|v: Vec<ByteArray>| Data::Text(v.into_iter().map(text).collect()))
         }
         ColumnReader::Int96ColumnReader(_) | ColumnReader::FixedLenByteArrayColumnReader(_) => {
-            let kind: Physical = descriptor.physical_type();
-            return Err(unsupported(format!("{kind} is not read, expected a number, a boolean or a text")));
+            return Err(unsupported(format!("{} is not read", descriptor.physical_type())));
         }
     };
     let data = match values.missing {
@@ -118,7 +188,7 @@ fn read_column(path: &Path, name: &str, descriptor: &ColumnDescriptor, reader: C
         })?,
     };
     let offsets = values.offsets.map(Arc::new);
-    Ok(Column { offsets, ..Column::flat(name, data) })
+    Ok(Column { offsets, ..Column::flat(name_of(descriptor), data) })
 }
 
 /// Numbers with NaN in the places that have none. `missing` says for every place whether it is one of them.
@@ -155,11 +225,13 @@ impl<D> Stored<D> {
 fn numbers<T: DataType>(
     mut reader: ColumnReaderImpl<T>,
     descriptor: &ColumnDescriptor,
+    claimed: i64,
     fail: impl Fn(String) -> Error,
 ) -> Result<Stored<Vec<T::T>>> {
     let (most_defined, is_list) = (descriptor.max_def_level(), descriptor.max_rep_level() == 1);
     let mut data = Vec::new();
     let (mut definition, mut repetition) = (Vec::new(), Vec::new());
+    let mut entries = 0;
     loop {
         let (records, values, levels) = reader
             .read_records(
@@ -171,6 +243,11 @@ fn numbers<T: DataType>(
             .map_err(|e| fail(e.to_string()))?;
         if records == 0 && values == 0 && levels == 0 {
             break;
+        }
+        // A page may claim any number of entries, and a few bytes can stand for all of them.
+        entries += values.max(levels) as i64;
+        if entries > claimed {
+            return Err(fail(format!("more than the {claimed} entries that the footer tells of")));
         }
     }
     if !is_list {
@@ -213,23 +290,8 @@ pub fn write(path: &Path, events: &Events) -> Result<()> {
 }
 
 fn to_bytes(events: &Events) -> parquet::errors::Result<Vec<u8>> {
-    let fields = events.columns().iter().map(|column| {
-        let kind = match column.data {
-            Data::F32(_) => "float",
-            Data::F64(_) => "double",
-            Data::I64(_) => "int64",
-            Data::Text(_) => "binary",
-        };
-        let text = if matches!(column.data, Data::Text(_)) { " (UTF8)" } else { "" };
-        let name = &column.name;
-        if column.offsets.is_some() {
-            format!("required group {name} (LIST) {{ repeated group list {{ required {kind} element{text}; }} }}")
-        } else {
-            format!("required {kind} {name}{text};")
-        }
-    });
-    let schema = format!("message events {{ {} }}", fields.collect::<Vec<_>>().join(" "));
-    let schema = Arc::new(parse_message_type(&schema)?);
+    let fields = events.columns().iter().map(field).collect::<parquet::errors::Result<_>>()?;
+    let schema = Arc::new(Type::group_type_builder("events").with_fields(fields).build()?);
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?)).build();
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
     let mut group = writer.next_row_group()?;
@@ -251,6 +313,29 @@ fn to_bytes(events: &Events) -> parquet::errors::Result<Vec<u8>> {
     }
     group.close()?;
     writer.into_inner()
+}
+
+/// The schema of a column.
+fn field(column: &Column) -> parquet::errors::Result<Arc<Type>> {
+    let (kind, logical) = match column.data {
+        Data::F32(_) => (Physical::FLOAT, None),
+        Data::F64(_) => (Physical::DOUBLE, None),
+        Data::I64(_) => (Physical::INT64, None),
+        Data::Text(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+    };
+    let entry = |name: &str| {
+        let entry = Type::primitive_type_builder(name, kind).with_logical_type(logical.clone());
+        entry.with_repetition(Repetition::REQUIRED).build().map(Arc::new)
+    };
+    let group = |name: &str, repetition, logical, inner| {
+        let group = Type::group_type_builder(name).with_repetition(repetition).with_logical_type(logical);
+        group.with_fields(vec![inner]).build().map(Arc::new)
+    };
+    if column.offsets.is_none() {
+        return entry(&column.name);
+    }
+    let list = group("list", Repetition::REPEATED, None, entry("element")?)?;
+    group(&column.name, Repetition::REQUIRED, Some(LogicalType::List), list)
 }
 
 /// Definition and repetition levels of lists.
