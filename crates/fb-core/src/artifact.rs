@@ -1,9 +1,7 @@
 //! A fitted model as bytes: tensors and a header in the safetensors format, with a digest over all of it.
 
-use std::collections::HashMap;
-
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde_json::Value as Json;
+use safetensors::tensor::{Dtype, SafeTensors};
+use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
@@ -29,6 +27,8 @@ pub struct Artifact {
 }
 
 const FORMAT: &str = "femtobarn-1";
+/// The key of everything but tensors in a safetensors header.
+const METADATA: &str = "__metadata__";
 
 fn broken(reason: impl std::fmt::Display) -> Error {
     Error::Artifact { reason: reason.to_string() }
@@ -57,22 +57,43 @@ impl Artifact {
         hex(&hash.finalize())
     }
 
-    /// As bytes of a safetensors file.
+    /// As bytes of a safetensors file: the same for the same artifact.
+    ///
+    /// # Errors
+    /// [`Error::Artifact`] if a tensor's shape does not fit its entries, or two have the same name.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let blocks: Vec<Vec<u8>> =
-            self.tensors.iter().map(|t| t.values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
-        let views = self.tensors.iter().zip(&blocks).map(|(tensor, block)| {
-            TensorView::new(Dtype::F32, tensor.shape.clone(), block).map(|view| (tensor.name.as_str(), view))
-        });
-        let views: Vec<_> = views.collect::<std::result::Result<_, _>>().map_err(broken)?;
+        // Written here, as the library keeps the metadata in an order that changes from call to call.
         let order: Vec<&str> = self.tensors.iter().map(|t| t.name.as_str()).collect();
-        let metadata = HashMap::from([
-            ("format".to_owned(), FORMAT.to_owned()),
-            ("header".to_owned(), self.header.to_string()),
-            ("order".to_owned(), serde_json::json!(order).to_string()),
-            ("digest".to_owned(), self.digest()),
-        ]);
-        safetensors::serialize(views, Some(metadata)).map_err(broken)
+        let mut head = Map::new();
+        head.insert(
+            METADATA.to_owned(),
+            json!({
+                "format": FORMAT,
+                "header": self.header.to_string(),
+                "order": json!(order).to_string(),
+                "digest": self.digest(),
+            }),
+        );
+        let mut end = 0;
+        for Tensor { name, shape, values } in &self.tensors {
+            if shape.iter().product::<usize>() != values.len() {
+                return Err(broken(format!("tensor `{name}` has {} entries for the shape {shape:?}", values.len())));
+            }
+            let start = end;
+            end += 4 * values.len();
+            let entry = json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]});
+            if head.insert(name.clone(), entry).is_some() {
+                return Err(broken(format!("two tensors have the name `{name}`")));
+            }
+        }
+        let mut head = Json::Object(head).to_string();
+        // The numbers begin at a multiple of eight bytes.
+        head.extend(std::iter::repeat_n(' ', head.len().next_multiple_of(8) - head.len()));
+        let mut bytes = (head.len() as u64).to_le_bytes().to_vec();
+        bytes.reserve(head.len() + end);
+        bytes.extend(head.as_bytes());
+        self.tensors.iter().flat_map(|t| &t.values).for_each(|v| bytes.extend(v.to_le_bytes()));
+        Ok(bytes)
     }
 
     /// From the bytes of a safetensors file.
@@ -89,6 +110,9 @@ impl Artifact {
         let header = serde_json::from_str(entry("header")?).map_err(broken)?;
         let order: Vec<String> = serde_json::from_str(entry("order")?).map_err(broken)?;
         let file = SafeTensors::deserialize(bytes).map_err(broken)?;
+        if order.len() != file.len() {
+            return Err(broken(format!("{} tensors, expected {}", file.len(), order.len())));
+        }
         let mut tensors = Vec::with_capacity(order.len());
         for name in order {
             let view = file.tensor(&name).map_err(broken)?;

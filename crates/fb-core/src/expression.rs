@@ -259,6 +259,8 @@ pub enum Expression {
 const LONGEST: usize = 10_000;
 /// Deepest nesting.
 const DEEPEST: usize = 100;
+/// Most operations: a long sum is a deep tree, and whatever walks over a tree needs a stack as deep.
+const MOST: usize = 500;
 /// Binds tighter than products, looser than powers: −x^2 is −(x²).
 const UNARY: u8 = 6;
 
@@ -274,7 +276,7 @@ impl Expression {
     /// # Errors
     /// [`Error::Expression`] with the character and what was expected there.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut parser = Parser { text, at: 0, depth: 0 };
+        let mut parser = Parser { text, at: 0, depth: 0, operations: 0 };
         if text.len() > LONGEST {
             return Err(Error::Expression {
                 text: text.chars().take(40).collect(),
@@ -351,6 +353,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    operations: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -376,6 +379,11 @@ impl<'a> Parser<'a> {
         found
     }
 
+    fn operation(&mut self) -> Result<()> {
+        self.operations += 1;
+        if self.operations > MOST { Err(self.error(format!("more than {MOST} operations"))) } else { Ok(()) }
+    }
+
     fn expect(&mut self, symbol: &str) -> Result<()> {
         if self.take(symbol) { Ok(()) } else { Err(self.error(format!("expected `{symbol}`"))) }
     }
@@ -391,6 +399,7 @@ impl<'a> Parser<'a> {
             self.space();
             let found = Binary::ALL.iter().find(|(_, symbol, _)| self.rest().starts_with(symbol));
             let Some(&(op, symbol, binding)) = found.filter(|(.., binding)| *binding >= least) else { break };
+            self.operation()?;
             self.at += symbol.len();
             // The power binds to the right, all others to the left.
             let right = self.binary(if op == Binary::Power { UNARY } else { binding + 1 })?;
@@ -412,6 +421,7 @@ impl<'a> Parser<'a> {
         }
         let mut value = self.primary()?;
         while self.take("[") {
+            self.operation()?;
             self.space();
             let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
             let Ok(index) = self.rest()[..digits].parse() else {
@@ -452,7 +462,10 @@ impl<'a> Parser<'a> {
                 end += 1 + sign + exponent;
             }
         }
-        let Ok(value) = self.rest()[..end].parse() else { return Err(self.error("expected a number")) };
+        let Ok(value) = self.rest()[..end].parse::<f64>() else { return Err(self.error("expected a number")) };
+        if value.is_infinite() {
+            return Err(self.error(format!("expected a number of at most {:?}", f64::MAX)));
+        }
         self.at += end;
         Ok(Expression::Number(value))
     }

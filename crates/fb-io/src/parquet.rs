@@ -1,16 +1,20 @@
 //! Parquet: flat columns and lists of numbers, read in row groups.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fb_core::{Column, Data, Events};
 use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, Type as Physical, ZstdLevel};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int64Type};
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader, Length, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor, Type};
 
@@ -23,15 +27,70 @@ fn corrupt(path: &Path, place: impl Into<String>, reason: impl std::fmt::Display
     Error::Corrupt { path: path.to_owned(), place: place.into(), reason: reason.to_string() }
 }
 
+/// The file, refused where it claims sizes that cannot be: the library makes room for them before it looks at the bytes.
+struct Source(File);
+
+impl Length for Source {
+    fn len(&self) -> u64 {
+        Length::len(&self.0)
+    }
+}
+
+impl ChunkReader for Source {
+    type T = BufReader<File>;
+
+    /// Only the header of a page is read in this way.
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        let mut reader = self.0.get_read(start)?;
+        match page_sizes(reader.fill_buf()?) {
+            Some([unpacked, packed]) if unpacked / LARGEST_RATIO > packed => {
+                Err(ParquetError::General(format!("a page of {packed} bytes claims to hold {unpacked}")))
+            }
+            _ => Ok(reader),
+        }
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        if start.saturating_add(length as u64) > Length::len(self) {
+            return Err(ParquetError::EOF(format!("{length} bytes at {start} lie beyond the end")));
+        }
+        self.0.get_bytes(start, length)
+    }
+}
+
+/// Zstandard packs up to 128 kB of one value into four bytes; no other codec packs more tightly.
+const LARGEST_RATIO: u64 = 1 << 15;
+
+/// Size of a page unpacked and packed, from the beginning of its header in Thrift's compact protocol: three numbers
+/// (what kind of page it is, and these), each behind the byte 0x15, seven bits to a byte.
+fn page_sizes(header: &[u8]) -> Option<[u64; 2]> {
+    let mut bytes = header.iter();
+    let mut number = || {
+        let _ = bytes.next().filter(|&&byte| byte == 0x15)?;
+        let mut value = 0;
+        for shift in (0..35).step_by(7) {
+            let byte = *bytes.next()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                // Twice the number, as the lowest bit is the sign.
+                return Some(value / 2);
+            }
+        }
+        None
+    };
+    let _kind = number()?;
+    Some([number()?, number()?])
+}
+
 /// Runs a call into the Parquet library, which may panic on damaged bytes, as it trusts lengths inside of pages.
 fn guard<T>(path: &Path, place: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(call))
         .unwrap_or_else(|_| Err(corrupt(path, place, "its lengths contradict each other")))
 }
 
-fn open(path: &Path) -> Result<SerializedFileReader<File>> {
+fn open(path: &Path) -> Result<SerializedFileReader<Source>> {
     let file = open_file(path)?;
-    guard(path, "footer", || SerializedFileReader::new(file).map_err(|e| corrupt(path, "footer", e)))
+    guard(path, "footer", || SerializedFileReader::new(Source(file)).map_err(|e| corrupt(path, "footer", e)))
 }
 
 /// Key-value pairs of the file's footer.
@@ -124,8 +183,10 @@ fn read_row_group(path: &Path, group_place: &str, group: &dyn RowGroupReader) ->
         let descriptor = chunk.column_descr();
         let place = format!("{group_place}, column `{}`", name_of(descriptor));
         let column = guard(path, &place, || {
-            let reader = group.get_column_reader(i).map_err(|e| corrupt(path, &place, e))?;
-            read_column(path, &place, descriptor, reader, chunk.num_values())
+            let pages = group.get_column_page_reader(i).map_err(|e| corrupt(path, &place, e))?;
+            let pages = Counted { pages, entries: chunk.num_values() };
+            let reader = get_column_reader(chunk.column_descr_ptr(), Box::new(pages));
+            read_column(path, &place, descriptor, reader)
         })?;
         if column.events() as i64 != rows {
             return Err(corrupt(path, place, format!("{} rows, expected {rows}", column.events())));
@@ -138,13 +199,55 @@ fn read_row_group(path: &Path, group_place: &str, group: &dyn RowGroupReader) ->
     Events::new(columns).map_err(|source| Error::Events { path: path.to_owned(), source })
 }
 
-fn read_column(
-    path: &Path,
-    place: &str,
-    descriptor: &ColumnDescriptor,
-    reader: ColumnReader,
-    claimed: i64,
-) -> Result<Column> {
+/// The pages of a column, refused where one claims more entries than there can be: the library makes room for all of
+/// them before it looks at the bytes, and a few damaged ones can stand for billions.
+struct Counted {
+    pages: Box<dyn PageReader>,
+    /// Entries that the footer tells of and that no page has claimed yet.
+    entries: i64,
+}
+
+impl PageReader for Counted {
+    fn get_next_page(&mut self) -> parquet::errors::Result<Option<Page>> {
+        let Some(page) = self.pages.get_next_page()? else { return Ok(None) };
+        let claimed = i64::from(page.num_values());
+        let possible = match &page {
+            // An entry of a dictionary takes at least a byte.
+            Page::DictionaryPage { buf, .. } => buf.len() as i64,
+            _ => self.entries,
+        };
+        if claimed > possible {
+            let reason = format!("a page claims {claimed} entries, expected no more than {possible}");
+            return Err(ParquetError::General(reason));
+        }
+        if !page.is_dictionary_page() {
+            self.entries -= claimed;
+        }
+        Ok(Some(page))
+    }
+
+    fn peek_next_page(&mut self) -> parquet::errors::Result<Option<PageMetadata>> {
+        self.pages.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> parquet::errors::Result<()> {
+        self.pages.skip_next_page()
+    }
+
+    fn at_record_boundary(&mut self) -> parquet::errors::Result<bool> {
+        self.pages.at_record_boundary()
+    }
+}
+
+impl Iterator for Counted {
+    type Item = parquet::errors::Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+fn read_column(path: &Path, place: &str, descriptor: &ColumnDescriptor, reader: ColumnReader) -> Result<Column> {
     let unsupported = |reason: String| Error::Unsupported { path: path.to_owned(), place: place.to_owned(), reason };
     let fail = |reason: String| corrupt(path, place, reason);
     let unsigned = |bits: i8, old: ConvertedType| {
@@ -152,16 +255,16 @@ fn read_column(
     };
     let values = match reader {
         ColumnReader::BoolColumnReader(r) => {
-            numbers(r, descriptor, claimed, fail)?.map(|v: Vec<bool>| Data::I64(v.into_iter().map(i64::from).collect()))
+            numbers(r, descriptor, fail)?.map(|v: Vec<bool>| Data::I64(v.into_iter().map(i64::from).collect()))
         }
         ColumnReader::Int32ColumnReader(r) => {
             let unsigned = unsigned(32, ConvertedType::UINT_32);
             let widen = |x: i32| if unsigned { i64::from(x as u32) } else { i64::from(x) };
-            numbers(r, descriptor, claimed, fail)?.map(|v: Vec<i32>| Data::I64(v.into_iter().map(widen).collect()))
+            numbers(r, descriptor, fail)?.map(|v: Vec<i32>| Data::I64(v.into_iter().map(widen).collect()))
         }
         ColumnReader::Int64ColumnReader(r) => {
             let unsigned = unsigned(64, ConvertedType::UINT_64);
-            numbers(r, descriptor, claimed, fail)?.map(|v: Vec<i64>| {
+            numbers(r, descriptor, fail)?.map(|v: Vec<i64>| {
                 // What does not fit is given to the precision of a float, not with a wrong sign.
                 if unsigned && v.iter().any(|&x| x < 0) {
                     Data::F64(v.into_iter().map(|x| x as u64 as f64).collect())
@@ -170,12 +273,11 @@ fn read_column(
                 }
             })
         }
-        ColumnReader::FloatColumnReader(r) => numbers(r, descriptor, claimed, fail)?.map(Data::F32),
-        ColumnReader::DoubleColumnReader(r) => numbers(r, descriptor, claimed, fail)?.map(Data::F64),
+        ColumnReader::FloatColumnReader(r) => numbers(r, descriptor, fail)?.map(Data::F32),
+        ColumnReader::DoubleColumnReader(r) => numbers(r, descriptor, fail)?.map(Data::F64),
         ColumnReader::ByteArrayColumnReader(r) => {
             let text = |b: ByteArray| String::from_utf8_lossy(b.data()).into_owned();
-            numbers(r, descriptor, claimed, fail)?
-                .map(|v: Vec<ByteArray>| Data::Text(v.into_iter().map(text).collect()))
+            numbers(r, descriptor, fail)?.map(|v: Vec<ByteArray>| Data::Text(v.into_iter().map(text).collect()))
         }
         ColumnReader::Int96ColumnReader(_) | ColumnReader::FixedLenByteArrayColumnReader(_) => {
             return Err(unsupported(format!("{} is not read", descriptor.physical_type())));
@@ -225,13 +327,11 @@ impl<D> Stored<D> {
 fn numbers<T: DataType>(
     mut reader: ColumnReaderImpl<T>,
     descriptor: &ColumnDescriptor,
-    claimed: i64,
     fail: impl Fn(String) -> Error,
 ) -> Result<Stored<Vec<T::T>>> {
     let (most_defined, is_list) = (descriptor.max_def_level(), descriptor.max_rep_level() == 1);
     let mut data = Vec::new();
     let (mut definition, mut repetition) = (Vec::new(), Vec::new());
-    let mut entries = 0;
     loop {
         let (records, values, levels) = reader
             .read_records(
@@ -243,11 +343,6 @@ fn numbers<T: DataType>(
             .map_err(|e| fail(e.to_string()))?;
         if records == 0 && values == 0 && levels == 0 {
             break;
-        }
-        // A page may claim any number of entries, and a few bytes can stand for all of them.
-        entries += values.max(levels) as i64;
-        if entries > claimed {
-            return Err(fail(format!("more than the {claimed} entries that the footer tells of")));
         }
     }
     if !is_list {

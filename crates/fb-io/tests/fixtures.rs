@@ -1,4 +1,5 @@
 //! Files of other programs (see data/make.py), read to the values that were written.
+#![allow(clippy::unwrap_used, reason = "a test may fall over")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
 //! What is written is read back.
+#![allow(clippy::unwrap_used, reason = "a test may fall over")]
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -156,7 +157,9 @@ fn errors_name_the_file_and_the_place() {
     let folder = tempfile::tempdir().unwrap();
     let message = |name: &str, bytes: Option<&[u8]>| {
         let path = folder.path().join(name);
-        bytes.map(|bytes| std::fs::write(&path, bytes).unwrap());
+        if let Some(bytes) = bytes {
+            std::fs::write(&path, bytes).unwrap();
+        }
         let message = fb_io::read(&path).unwrap_err().to_string();
         assert!(message.contains(&path.display().to_string()), "{message}");
         message
