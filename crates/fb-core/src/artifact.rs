@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
@@ -29,6 +29,7 @@ pub struct Artifact {
 }
 
 const FORMAT: &str = "femtobarn-1";
+const ENTRY: &str = "femtobarn";
 
 fn broken(reason: impl std::fmt::Display) -> Error {
     Error::Artifact { reason: reason.to_string() }
@@ -66,12 +67,9 @@ impl Artifact {
         });
         let views: Vec<_> = views.collect::<std::result::Result<_, _>>().map_err(broken)?;
         let order: Vec<&str> = self.tensors.iter().map(|t| t.name.as_str()).collect();
-        let metadata = HashMap::from([
-            ("format".to_owned(), FORMAT.to_owned()),
-            ("header".to_owned(), self.header.to_string()),
-            ("order".to_owned(), serde_json::json!(order).to_string()),
-            ("digest".to_owned(), self.digest()),
-        ]);
+        let whole = json!({"format": FORMAT, "header": self.header, "order": order, "digest": self.digest()});
+        // One entry alone: several would be written in an order that changes from run to run.
+        let metadata = HashMap::from([(ENTRY.to_owned(), whole.to_string())]);
         safetensors::serialize(views, Some(metadata)).map_err(broken)
     }
 
@@ -82,12 +80,13 @@ impl Artifact {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (_, head) = SafeTensors::read_metadata(bytes).map_err(broken)?;
         let metadata = head.metadata().as_ref().ok_or_else(|| broken("no metadata"))?;
-        let entry = |key: &str| metadata.get(key).ok_or_else(|| broken(format!("no `{key}` in the metadata")));
-        if entry("format")? != FORMAT {
-            return Err(broken(format!("format `{}`, expected `{FORMAT}`", entry("format")?)));
+        let whole = metadata.get(ENTRY).ok_or_else(|| broken(format!("no `{ENTRY}` in the metadata")))?;
+        let mut whole: Json = serde_json::from_str(whole).map_err(broken)?;
+        if whole["format"] != FORMAT {
+            return Err(broken(format!("format {}, expected \"{FORMAT}\"", whole["format"])));
         }
-        let header = serde_json::from_str(entry("header")?).map_err(broken)?;
-        let order: Vec<String> = serde_json::from_str(entry("order")?).map_err(broken)?;
+        let header = whole["header"].take();
+        let order: Vec<String> = serde_json::from_value(whole["order"].take()).map_err(broken)?;
         let file = SafeTensors::deserialize(bytes).map_err(broken)?;
         let mut tensors = Vec::with_capacity(order.len());
         for name in order {
@@ -99,7 +98,7 @@ impl Artifact {
             tensors.push(Tensor { name, shape: view.shape().to_vec(), values });
         }
         let artifact = Self { header, tensors };
-        if *entry("digest")? != artifact.digest() {
+        if whole["digest"] != artifact.digest() {
             return Err(broken("the digest does not match: the file has been altered"));
         }
         Ok(artifact)
