@@ -2,6 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+mod inputs;
+pub mod onnx;
+
+pub use inputs::Inputs;
+pub use onnx::onnx;
+
 /// What is wrong with an export.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
