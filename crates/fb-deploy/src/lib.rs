@@ -4,9 +4,11 @@
 
 mod inputs;
 pub mod onnx;
+mod runtime;
 
 pub use inputs::Inputs;
 pub use onnx::onnx;
+pub use runtime::Runtime;
 
 /// What is wrong with an export.
 #[derive(Debug, thiserror::Error)]
