@@ -317,6 +317,10 @@ impl Particles {
         let [u, v] = [(&cos, &back), (&sin, &cos)].map(|(along, across)| {
             let (x, y) = (b.mul(&u, along), b.mul(&v, across));
             let x = b.add(&x, &y);
+            // Two particles lie on the axis, where pixels meet: their side must not follow from the last bit.
+            let size = b.op("Abs", &[&x]);
+            let off = b.above(&size, 1e-9);
+            let x = b.or(&off, &x, 0.0);
             let [left, right] = [b.below(&x, 0.0), b.above(&x, 0.0)].map(|side| {
                 let there = b.or(&side, &self.weight, 0.0);
                 b.sum_keep(&there, 1)

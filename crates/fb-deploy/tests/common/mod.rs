@@ -57,22 +57,23 @@ pub fn artifact(method: &dyn AnyMethod, options: &serde_json::Value) -> Artifact
         store: &mut Nowhere,
     };
     let mut artifact = method.fit(&options, &sample, &sample, &mut run).unwrap().artifact().unwrap();
+    uneven(&mut artifact);
+    artifact
+}
+
+/// Gives biases, normalisations and running averages random numbers, as trained ones have.
+pub fn uneven(artifact: &mut Artifact) {
     for (i, tensor) in artifact.tensors.iter_mut().enumerate() {
         let mut random = Philox::new(2, i as u64, 0);
         let letter = tensor.name.split('.').nth(1).unwrap_or("").trim_end_matches(|c: char| c.is_ascii_digit());
-        let spread = match letter {
-            "weight" => continue,
-            "variance" | "gamma" => 0.3,
-            _ => 0.2,
-        };
         for x in &mut tensor.values {
-            *x = match letter {
-                "variance" | "gamma" => (1.0 + spread * (2.0 * random.uniform() - 1.0)) as f32,
-                _ => (spread * random.normal()) as f32,
-            };
+            match letter {
+                "weight" => {}
+                "variance" | "gamma" => *x = (0.7 + 0.6 * random.uniform()) as f32,
+                _ => *x = (0.2 * random.normal()) as f32,
+            }
         }
     }
-    artifact
 }
 
 struct Nowhere;
