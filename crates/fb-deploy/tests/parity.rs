@@ -2,6 +2,8 @@
 //!
 //! They run where ORT_DYLIB_PATH names the library, and are skipped elsewhere.
 
+#![allow(clippy::unwrap_used, reason = "a test falls over where it fails")]
+
 mod common;
 
 use std::path::PathBuf;
@@ -36,6 +38,8 @@ fn difference(library: &PathBuf, artifact: &Artifact, events: &Events) -> f32 {
     let found = runtime.probabilities(&Inputs::new(&input, events).unwrap()).unwrap();
     assert_eq!(found.len(), expected.values.len());
     assert!(found.iter().all(|p| p.is_finite()));
+    let spread = expected.values.iter().fold(0.0, |spread, p| f32::max(spread, (p - expected.values[0]).abs()));
+    assert!(events.len() < 20 || spread > 1e-3, "the scores hardly differ: {spread}");
     found.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 

@@ -85,7 +85,8 @@ impl Builder {
 
     /// An operation with several outputs.
     pub fn op_many(&mut self, op: &str, inputs: &[&str], options: Vec<(&str, Setting)>, outputs: usize) -> Vec<Value> {
-        let name = format!("{op}_{}", self.graph.node.len());
+        // No column has a stroke in its name.
+        let name = format!("/{op}_{}", self.graph.node.len());
         let output: Vec<Value> =
             (0..outputs).map(|i| if i == 0 { name.clone() } else { format!("{name}_{i}") }).collect();
         self.graph.node.push(Node {
@@ -100,7 +101,7 @@ impl Builder {
 
     fn constant(&mut self, element: Element, shape: &[usize], bytes: Vec<u8>) -> Value {
         let dims: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-        let next = format!("constant_{}", self.constants.len());
+        let next = format!("/constant_{}", self.constants.len());
         let graph = &mut self.graph;
         let name = self.constants.entry((element, dims.clone(), bytes.clone())).or_insert_with(|| {
             graph.initializer.push(Tensor {

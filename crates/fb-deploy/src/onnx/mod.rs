@@ -14,8 +14,8 @@ mod network;
 mod preparation;
 pub mod proto;
 
-use fb_core::{Artifact, Input};
-use fb_nn::{Graph, Model};
+use fb_core::{Artifact, Input, Layout};
+use fb_nn::{Graph, Model, Rows};
 use prost::Message;
 
 use crate::Error;
@@ -63,5 +63,22 @@ fn parts(artifact: &Artifact) -> Result<(Input, Graph), Error> {
     let read = |key: &str| artifact.header[key].clone();
     let input = serde_json::from_value(read("input")).map_err(|e| unreadable("input", &e))?;
     let graph = serde_json::from_value(read("graph")).map_err(|e| unreadable("graph", &e))?;
-    Ok((input, Model::from_tensors(graph, artifact)?.graph))
+    let graph = Model::from_tensors(graph, artifact)?.graph;
+    if shape(&input) != Some((graph.nodes[0].rows, graph.nodes[0].width)) {
+        let reason = "the network does not fit what it is said to see".to_owned();
+        return Err(Error::Model(fb_core::Error::Artifact { reason }));
+    }
+    Ok((input, graph))
+}
+
+/// Rows and their width of what a network sees, where it is a number.
+fn shape(input: &Input) -> Option<(Rows, usize)> {
+    Some(match input {
+        Input::Table { variables } => (Rows::Event, variables.len()),
+        Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
+        Input::Particles { layout: Layout::Sequence, variables, max, .. } => {
+            (Rows::Event, max.checked_mul(variables.len())?)
+        }
+        Input::Image { pixels, .. } => (Rows::Event, pixels.checked_mul(*pixels)?),
+    })
 }

@@ -120,10 +120,10 @@ impl Network<'_> {
             Op::Lstm { hidden } => self.lstm(node, x, hidden)?,
             Op::Conv { .. } => self.conv(node, x)?,
             Op::MaxPool { shape } => {
-                let image = self.to_image(x, shape);
+                let image = self.image_of(x, shape);
                 let sides = || Setting::Integers(vec![2, 2]);
                 let image = self.b.op_with("MaxPool", &[&image], vec![("kernel_shape", sides()), ("strides", sides())]);
-                self.to_rows(node, &image)?
+                self.rows_of(node, &image)?
             }
             Op::MeanPositions { channels } => {
                 let positions = self.b.reshape(x, &[-1, (width / channels) as i64, channels as i64]);
@@ -324,13 +324,13 @@ impl Network<'_> {
     }
 
     /// Rows [.., height · width · channels] as images [image, channels, height, width].
-    fn to_image(&mut self, x: &str, [height, width, channels]: [usize; 3]) -> Value {
+    fn image_of(&mut self, x: &str, [height, width, channels]: [usize; 3]) -> Value {
         let image = self.b.reshape(x, &[-1, height as i64, width as i64, channels as i64]);
         self.b.transpose(&image, &[0, 3, 1, 2])
     }
 
     /// Images [image, channels, height, width] as rows.
-    fn to_rows(&mut self, node: &Node, image: &str) -> Result<Value, Error> {
+    fn rows_of(&mut self, node: &Node, image: &str) -> Result<Value, Error> {
         let image = self.b.transpose(image, &[0, 2, 3, 1]);
         self.unfold(node, &image)
     }
@@ -363,7 +363,7 @@ impl Network<'_> {
             }
         }
         let weight = self.b.floats(&[out, channels, rows, columns], &turned);
-        let image = self.to_image(x, shape);
+        let image = self.image_of(x, shape);
         // A sequence has one row of taps and no padding above and below.
         let above = if shape[0] == 1 { 0 } else { padding as i64 };
         let (side, step) = (padding as i64, stride as i64);
@@ -376,6 +376,6 @@ impl Network<'_> {
         let inputs: Vec<&str> = [&image, &weight].into_iter().chain(&bias).map(String::as_str).collect();
         let z = self.b.op_with("Conv", &inputs, options);
         let z = self.activate(z, activation);
-        self.to_rows(node, &z)
+        self.rows_of(node, &z)
     }
 }

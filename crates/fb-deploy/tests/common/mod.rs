@@ -17,7 +17,9 @@ pub fn jets(multiplicities: &[usize], seed: u64) -> Events {
         let eta = 4.0 * random.uniform() - 2.0;
         for i in 0..n {
             if i % 5 == 3 {
-                columns.iter_mut().for_each(|column| column.push(0.0));
+                for column in &mut columns {
+                    column.push(0.0);
+                }
             }
             let pt = 1.0 + 100.0 * random.uniform().powi(3);
             let (eta, phi) = (eta + 0.3 * random.normal(), phi + 0.3 * random.normal());
