@@ -6,7 +6,7 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fb_core::{Artifact, Column, Data, Events, Fitted, Frame, Input, Layout, Tensor, Variable};
 use fb_deploy::{Inputs, Runtime, onnx};
@@ -31,7 +31,7 @@ fn library() -> Option<PathBuf> {
 const MULTIPLICITIES: [usize; 22] = [0, 1, 2, 3, 4, 5, 8, 9, 16, 17, 30, 31, 40, 60, 99, 101, 130, 210, 0, 1, 2, 25];
 
 /// Largest difference between the scores of both, over all events.
-fn difference(library: &PathBuf, artifact: &Artifact, events: &Events) -> f32 {
+fn difference(library: &Path, artifact: &Artifact, events: &Events) -> f32 {
     let expected = FittedNetwork::load(artifact).unwrap().scores(events, &fb_core::run::Alone).unwrap();
     let input: Input = serde_json::from_value(artifact.header["input"].clone()).unwrap();
     let mut runtime = Runtime::open(Some(library), &onnx(artifact).unwrap()).unwrap();
