@@ -30,25 +30,3 @@ pub enum Error {
         reason: String,
     },
 }
-
-/// To be replaced.
-pub fn onnx(_: &fb_core::Artifact) -> Result<Vec<u8>, Error> {
-    Err(Error::Unsupported { reason: "pending".to_owned() })
-}
-
-/// To be replaced.
-pub struct Inputs;
-impl Inputs {
-    /// X.
-    pub fn new(_: &fb_core::Input, _: &fb_core::Events) -> Result<Self, Error> { Ok(Self) }
-}
-/// X
-pub fn input(_: &fb_core::Artifact) -> Result<fb_core::Input, Error> { Err(Error::Unsupported { reason: "pending".to_owned() }) }
-/// X
-pub struct Runtime;
-impl Runtime {
-    /// X.
-    pub fn open(_: Option<&std::path::Path>, _: &[u8]) -> Result<Self, Error> { Ok(Self) }
-    /// X.
-    pub fn probabilities(&mut self, _: &Inputs) -> Result<Vec<f32>, Error> { Ok(vec![]) }
-}

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use fb_core::Artifact;
 use fb_core::run::Alone;
+use fb_core::{Artifact, Input};
+use fb_deploy::{Inputs, Runtime};
 use serde::Serialize;
 
 use crate::experiment::Experiment;
@@ -49,8 +50,10 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         let bytes = folder::read(&path)?;
         let artifact = Artifact::from_bytes(&bytes).map_err(|source| Failure::In { path: path.clone(), source })?;
         let ours = pipeline::load(&path)?.scores(&events, &Alone)?;
-        let inputs = fb_deploy::Inputs::new(&fb_deploy::input(&artifact)?, &events)?;
-        let mut runtime = fb_deploy::Runtime::open(arguments.onnxruntime.as_deref(), &folder::read(&export)?)?;
+        let seen: Input = serde_json::from_value(artifact.header["input"].clone())
+            .map_err(|e| Failure::Data(format!("{}: {e}", path.display())))?;
+        let inputs = Inputs::new(&seen, &events)?;
+        let mut runtime = Runtime::open(arguments.onnxruntime.as_deref(), &folder::read(&export)?)?;
         let theirs = runtime.probabilities(&inputs)?;
         if ours.values.len() != theirs.len() {
             let (found, expected) = (theirs.len(), ours.values.len());
