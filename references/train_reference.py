@@ -272,6 +272,7 @@ def loss_of(logits, labels):
 
 
 def train(model, data, options):
+    """Trains the network and returns the seconds that took."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[options.optimiser]
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimiser = kind(parameters, lr=options.lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=options.weight_decay)
@@ -279,6 +280,7 @@ def train(model, data, options):
     steps = max(1, math.floor(len(data) / options.batch + 0.5))
     rates = scheduler(optimiser, options.schedule, options.lr, options.epochs, steps)
     random = torch.Generator().manual_seed(options.seed)
+    begin = time.perf_counter()
     for epoch in range(options.epochs):
         model.train()
         start, loss_sum = time.perf_counter(), 0.0
@@ -295,6 +297,7 @@ def train(model, data, options):
             loss_sum += loss.item()
         print(f"epoch {epoch + 1}/{options.epochs}: loss {loss_sum / steps:.4f}, "
               f"{time.perf_counter() - start:.1f} s", flush=True)
+    return time.perf_counter() - begin
 
 
 def scores(model, data, batch=256):
@@ -357,9 +360,7 @@ def main():
     test = Data([options.test], options.method, limit, options.max_test, data.centres)
     print(f"{options.method}: {torch_taggers.parameter_count(model)} parameters, {len(data)} training jets, "
           f"{len(test)} test jets", flush=True)
-    start = time.perf_counter()
-    train(model, data, options)
-    seconds = time.perf_counter() - start
+    seconds = train(model, data, options)
     score, label = scores(model, test), test.labels.numpy()
     result = {"method": options.method, "seed": options.seed, "train_jets": len(data), "test_jets": len(test)}
     result |= metrics(score, label)
