@@ -10,7 +10,8 @@ alternate runs. The first line it writes says that it is ready.
 Further keys: "threads" (else that of the command line), "warmup" (steps that are not counted, 2), "events_seed" (1),
 "pixels" (of the image networks). A step is zero_grad, forward, cross entropy, backward and Adam with rate 1e-3, on one
 batch of random events that all have `particles` constituents; the batch is made before the clock starts. With "infer"
-it is one event in evaluation mode.
+it is one event in evaluation mode. "peak_rss_mb" is VmHWM since this network was made, "idle_rss_mb" what the process
+held before: Python and the libraries, of which the CUDA build of PyTorch is a large part.
 """
 
 import argparse
@@ -27,10 +28,11 @@ import torch.nn.functional as F
 import torch_taggers
 
 
-def peak_rss_mb():
+def memory_mb(what):
+    """VmHWM, the largest resident memory, or VmRSS, the present one."""
     with open("/proc/self/status") as status:
         for line in status:
-            if line.startswith("VmHWM"):
+            if line.startswith(what):
                 return round(int(line.split()[1]) / 1024, 1)
     return None
 
@@ -113,10 +115,11 @@ def main():
     kept = options.malloc == "keep" and keep_memory()
     torch.set_num_interop_threads(1)
     torch.set_num_threads(options.threads)
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)]).step()  # loads the rest of the library
     ready = {"ready": True, "torch": torch.__version__, "threads": options.threads, "malloc": "keep" if kept else "plain",
              "capability": torch.backends.cpu.get_cpu_capability()}
     print(json.dumps(ready), flush=True)
-    job, current = None, None
+    job, current, idle = None, None, None
     for line in sys.stdin:
         if not line.strip():
             continue
@@ -130,6 +133,7 @@ def main():
             if key != current:
                 job, current = None, None
                 forget_peak()
+                idle = memory_mb("VmRSS")
                 job, current = Job(request), key
             for _ in range(int(request.get("warmup", 2))):
                 job.step()
@@ -140,7 +144,7 @@ def main():
                 seconds.append(time.perf_counter() - start)
             median = statistics.median(seconds)
             answer = {"seconds" if job.infer else "seconds_per_step": median, "all": seconds,
-                      "peak_rss_mb": peak_rss_mb(), "network": request["network"],
+                      "peak_rss_mb": memory_mb("VmHWM"), "idle_rss_mb": idle, "network": request["network"],
                       "variant": type(job.model).__name__}
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
