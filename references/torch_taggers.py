@@ -596,6 +596,20 @@ def check_variants(name, lengths, modes=(True, False)):
     return worst
 
 
+def check_short_events(name):
+    """Largest difference of logits between a batch with events of few constituents and each event on its own."""
+    torch.manual_seed(1)
+    stock, fast = network(name).eval(), network(name, "fast").eval()
+    fast.load_state_dict(stock.state_dict())
+    lengths = [2, 30, 5, 3, 12]
+    events = [torch.randn(n, stock.variables) for n in lengths]
+    with torch.no_grad():
+        together = fast(torch.cat(events), torch.tensor(lengths))
+        alone = [stock(x.unsqueeze(0), torch.ones(1, len(x), dtype=torch.bool)) for x in events]
+        assert bool(fast(torch.cat([events[0], events[1][:1]]), torch.tensor([2, 1])).isfinite().all()), name
+    return float((together - torch.cat(alone)).abs().max())
+
+
 def main():
     torch.set_num_threads(1)
     print(f"{'network':28}{'layout':10}{'parameters':>12}{'published':>12}")
@@ -614,6 +628,10 @@ def main():
         ragged = check_variants(name, [20, 30, 19, 25], modes)
         print(f"{name}: stock and fast differ by {equal:.1e}, on events of different length by {ragged:.1e}")
         assert max(equal, ragged) < 1e-3, name
+        if name.startswith("particlenet"):
+            short = check_short_events(name)
+            print(f"{name}: events with fewer constituents than neighbours differ by {short:.1e}")
+            assert short < 1e-3, name
 
 
 if __name__ == "__main__":
