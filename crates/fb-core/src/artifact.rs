@@ -1,7 +1,9 @@
 //! A fitted model as bytes: tensors and a header in the safetensors format, with a digest over all of it.
 
-use safetensors::tensor::{Dtype, SafeTensors};
-use serde_json::{Map, Value as Json, json};
+use std::collections::HashMap;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
@@ -27,8 +29,7 @@ pub struct Artifact {
 }
 
 const FORMAT: &str = "femtobarn-1";
-/// The key of everything but tensors in a safetensors header.
-const METADATA: &str = "__metadata__";
+const ENTRY: &str = "femtobarn";
 
 fn broken(reason: impl std::fmt::Display) -> Error {
     Error::Artifact { reason: reason.to_string() }
@@ -62,38 +63,20 @@ impl Artifact {
     /// # Errors
     /// [`Error::Artifact`] if a tensor's shape does not fit its entries, or two have the same name.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        // Written here, as the library keeps the metadata in an order that changes from call to call.
+        let blocks: Vec<Vec<u8>> =
+            self.tensors.iter().map(|t| t.values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+        let views = self.tensors.iter().zip(&blocks).map(|(tensor, block)| {
+            TensorView::new(Dtype::F32, tensor.shape.clone(), block).map(|view| (tensor.name.as_str(), view))
+        });
+        let views: Vec<_> = views.collect::<std::result::Result<_, _>>().map_err(broken)?;
         let order: Vec<&str> = self.tensors.iter().map(|t| t.name.as_str()).collect();
-        let mut head = Map::new();
-        head.insert(
-            METADATA.to_owned(),
-            json!({
-                "format": FORMAT,
-                "header": self.header.to_string(),
-                "order": json!(order).to_string(),
-                "digest": self.digest(),
-            }),
-        );
-        let mut end = 0;
-        for Tensor { name, shape, values } in &self.tensors {
-            if shape.iter().product::<usize>() != values.len() {
-                return Err(broken(format!("tensor `{name}` has {} entries for the shape {shape:?}", values.len())));
-            }
-            let start = end;
-            end += 4 * values.len();
-            let entry = json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]});
-            if head.insert(name.clone(), entry).is_some() {
-                return Err(broken(format!("two tensors have the name `{name}`")));
-            }
+        if let Some(i) = (0..order.len()).find(|&i| order[..i].contains(&order[i])) {
+            return Err(broken(format!("two tensors have the name `{}`", order[i])));
         }
-        let mut head = Json::Object(head).to_string();
-        // The numbers begin at a multiple of eight bytes.
-        head.extend(std::iter::repeat_n(' ', head.len().next_multiple_of(8) - head.len()));
-        let mut bytes = (head.len() as u64).to_le_bytes().to_vec();
-        bytes.reserve(head.len() + end);
-        bytes.extend(head.as_bytes());
-        self.tensors.iter().flat_map(|t| &t.values).for_each(|v| bytes.extend(v.to_le_bytes()));
-        Ok(bytes)
+        let whole = json!({"format": FORMAT, "header": self.header, "order": order, "digest": self.digest()});
+        // One entry alone: several would be written in an order that changes from run to run.
+        let metadata = HashMap::from([(ENTRY.to_owned(), whole.to_string())]);
+        safetensors::serialize(views, Some(metadata)).map_err(broken)
     }
 
     /// From the bytes of a safetensors file.
@@ -103,12 +86,13 @@ impl Artifact {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (_, head) = SafeTensors::read_metadata(bytes).map_err(broken)?;
         let metadata = head.metadata().as_ref().ok_or_else(|| broken("no metadata"))?;
-        let entry = |key: &str| metadata.get(key).ok_or_else(|| broken(format!("no `{key}` in the metadata")));
-        if entry("format")? != FORMAT {
-            return Err(broken(format!("format `{}`, expected `{FORMAT}`", entry("format")?)));
+        let whole = metadata.get(ENTRY).ok_or_else(|| broken(format!("no `{ENTRY}` in the metadata")))?;
+        let mut whole: Json = serde_json::from_str(whole).map_err(broken)?;
+        if whole["format"] != FORMAT {
+            return Err(broken(format!("format {}, expected \"{FORMAT}\"", whole["format"])));
         }
-        let header = serde_json::from_str(entry("header")?).map_err(broken)?;
-        let order: Vec<String> = serde_json::from_str(entry("order")?).map_err(broken)?;
+        let header = whole["header"].take();
+        let order: Vec<String> = serde_json::from_value(whole["order"].take()).map_err(broken)?;
         let file = SafeTensors::deserialize(bytes).map_err(broken)?;
         if order.len() != file.len() {
             return Err(broken(format!("{} tensors, expected {}", file.len(), order.len())));
@@ -123,7 +107,7 @@ impl Artifact {
             tensors.push(Tensor { name, shape: view.shape().to_vec(), values });
         }
         let artifact = Self { header, tensors };
-        if *entry("digest")? != artifact.digest() {
+        if whole["digest"] != artifact.digest() {
             return Err(broken("the digest does not match: the file has been altered"));
         }
         Ok(artifact)

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
-use crate::{Artifact, Card, Error, Events, Result, Run, Sample, Workers, closest};
+use crate::{Artifact, Card, Error, Events, Input, Result, Run, Sample, Workers, closest};
 
 /// A method of the catalogue: one type, one file.
 pub trait Method: Send + Sync + 'static {
@@ -16,6 +16,9 @@ pub trait Method: Send + Sync + 'static {
     type Config: Serialize + DeserializeOwned + Default + JsonSchema;
     /// What training gives.
     type Fitted: Fitted + 'static;
+
+    /// What it sees of an event.
+    fn input(config: &Self::Config) -> Result<Input>;
 
     /// Trains on `train`, watching `validation`.
     fn fit(config: &Self::Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<Self::Fitted>;
@@ -63,6 +66,8 @@ pub trait AnyMethod: Sync {
     /// # Errors
     /// [`Error::UnknownKey`] with the nearest key, [`Error::Config`] for a value of the wrong type.
     fn resolve(&self, config: &Json) -> Result<Json>;
+    /// What it sees of an event with these options.
+    fn input(&self, config: &Json) -> Result<Input>;
     /// Trains with these options; those left out take their defaults.
     fn fit(&self, config: &Json, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<Box<dyn Fitted>>;
     /// Reads a stored model back.
@@ -101,6 +106,10 @@ impl<M: Method> AnyMethod for Entry<M> {
 
     fn resolve(&self, config: &Json) -> Result<Json> {
         self.config(config).map(|config| json(&config))
+    }
+
+    fn input(&self, config: &Json) -> Result<Input> {
+        M::input(&self.config(config)?)
     }
 
     fn fit(&self, config: &Json, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<Box<dyn Fitted>> {

@@ -178,7 +178,7 @@ fn an_artifact_has_one_sequence_of_bytes() {
 fn an_artifact_that_contradicts_itself_is_not_written() {
     let mut bad = artifact();
     bad.tensors[0].shape = vec![4, 5];
-    assert!(bad.to_bytes().unwrap_err().to_string().contains("tensor `1.weight` has 15 entries for the shape [4, 5]"));
+    assert!(matches!(bad.to_bytes(), Err(Error::Artifact { .. })));
     let mut twice = artifact();
     twice.tensors[1].name = "1.weight".to_owned();
     assert!(twice.to_bytes().unwrap_err().to_string().contains("two tensors have the name `1.weight`"));
@@ -191,7 +191,7 @@ fn headers_that_claim_much_are_refused() {
         bytes.extend(b"{\"__metadata__\":{}}");
         assert!(matches!(Artifact::from_bytes(&bytes), Err(Error::Artifact { .. })), "{length}");
     }
-    let nested = format!("{{\"__metadata__\":{{\"format\":\"femtobarn-1\",\"header\":\"{}\"}}}}", "[".repeat(100_000));
+    let nested = format!("{{\"__metadata__\":{{\"femtobarn\":\"{}\"}}}}", "[".repeat(100_000));
     let mut bytes = (nested.len() as u64).to_le_bytes().to_vec();
     bytes.extend(nested.as_bytes());
     assert!(matches!(Artifact::from_bytes(&bytes), Err(Error::Artifact { .. })));

@@ -2,6 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+mod inputs;
+pub mod onnx;
+mod runtime;
+
+pub use inputs::Inputs;
+pub use onnx::onnx;
+pub use runtime::Runtime;
+
 /// What is wrong with an export.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

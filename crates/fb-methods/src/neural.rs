@@ -63,6 +63,10 @@ impl<N: Network> Method for Neural<N> {
     type Config = N::Config;
     type Fitted = FittedNetwork;
 
+    fn input(config: &N::Config) -> Result<Input> {
+        N::input(config)
+    }
+
     fn fit(config: &N::Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedNetwork> {
         let graph = graph::<N>(config)?;
         for sample in [train, validation] {

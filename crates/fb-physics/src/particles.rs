@@ -153,7 +153,8 @@ fn principal_frame(mut points: Vec<[f64; 2]>, pt: &[f64]) -> Vec<[f64; 2]> {
     let (c, s) = if length > 0.0 { (b / length, a / length) } else { (1.0, 0.0) };
     for p in &mut points {
         let [u, v] = [p[0] - centre[0], p[1] - centre[1]];
-        *p = [c * u - s * v, s * u + c * v];
+        // Two particles lie on the axis, where pixels meet: their side must not follow from the last bit.
+        *p = [c * u - s * v, s * u + c * v].map(|x| if x.abs() > 1e-9 { x } else { 0.0 });
     }
     for axis in 0..2 {
         let side = |sign: f64| points.iter().zip(pt).filter(|(p, _)| sign * p[axis] > 0.0).map(|(_, w)| w).sum::<f64>();

@@ -228,17 +228,6 @@ impl Experiment {
 
     /// As TOML.
     pub fn to_toml(&self) -> Result<String> {
-        // TOML has no null: what is absent is left out.
-        fn prune(value: &mut Json) {
-            match value {
-                Json::Object(map) => {
-                    map.retain(|_, v| !v.is_null());
-                    map.values_mut().for_each(prune);
-                }
-                Json::Array(list) => list.iter_mut().for_each(prune),
-                _ => {}
-            }
-        }
         let fail = |e: &dyn std::fmt::Display| Failure::Usage(format!("the experiment cannot be written: {e}"));
         let mut whole = serde_json::to_value(self).map_err(|e| fail(&e))?;
         for method in whole["method"].as_array_mut().into_iter().flatten() {
@@ -247,8 +236,20 @@ impl Experiment {
                 map.extend(config);
             }
         }
-        prune(&mut whole);
+        without_nulls(&mut whole);
         toml::to_string(&whole).map_err(|e| fail(&e))
+    }
+}
+
+/// TOML has no null: what is absent is left out.
+pub(crate) fn without_nulls(value: &mut Json) {
+    match value {
+        Json::Object(map) => {
+            map.retain(|_, v| !v.is_null());
+            map.values_mut().for_each(without_nulls);
+        }
+        Json::Array(list) => list.iter_mut().for_each(without_nulls),
+        _ => {}
     }
 }
 

@@ -9,6 +9,12 @@ pub mod experiment;
 pub mod failure;
 pub mod folder;
 pub mod read;
+pub mod console;
+pub mod evaluate;
+pub mod pipeline;
+pub mod report;
+pub mod results;
+pub mod verbs;
 pub mod workers;
 
 pub use experiment::Experiment;

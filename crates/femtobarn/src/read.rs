@@ -225,10 +225,7 @@ fn read_file(
         for name in needed {
             check_finite(&events, name, rows).map_err(in_file)?;
         }
-        let factor = unit_factor(read, path, &events, rows == 0)?;
-        if factor != 1.0 {
-            scale_energies(&mut events, factor).map_err(in_file)?;
-        }
+        to_gev(read, path, &mut events, rows == 0)?;
         let labels = labels(read, path, &events, class, rows)?;
         let shift = |e: Error| match e {
             Error::NotFinite { column, event, found } => {
@@ -292,6 +289,18 @@ fn labels(read: &Read, path: &Path, events: &Events, class: Option<u32>, first_r
 
 /// No particle of a collider that stands has this energy in GeV; in MeV a hard one does.
 const TOO_LARGE: f64 = 20_000.0;
+
+/// Converts energies to GeV, as the experiment says; in the first block of a file they must look like it.
+///
+/// # Errors
+/// [`Failure::Data`] if nothing is said and they look like MeV.
+pub fn to_gev(read: &Read, path: &Path, events: &mut Events, first: bool) -> Result<()> {
+    let factor = unit_factor(read, path, events, first)?;
+    if factor == 1.0 {
+        return Ok(());
+    }
+    scale_energies(events, factor).map_err(|source| Failure::In { path: path.to_owned(), source })
+}
 
 /// What energies are multiplied by to be in GeV.
 fn unit_factor(read: &Read, path: &Path, events: &Events, first: bool) -> Result<f64> {

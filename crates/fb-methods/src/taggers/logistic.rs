@@ -22,7 +22,8 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let variables = ["jet_m", "jet_msd", "jet_tau2 / jet_tau1", "jet_tau3 / jet_tau2"];
+        // A jet of one or two constituents has τ = 0.
+        let variables = ["jet_m", "jet_msd", "jet_tau2 / max(jet_tau1, 1e-3)", "jet_tau3 / max(jet_tau2, 1e-3)"];
         Self {
             variables: variables.map(|v| Variable::standard(v).clipped(-5.0, 5.0)).to_vec(),
             train: Train { epochs: 10, batch: 128, lr: 0.02, schedule: Schedule::Cosine, ..Train::default() },

@@ -1,0 +1,84 @@
+//! ONNX (opset 17, IR version 8): the network with all of its preprocessing, from raw columns to probabilities.
+//!
+//! A model that sees particles takes the tensor of its collection [event, particle, 4] of 32-bit (px, py, pz, E) in GeV,
+//! in any order and padded by rows of zeros; a row is a particle where pT > 0 and E > 0. Further columns of the
+//! collection that it sees are `{collection}_{name}` [event, particle], those of events `{name}` [event]. It gives
+//! `probabilities` [event, class].
+//!
+//! The preprocessing is computed in double precision, as in fb-physics, and rounded once.
+
+mod builder;
+mod expressions;
+mod functions;
+mod network;
+mod preparation;
+pub mod proto;
+
+use fb_core::{Artifact, Input, Layout};
+use fb_nn::{Graph, Model, Rows};
+use prost::Message;
+
+use crate::Error;
+use builder::{Builder, Size};
+
+/// Version of the format.
+pub const IR_VERSION: i64 = 8;
+/// Version of the operators.
+pub const OPSET: i64 = 17;
+
+/// A stored network as the bytes of an ONNX file.
+///
+/// # Errors
+/// [`Error::Unsupported`] where the format cannot say what the model sees, [`Error::Model`] for an artifact that is not
+/// well formed.
+pub fn onnx(artifact: &Artifact) -> Result<Vec<u8>, Error> {
+    let method = artifact.method()?;
+    let (input, graph) = parts(artifact)?;
+    let mut builder = Builder::default();
+    let seen = preparation::prepare(&mut builder, &input)?;
+    let width = graph.nodes[graph.output()].width;
+    let logits = network::network(&mut builder, artifact, &graph, &seen)?;
+    let probabilities = network::probabilities(&mut builder, &logits, width);
+    let shape = [Size::Free("events"), Size::Fixed(graph.classes())];
+    builder.output("probabilities", &probabilities, &shape, "one per class, their sum one");
+    let entry = |(key, value): (&str, String)| proto::Entry { key: Some(key.to_owned()), value: Some(value) };
+    let metadata =
+        [("method", method.to_owned()), ("digest", artifact.digest()), ("input", artifact.header["input"].to_string())];
+    let model = proto::Model {
+        ir_version: Some(IR_VERSION),
+        producer_name: Some("femtobarn".to_owned()),
+        producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        graph: Some(builder.finish(method)),
+        opset_import: vec![proto::OperatorSet { domain: Some(String::new()), version: Some(OPSET) }],
+        metadata_props: metadata.into_iter().map(entry).collect(),
+    };
+    Ok(model.encode_to_vec())
+}
+
+/// What a stored network sees, and the network, its tensors checked against it.
+fn parts(artifact: &Artifact) -> Result<(Input, Graph), Error> {
+    let unreadable = |key: &str, e: &serde_json::Error| {
+        Error::Model(fb_core::Error::Artifact { reason: format!("`{key}` in the header: {e}") })
+    };
+    let read = |key: &str| artifact.header[key].clone();
+    let input = serde_json::from_value(read("input")).map_err(|e| unreadable("input", &e))?;
+    let graph = serde_json::from_value(read("graph")).map_err(|e| unreadable("graph", &e))?;
+    let graph = Model::from_tensors(graph, artifact)?.graph;
+    if shape(&input) != Some((graph.nodes[0].rows, graph.nodes[0].width)) {
+        let reason = "the network does not fit what it is said to see".to_owned();
+        return Err(Error::Model(fb_core::Error::Artifact { reason }));
+    }
+    Ok((input, graph))
+}
+
+/// Rows and their width of what a network sees, where it is a number.
+fn shape(input: &Input) -> Option<(Rows, usize)> {
+    Some(match input {
+        Input::Table { variables } => (Rows::Event, variables.len()),
+        Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
+        Input::Particles { layout: Layout::Sequence, variables, max, .. } => {
+            (Rows::Event, max.checked_mul(variables.len())?)
+        }
+        Input::Image { pixels, .. } => (Rows::Event, pixels.checked_mul(*pixels)?),
+    })
+}

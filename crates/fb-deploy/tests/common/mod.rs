@@ -1,0 +1,95 @@
+//! Toy jets, and untrained networks with numbers as uneven as those of trained ones.
+
+use std::sync::Arc;
+
+use fb_core::{AnyMethod, Artifact, Column, Data, Events, Philox};
+use serde_json::json;
+
+/// Jets with the given numbers of constituents, spread around axes anywhere in η and φ, in no order, padded by rows of
+/// zeros here and there.
+pub fn jets(multiplicities: &[usize], seed: u64) -> Events {
+    let mut offsets = vec![0];
+    let mut columns: [Vec<f32>; 5] = Default::default();
+    for (event, &n) in multiplicities.iter().enumerate() {
+        let mut random = Philox::new(seed, event as u64, 0);
+        // Every third jet lies across φ = ±π.
+        let phi = if event % 3 == 0 { 3.1 } else { 6.0 * random.uniform() - 3.0 };
+        let eta = 4.0 * random.uniform() - 2.0;
+        for i in 0..n {
+            if i % 5 == 3 {
+                for column in &mut columns {
+                    column.push(0.0);
+                }
+            }
+            let pt = 1.0 + 100.0 * random.uniform().powi(3);
+            let (eta, phi) = (eta + 0.3 * random.normal(), phi + 0.3 * random.normal());
+            let (px, py, pz) = (pt * phi.cos(), pt * phi.sin(), pt * eta.sinh());
+            let e = (px * px + py * py + pz * pz + 0.02).sqrt();
+            let charge = random.below(3) as f64 - 1.0;
+            columns.iter_mut().zip([px, py, pz, e, charge]).for_each(|(column, x)| column.push(x as f32));
+        }
+        offsets.push(columns[0].len());
+    }
+    let offsets = Arc::new(offsets);
+    let names = ["part_px", "part_py", "part_pz", "part_E", "part_charge"];
+    let jagged = |(name, column): (&str, Vec<f32>)| Column::jagged(name, Data::F32(column), Arc::clone(&offsets));
+    let mut all: Vec<Column> = names.into_iter().zip(columns).map(jagged).collect();
+    let mut random = Philox::new(seed, u64::MAX, 0);
+    for name in ["jet_m", "jet_msd", "jet_tau1", "jet_tau2", "jet_tau3"] {
+        let values = multiplicities.iter().map(|_| (0.1 + random.uniform()) as f32).collect();
+        all.push(Column::flat(name, Data::F32(values)));
+    }
+    Events::new(all).unwrap()
+}
+
+/// The artifact of a method with its default options but `options`, its parameters and running averages random.
+pub fn artifact(method: &dyn AnyMethod, options: &serde_json::Value) -> Artifact {
+    let mut sample = fb_core::Sample { events: jets(&[6; 16], 1), ..Default::default() };
+    sample.labels = (0..16).map(|i| i % 2).collect();
+    sample.weights = vec![1.0; 16];
+    sample.identity = (0..16).collect();
+    let mut options = options.clone();
+    options["train"] = json!({ "epochs": 1, "batch": 16 });
+    let mut run = fb_core::Run {
+        seed: 1,
+        workers: &fb_core::run::Alone,
+        tick: &mut |_, _| {},
+        report: &mut |_| {},
+        stop: &|| false,
+        store: &mut Nowhere,
+    };
+    let mut artifact = method.fit(&options, &sample, &sample, &mut run).unwrap().artifact().unwrap();
+    uneven(&mut artifact);
+    artifact
+}
+
+/// Gives biases, normalisations and running averages random numbers, as trained ones have.
+pub fn uneven(artifact: &mut Artifact) {
+    for (i, tensor) in artifact.tensors.iter_mut().enumerate() {
+        let mut random = Philox::new(2, i as u64, 0);
+        let letter = tensor.name.split('.').nth(1).unwrap_or("").trim_end_matches(|c: char| c.is_ascii_digit());
+        for x in &mut tensor.values {
+            match letter {
+                "weight" => {}
+                "variance" | "gamma" => *x = (0.7 + 0.6 * random.uniform()) as f32,
+                _ => *x = (0.2 * random.normal()) as f32,
+            }
+        }
+    }
+}
+
+struct Nowhere;
+
+impl fb_core::Store for Nowhere {
+    fn save(&mut self, _: &[u8]) -> fb_core::Result<()> {
+        Ok(())
+    }
+
+    fn load(&mut self) -> fb_core::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn is_due(&self) -> bool {
+        false
+    }
+}

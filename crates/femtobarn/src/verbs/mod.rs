@@ -1,0 +1,102 @@
+//! The commands of `fb`, one file each.
+
+mod list;
+mod predict;
+mod resume;
+mod run;
+mod show;
+mod verify;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Parser, Subcommand};
+
+use crate::console::Console;
+use crate::experiment::Experiment;
+use crate::failure::{Failure, Result};
+use crate::pipeline::{self, Context};
+use crate::workers::Threads;
+
+/// Machine learning for particle physics: from event files to numbers with errors and models to deploy.
+#[derive(Debug, Parser)]
+#[command(name = "fb", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Arguments),
+    Resume(resume::Arguments),
+    List(list::Arguments),
+    Show(show::Arguments),
+    Predict(predict::Arguments),
+    Verify(verify::Arguments),
+}
+
+impl Cli {
+    /// Carries out the command.
+    pub fn execute(self) -> Result<()> {
+        match self.verb {
+            Verb::Run(arguments) => run::execute(&arguments),
+            Verb::Resume(arguments) => resume::execute(&arguments),
+            Verb::List(arguments) => list::execute(&arguments),
+            Verb::Show(arguments) => show::execute(&arguments),
+            Verb::Predict(arguments) => predict::execute(&arguments),
+            Verb::Verify(arguments) => verify::execute(&arguments),
+        }
+    }
+}
+
+/// Set by SIGTERM and SIGINT.
+fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        // The second signal ends the program at once.
+        signal_hook::flag::register_conditional_shutdown(signal, 85, Arc::clone(&flag))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
+            .map_err(|e| Failure::Usage(format!("cannot listen to signals: {e}")))?;
+    }
+    Ok(flag)
+}
+
+/// Carries out an experiment in its folder and tells where everything is.
+fn carry_out(experiment: &Experiment, folder: &Path, threads: usize, json: bool) -> Result<()> {
+    let (workers, stop, mut console) = (Threads::new(threads)?, stop_flag()?, Console::default());
+    let mut context = Context { folder, workers: &workers, stop: &stop, console: &mut console };
+    let results = pipeline::run(experiment, &mut context).map_err(|failure| {
+        if failure.exit_code() == 85 {
+            context.console.line(&format!("go on with `fb resume {}`", folder.display()));
+        }
+        failure
+    })?;
+    for warning in &results.warnings {
+        console.warn(warning);
+    }
+    if json {
+        print_json(&results)
+    } else {
+        let folder = folder.display();
+        print(&format!(
+            "\n{}\n\n{}\nreport   {folder}/report.html\nresults  {folder}/results.json\nmodels   {folder}/methods/\n",
+            results.title,
+            results.table(&experiment.evaluate.metrics)
+        ));
+        Ok(())
+    }
+}
+
+/// To standard output; a reader that is gone is no error.
+fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Failure::Data(e.to_string()))?;
+    print(&format!("{text}\n"));
+    Ok(())
+}

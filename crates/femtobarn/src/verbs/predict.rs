@@ -1,0 +1,93 @@
+//! `fb predict`.
+
+use std::path::PathBuf;
+
+use fb_core::{Column, Data, Events, Fitted};
+
+use crate::experiment::Experiment;
+use crate::failure::{Failure, Result};
+use crate::pipeline::{self, DataCard};
+use crate::read;
+use crate::workers::Threads;
+
+/// Score the events of files with the models of a run.
+///
+/// The column `split` tells of each event whether the models were trained on it: `training`, `validation`, `test`, or
+/// `new` for files that the run has not seen. Only scores of `test` and `new` may be used for a result.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The run folder.
+    run: PathBuf,
+    /// The event files.
+    #[arg(required = true)]
+    files: Vec<String>,
+    /// Where the scores go: .parquet or .csv.
+    #[arg(short, long)]
+    out: PathBuf,
+    /// Labels of the methods [default: all].
+    #[arg(long)]
+    method: Vec<String>,
+    /// Threads; 0 stands for all of the machine.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+pub(super) fn execute(arguments: &Arguments) -> Result<()> {
+    let experiment = Experiment::read(&arguments.run.join("experiment.toml"), &[])?;
+    let card: DataCard = pipeline::read_json(&arguments.run.join("data.json"))
+        .ok_or_else(|| Failure::Data(format!("{} is not a run that was begun", arguments.run.display())))?;
+    let workers = Threads::new(arguments.threads)?;
+    let models = models(arguments, &experiment)?;
+    let mut all = Events::default();
+    for pattern in &arguments.files {
+        for path in fb_io::expand(pattern)? {
+            let mut rows = 0;
+            fb_io::for_each_block::<Failure>(&path, &mut |mut events| {
+                let in_file = |source| Failure::In { path: path.clone(), source };
+                read::to_gev(&experiment.read, &path, &mut events, rows == 0)?;
+                let identity = read::identities(&path, &events, rows, card.rule.by.as_deref()).map_err(|e| match e {
+                    Failure::Core(source) => in_file(source),
+                    other => other,
+                })?;
+                let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+                let split = identity.iter().map(|&id| card.part(&name, id).to_owned()).collect();
+                let mut columns = vec![
+                    Column::flat("file", Data::Text(vec![name; events.len()])),
+                    Column::flat("row", Data::I64((rows..rows + events.len()).map(|r| r as i64).collect())),
+                ];
+                // What the experiment names identifies an event for its user, too.
+                let kept = [experiment.read.folds.by.as_deref(), experiment.read.label.as_deref()];
+                columns.extend(kept.into_iter().flatten().filter_map(|name| events.column(name).ok().cloned()));
+                columns.push(Column::flat("split", Data::Text(split)));
+                for (label, model) in &models {
+                    let scores = model.scores(&events, &workers).map_err(in_file)?.signal();
+                    columns.push(Column::flat(label.clone(), Data::F64(scores)));
+                }
+                rows += events.len();
+                Ok(all.append(Events::new(columns)?)?)
+            })?;
+        }
+    }
+    fb_io::write(&arguments.out, &all)?;
+    super::print(&format!("{} events  {}\n", all.len(), arguments.out.display()));
+    Ok(())
+}
+
+/// The first training of each method.
+fn models(arguments: &Arguments, experiment: &Experiment) -> Result<Vec<(String, Box<dyn Fitted>)>> {
+    let labels: Vec<&str> = experiment.method.iter().map(|m| m.label.as_str()).collect();
+    if let Some(unknown) = arguments.method.iter().find(|m| !labels.contains(&m.as_str())) {
+        return Err(fb_core::Error::UnknownName {
+            what: "method of this run",
+            name: unknown.clone(),
+            closest: fb_core::closest(unknown, labels),
+        }
+        .into());
+    }
+    let asked = |label: &str| arguments.method.is_empty() || arguments.method.iter().any(|m| m == label);
+    labels
+        .into_iter()
+        .filter(|label| asked(label))
+        .map(|label| Ok((label.to_owned(), pipeline::load(&arguments.run.join(pipeline::model_path(experiment, label)))?)))
+        .collect()
+}
