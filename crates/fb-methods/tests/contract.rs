@@ -154,19 +154,13 @@ fn train(
     [train, validation]: [&Sample; 2],
     how: Training<'_>,
 ) -> Result<Box<dyn Fitted>> {
+    let Training { seed, workers, store, stop_after } = how;
     let asked = Cell::new(0);
     let stop = || {
         asked.set(asked.get() + 1);
-        asked.get() == how.stop_after
+        asked.get() == stop_after
     };
-    let mut run = Run {
-        seed: how.seed,
-        workers: how.workers,
-        tick: &mut |_, _| {},
-        report: &mut |_| {},
-        stop: &stop,
-        store: how.store,
-    };
+    let mut run = Run { seed, workers, tick: &mut |_, _| {}, report: &mut |_| {}, stop: &stop, store };
     method.fit(config, train, validation, &mut run)
 }
 
@@ -308,8 +302,10 @@ fn unknown_options_are_refused_with_a_hint() {
         for key in defaults["train"].as_object().unwrap().keys() {
             refused(json!({"train": {format!("{key}s"): 1}}), key);
         }
-        let wrong = method.resolve(&json!({"train": {"epochs": "many"}})).map_err(|e| e.to_string()).unwrap_err();
-        assert!(wrong.contains(method.card().name) && wrong.contains("many"), "{wrong}");
+        let wrong = json!({"train": {"batch": 7, "epochs": "many"}});
+        let message = method.resolve(&wrong).map_err(|e| e.to_string()).unwrap_err();
+        let place = format!("method `{}`, `train`, `epochs`: ", method.card().name);
+        assert!(message.starts_with(&place) && message.contains("many"), "{message}");
     });
 }
 
@@ -365,11 +361,12 @@ fn senseless_options_are_refused_or_work() {
             }
             let mut changed = config.clone();
             *changed.pointer_mut(&path).unwrap() = value.clone();
-            match catch_unwind(AssertUnwindSafe(|| fit(method, &changed, [&train, &validation]).map(|_| ()))) {
-                Err(_) => panic!("{path} = {value} panics"),
-                Ok(Err(Error::Config { .. } | Error::Diverged { .. } | Error::Empty { .. })) => refused += 1,
-                Ok(Err(other)) => panic!("{path} = {value}: {other}"),
-                Ok(Ok(())) => {}
+            let fitted = || fit(method, &changed, [&train, &validation]).map(|_| ());
+            let Ok(result) = catch_unwind(AssertUnwindSafe(fitted)) else { panic!("{path} = {value} panics") };
+            match result {
+                Ok(()) => {}
+                Err(Error::Config { .. } | Error::Diverged { .. } | Error::Empty { .. }) => refused += 1,
+                Err(other) => panic!("{path} = {value}: {other}"),
             }
         }
         assert!(refused >= 4, "{refused}");

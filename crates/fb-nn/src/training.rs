@@ -344,7 +344,10 @@ impl State {
         if better {
             counts.best_loss = Some(progress.validation_loss);
         }
-        if config.schedule == Schedule::Plateau && counts.epochs_since_best > 0 && counts.epochs_since_best % 3 == 0 {
+        if config.schedule == Schedule::Plateau
+            && counts.epochs_since_best > 0
+            && counts.epochs_since_best.is_multiple_of(3)
+        {
             counts.halvings += 1;
         }
         counts.epoch += 1;

@@ -122,7 +122,9 @@ fn draw(image: &mut [f32], particles: &Particles, range: std::ops::Range<usize>,
     }
     let sum: f32 = image.iter().sum();
     if sum > 0.0 {
-        image.iter_mut().for_each(|x| *x /= sum);
+        for x in image {
+            *x /= sum;
+        }
     }
 }
 
@@ -137,12 +139,11 @@ impl Cloud<'_> {
     fn column(&self, variable: &Variable) -> Result<Vec<f64>> {
         let offsets = &self.particles.offsets;
         let x = evaluate(&Expression::parse(&variable.expression)?, self)?;
-        let values = match x.offsets {
-            Some(_) => x.values,
-            None => {
-                let repeat = |(o, v): (&[usize], f64)| std::iter::repeat_n(v, o[1] - o[0]);
-                offsets.windows(2).zip(x.values).flat_map(repeat).collect()
-            }
+        let values = if x.offsets.is_some() {
+            x.values
+        } else {
+            let repeat = |(o, v): (&[usize], f64)| std::iter::repeat_n(v, o[1] - o[0]);
+            offsets.windows(2).zip(x.values).flat_map(repeat).collect()
         };
         finite(&variable.expression, &values, |i| offsets.partition_point(|&o| o <= i) - 1)?;
         Ok(values)

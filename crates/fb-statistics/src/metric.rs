@@ -108,7 +108,7 @@ impl<'a> Evaluation<'a> {
             Metric::Auc => roc.auc(),
             Metric::Accuracy => share(&right, &|_| true),
             Metric::BalancedAccuracy => {
-                (share(&right, &|i| self.signal[i]) + share(&right, &|i| !self.signal[i])) / 2.0
+                f64::midpoint(share(&right, &|i| self.signal[i]), share(&right, &|i| !self.signal[i]))
             }
             Metric::Rejection(e) => roc.rejection(e),
             Metric::MaxSic => roc.max_significance_improvement(),
