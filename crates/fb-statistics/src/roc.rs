@@ -188,7 +188,9 @@ mod tests {
     #[test]
     fn area_equals_mann_whitney_with_ties() {
         let (mut scores, signal, weights) = toy(300, 0.7);
-        scores.iter_mut().for_each(|s| *s = (*s * 4.0).round());
+        for s in &mut scores {
+            *s = (*s * 4.0).round();
+        }
         let (mut above, mut all) = (0.0, 0.0);
         for i in (0..300).filter(|&i| signal[i]) {
             for j in (0..300).filter(|&j| !signal[j]) {
