@@ -390,6 +390,12 @@ fn parameters_are_those_of_the_paper() {
     each("parameters", |method| {
         let card = method.card();
         let fitted = fit(method, &json!({"train": {"epochs": 1}}), [&two, &two]).unwrap();
+        // Networks of full size take other paths through the products than tiny ones.
+        let unseen = jets(19, 5);
+        let all = scores(&*fitted, &unseen).values;
+        for i in [0, 7, 18] {
+            assert!(scores(&*fitted, &unseen[i..=i]).values == all[2 * i..2 * i + 2], "event {i} alone");
+        }
         let stored: usize = fitted.artifact().unwrap().header["graph"]["parameters"]
             .as_array()
             .unwrap()
