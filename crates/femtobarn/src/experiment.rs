@@ -76,7 +76,7 @@ pub struct Prepare {
 /// What methods on particles see.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Particles {
-    /// How many are kept, in place of each method's own number.
+    /// No more than this many are kept, where a method would keep more.
     pub max: Option<usize>,
 }
 
@@ -296,8 +296,8 @@ fn resolve(
     let method = fb_methods::method(&name)?;
     let mut config = method.defaults();
     let place = format!("method `{name}`");
-    if !max.is_null() && config.get("max").is_some() {
-        config["max"] = max.clone();
+    if let (Some(most), Some(own)) = (max.as_u64(), config["max"].as_u64()) {
+        config["max"] = json!(own.min(most));
     }
     merge(&mut config, &json!({"train": train}), &place)?;
     merge(&mut config, &Json::Object(own), &place)?;

@@ -55,7 +55,7 @@ impl Network for InteractionNetwork {
         promises: &[Promise::PermutationInvariant, Promise::OnnxParity],
         paper: Paper { authors: "Moreno et al.; Battaglia et al.", arxiv: "1908.05318" },
         status: Status::Stable,
-        parameters: Some(7_354),
+        parameters: Some(7_053),
         known_failures: &[],
     };
     type Config = Config;

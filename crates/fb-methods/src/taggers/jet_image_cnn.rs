@@ -131,7 +131,7 @@ impl Network for JetImageCnnSmall {
     const CARD: Card = Card {
         name: "jet_image_cnn_small",
         title: "Convolutional network on jet images, for CPUs",
-        parameters: Some(154_594),
+        parameters: Some(154_562),
         ..JetImageCnn::CARD
     };
     type Config = SmallConfig;

@@ -61,7 +61,7 @@ pub fn html(report: &Report<'_>) -> Result<String> {
     differences_table(&mut page, report);
     section(&mut page, "Scores");
     let scores = report.results.methods.iter().zip(&report.figures);
-    let scores: Vec<String> = scores.map(|(m, f)| figures::scores(report, m, f)).collect();
+    let scores: Vec<String> = scores.map(|(m, f)| figures::scores(m, f)).collect();
     figure(&mut page, &scores, "Densities of the score: test events filled, training events as points with their errors. Points off the filled area would show overtraining.");
     section(&mut page, "Training");
     let mut shown = vec![figures::losses(report)];
