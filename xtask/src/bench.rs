@@ -10,7 +10,8 @@ use crate::root;
 
 /// What is timed: (request, steps a turn).
 fn requests() -> Vec<(Json, usize)> {
-    let lite = |batch, particles, k| json!({"network": "particlenet_lite", "batch": batch, "particles": particles, "k": k});
+    let lite =
+        |batch, particles, k| json!({"network": "particlenet_lite", "batch": batch, "particles": particles, "k": k});
     vec![
         (lite(64, 64, 7), 4),
         (lite(128, 64, 16), 3),
@@ -57,7 +58,13 @@ impl Server {
 
     fn torch(threads: usize, malloc: &str) -> Result<Self> {
         let threads = threads.to_string();
-        Self::start(Command::new(python()).args(["references/bench_torch.py", "--threads", &threads, "--malloc", malloc]))
+        Self::start(Command::new(python()).args([
+            "references/bench_torch.py",
+            "--threads",
+            &threads,
+            "--malloc",
+            malloc,
+        ]))
     }
 
     fn ask(&mut self, request: &Json) -> Result<Json> {
@@ -107,8 +114,12 @@ pub fn networks(names: &[&str]) -> Result<()> {
         let machine = Server::ours(threads)?.ask(&json!({"what": "peak"}))?;
         let (gemm, read) = (number(&machine, "gemm_gflops"), number(&machine, "read_gb_per_s"));
         println!("\n{threads} threads: products at {gemm:.0} GFLOP/s, reading at {read:.1} GB/s");
-        println!("milliseconds per training step, medians of {TURNS} turns; ratios are ours over theirs, turn by turn\n");
-        println!("network | ours | stock | stock, tuned | fast, tuned | /stock | /tuned | /fast | memory MB: ours | stock | beyond idle | share of GEMM peak");
+        println!(
+            "milliseconds per training step, medians of {TURNS} turns; ratios are ours over theirs, turn by turn\n"
+        );
+        println!(
+            "network | ours | stock | stock, tuned | fast, tuned | /stock | /tuned | /fast | memory MB: ours | stock | beyond idle | share of GEMM peak"
+        );
         println!("--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---:");
         for (request, steps) in requests() {
             let name = request["network"].as_str().unwrap_or_default();
@@ -130,8 +141,12 @@ fn number(json: &Json, key: &str) -> f64 {
 /// One line of the table.
 fn compare(request: &Json, steps: usize, threads: usize, gemm: f64) -> Result<()> {
     // A process of its own for each network, so that memory is that of this one.
-    let mut servers =
-        [Server::ours(threads)?, Server::torch(threads, "plain")?, Server::torch(threads, "keep")?, Server::torch(threads, "keep")?];
+    let mut servers = [
+        Server::ours(threads)?,
+        Server::torch(threads, "plain")?,
+        Server::torch(threads, "keep")?,
+        Server::torch(threads, "keep")?,
+    ];
     let mut seconds: [Vec<f64>; 4] = Default::default();
     let mut last: [Json; 4] = Default::default();
     for _ in 0..TURNS {

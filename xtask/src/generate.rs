@@ -44,7 +44,8 @@ fn all() -> Result<Vec<(PathBuf, String)>> {
 }
 
 fn table() -> String {
-    let mut text = String::from("| method | what it is | sees | parameters | paper |\n| --- | --- | --- | ---: | --- |\n");
+    let mut text =
+        String::from("| method | what it is | sees | parameters | paper |\n| --- | --- | --- | ---: | --- |\n");
     for card in METHODS.iter().map(|m| m.card()) {
         let parameters = card.parameters.map_or_else(String::new, thousands);
         let (name, paper) = (card.name, card.paper.arxiv);
@@ -63,13 +64,19 @@ fn page(method: &dyn AnyMethod) -> String {
     let promises: Vec<String> = card.promises.iter().map(|p| word(serde_json::json!(p))).collect();
     let paper = card.paper;
     let mut text = format!("# {}\n\n{}.\n\n", card.name, card.title);
-    let _ = writeln!(text, "- Paper: {}, [arXiv:{}](https://arxiv.org/abs/{})", paper.authors, paper.arxiv, paper.arxiv);
+    let _ =
+        writeln!(text, "- Paper: {}, [arXiv:{}](https://arxiv.org/abs/{})", paper.authors, paper.arxiv, paper.arxiv);
     let Task::Classify = card.task;
     let _ = writeln!(text, "- Task: a probability per class\n- Sees: {}", card.input);
     if let Some(parameters) = card.parameters {
         let _ = writeln!(text, "- Parameters by default: {}", thousands(parameters));
     }
-    let _ = writeln!(text, "- Status: {}\n- Promises, held by tests: {}", word(serde_json::json!(card.status)), promises.join(", "));
+    let _ = writeln!(
+        text,
+        "- Status: {}\n- Promises, held by tests: {}",
+        word(serde_json::json!(card.status)),
+        promises.join(", ")
+    );
     for (check, reason) in card.known_failures {
         let _ = writeln!(text, "- Known to fail: {check}: {reason}");
     }

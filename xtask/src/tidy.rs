@@ -93,11 +93,14 @@ fn file(path: &Path, text: &str) -> Vec<String> {
     if lines > longest {
         faults.push(format!("{name}: {lines} lines, at most {longest}: a part of it wants a file of its own"));
     }
-    let is_library = path.starts_with("crates") && !path.starts_with("crates/femtobarn") && path.to_string_lossy().contains("/src/");
+    let is_library =
+        path.starts_with("crates") && !path.starts_with("crates/femtobarn") && path.to_string_lossy().contains("/src/");
     if is_library {
         // The context of a run brings all of these.
         for word in ["println!", "Instant::now", "SystemTime::now", "std::env::", "ThreadPoolBuilder", "thread_rng"] {
-            for (i, line) in text.lines().enumerate().filter(|(_, l)| l.contains(word) && !l.trim_start().starts_with("//")) {
+            for (i, line) in
+                text.lines().enumerate().filter(|(_, l)| l.contains(word) && !l.trim_start().starts_with("//"))
+            {
                 let _ = line;
                 faults.push(format!("{name}:{}: `{word}` belongs above the libraries", i + 1));
             }

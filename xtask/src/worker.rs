@@ -107,7 +107,8 @@ fn steps(request: &Json, batch: usize, particles: usize, steps: usize, workers: 
 /// The options of a network in this benchmark.
 fn configured(mut config: Json, request: &Json, train: &Train, particles: usize) -> Json {
     config["train"] = json!(train);
-    for (key, value) in [("max", json!(particles)), ("k", request["k"].clone()), ("pixels", request["pixels"].clone())] {
+    for (key, value) in [("max", json!(particles)), ("k", request["k"].clone()), ("pixels", request["pixels"].clone())]
+    {
         if config.get(key).is_some() && !value.is_null() {
             config[key] = value;
         }
@@ -232,8 +233,25 @@ fn square_product(c: &mut [f32], a: &[f32], b: &[f32]) {
     // SAFETY: all three hold N × N entries, row after row; `c` is borrowed mutably, so it overlaps neither.
     unsafe {
         gemm::gemm(
-            n, n, n, c.as_mut_ptr(), 1, rows, false, a.as_ptr(), 1, rows, b.as_ptr(), 1, rows, 1.0, 1.0, false, false,
-            false, gemm::Parallelism::None,
+            n,
+            n,
+            n,
+            c.as_mut_ptr(),
+            1,
+            rows,
+            false,
+            a.as_ptr(),
+            1,
+            rows,
+            b.as_ptr(),
+            1,
+            rows,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
         );
     }
 }

@@ -193,7 +193,8 @@ impl Experiment {
         if read.files.is_empty() && (read.signal.is_empty() || read.background.is_empty()) {
             return usage("`read`: name `files` and `label`, or `signal` and `background`");
         }
-        if !read.files.is_empty() && !(read.signal.is_empty() && read.background.is_empty()) {
+        let by_class = !read.signal.is_empty() || !read.background.is_empty();
+        if by_class && !read.files.is_empty() {
             return usage("`read`: found both `files` and `signal` or `background`, expected one of the two");
         }
         if !read.files.is_empty() && read.label.is_none() {

@@ -62,7 +62,7 @@ fn points(h: &Histogram) -> Vec<(f64, f64, f64, f64)> {
     let filled = (0..h.contents.len()).filter(|&i| h.contents[i] != 0.0);
     filled
         .map(|i| {
-            let (x, error) = ((h.edges[i] + h.edges[i + 1]) / 2.0, h.variances[i].sqrt());
+            let (x, error) = (f64::midpoint(h.edges[i], h.edges[i + 1]), h.variances[i].sqrt());
             (x, h.contents[i] - error, h.contents[i], h.contents[i] + error)
         })
         .collect()
@@ -168,7 +168,7 @@ pub fn inputs(report: &Report<'_>) -> Vec<String> {
             let whole = matches!(column.data, fb_core::Data::I64(_)) && high - low < 200.0;
             let bins = if whole { (high - low).max(1.0) as usize } else { 40 };
             let densities = by_class(report.train, bins, [low, high.max(low + 1e-9)], &x);
-            histogram_figure(x_axis, densities, "training part")
+            histogram_figure(x_axis, &densities, "training part")
         })
         .collect()
 }
@@ -181,7 +181,7 @@ fn by_class(sample: &Sample, bins: usize, [low, high]: [f64; 2], x: &[f64]) -> [
     both.map(Histogram::density)
 }
 
-fn histogram_figure(x: Axis, densities: [Histogram; 2], note: &str) -> String {
+fn histogram_figure(x: Axis, densities: &[Histogram; 2], note: &str) -> String {
     let highest = range(densities.iter().flat_map(|h| h.contents.iter().copied()))[1];
     let mut plot = Plot::new(SMALL, x, Axis::new("density", 0.0, highest * 1.35, Scale::Linear), "", note);
     for (h, (name, colour)) in densities.iter().zip(CLASSES) {
