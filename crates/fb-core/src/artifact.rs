@@ -58,7 +58,10 @@ impl Artifact {
         hex(&hash.finalize())
     }
 
-    /// As bytes of a safetensors file.
+    /// As bytes of a safetensors file: the same for the same artifact.
+    ///
+    /// # Errors
+    /// [`Error::Artifact`] if a tensor's shape does not fit its entries, or two have the same name.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let blocks: Vec<Vec<u8>> =
             self.tensors.iter().map(|t| t.values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
@@ -67,6 +70,9 @@ impl Artifact {
         });
         let views: Vec<_> = views.collect::<std::result::Result<_, _>>().map_err(broken)?;
         let order: Vec<&str> = self.tensors.iter().map(|t| t.name.as_str()).collect();
+        if let Some(i) = (0..order.len()).find(|&i| order[..i].contains(&order[i])) {
+            return Err(broken(format!("two tensors have the name `{}`", order[i])));
+        }
         let whole = json!({"format": FORMAT, "header": self.header, "order": order, "digest": self.digest()});
         // One entry alone: several would be written in an order that changes from run to run.
         let metadata = HashMap::from([(ENTRY.to_owned(), whole.to_string())]);
@@ -88,6 +94,9 @@ impl Artifact {
         let header = whole["header"].take();
         let order: Vec<String> = serde_json::from_value(whole["order"].take()).map_err(broken)?;
         let file = SafeTensors::deserialize(bytes).map_err(broken)?;
+        if order.len() != file.len() {
+            return Err(broken(format!("{} tensors, expected {}", file.len(), order.len())));
+        }
         let mut tensors = Vec::with_capacity(order.len());
         for name in order {
             let view = file.tensor(&name).map_err(broken)?;

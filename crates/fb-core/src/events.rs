@@ -45,6 +45,7 @@ impl Data {
     }
 
     /// The entries at `indices`, in that order.
+    #[must_use]
     pub fn take(&self, indices: &[usize]) -> Self {
         match self {
             Self::F32(v) => Self::F32(indices.iter().map(|&i| v[i]).collect()),
@@ -54,9 +55,11 @@ impl Data {
         }
     }
 
-    /// Appends the entries of `other`; differing number types meet in `F64`.
+    /// Appends the entries of `other`; differing number types meet in `F64`, where a text is NaN.
     pub fn append(&mut self, other: Self) {
         match (&mut *self, other) {
+            (_, b) if b.is_empty() => {}
+            (a, b) if a.is_empty() => *self = b,
             (Self::F32(a), Self::F32(b)) => a.extend(b),
             (Self::F64(a), Self::F64(b)) => a.extend(b),
             (Self::I64(a), Self::I64(b)) => a.extend(b),
@@ -69,6 +72,11 @@ impl Data {
         }
     }
 }
+
+/// Where the entries of each event begin; shared between the columns of a collection.
+type Offsets = Arc<Vec<usize>>;
+/// The place of offsets in memory: columns of one collection have the same.
+type Place = *const Vec<usize>;
 
 /// A named column. Flat: one entry per event. Jagged: entries `offsets[i]..offsets[i + 1]` belong to event `i`.
 #[derive(Debug, Clone, PartialEq)]
@@ -172,7 +180,7 @@ impl Events {
     #[must_use]
     pub fn take(&self, indices: &[usize]) -> Self {
         // Columns of one collection share their offsets before and after.
-        let mut cut: Vec<(*const Vec<usize>, Arc<Vec<usize>>, Vec<usize>)> = Vec::new();
+        let mut cut: Vec<(Place, Offsets, Vec<usize>)> = Vec::new();
         let mut columns = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
             let Some(offsets) = &column.offsets else {
@@ -203,17 +211,24 @@ impl Events {
     /// Appends the events of `other`. Columns that only one of the two has are dropped.
     ///
     /// # Errors
-    /// [`Error::Config`] if a column is flat in one and jagged in the other.
+    /// [`Error::Config`] if a column is flat in one and jagged in the other, or of texts in one and numbers in the other.
     pub fn append(&mut self, mut other: Self) -> Result<()> {
         if self.columns.is_empty() {
             *self = other;
             return Ok(());
         }
         self.columns.retain(|c| other.columns.iter().any(|o| o.name == c.name));
-        let mut joined: Vec<((*const Vec<usize>, *const Vec<usize>), Arc<Vec<usize>>)> = Vec::new();
+        let mut joined: Vec<((Place, Place), Offsets)> = Vec::new();
         for column in &mut self.columns {
             let Some(at) = other.columns.iter().position(|o| o.name == column.name) else { continue };
             let more = other.columns.swap_remove(at);
+            let differ = |reason: &str| {
+                Err(Error::Config { place: format!("column `{}`", column.name), reason: reason.to_owned() })
+            };
+            let is_text = |data: &Data| matches!(data, Data::Text(_));
+            if !column.data.is_empty() && !more.data.is_empty() && is_text(&column.data) != is_text(&more.data) {
+                return differ("of texts in one file and of numbers in another");
+            }
             column.offsets = match (&column.offsets, &more.offsets) {
                 (None, None) => None,
                 (Some(a), Some(b)) => {
@@ -226,12 +241,7 @@ impl Events {
                         new
                     }))
                 }
-                _ => {
-                    return Err(Error::Config {
-                        place: format!("column `{}`", column.name),
-                        reason: "flat in one file and jagged in another".to_owned(),
-                    });
-                }
+                _ => return differ("flat in one file and jagged in another"),
             };
             column.data.append(more.data);
         }

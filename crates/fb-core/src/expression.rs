@@ -75,6 +75,16 @@ pub fn is_true(x: f64) -> bool {
     x != 0.0 && !x.is_nan()
 }
 
+/// The smaller number; NaN if one is, so that a bound such as `max(x, 1e-3)` does not hide that x is broken.
+fn smaller(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a < b { a } else { b }
+}
+
+/// The larger number; NaN if one is.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
+}
+
 /// Functions of one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they say what they are")]
@@ -177,8 +187,8 @@ impl Function2 {
     #[inline]
     pub fn apply(self, a: f64, b: f64) -> f64 {
         match self {
-            Self::Min => a.min(b),
-            Self::Max => a.max(b),
+            Self::Min => smaller(a, b),
+            Self::Max => larger(a, b),
             Self::Hypot => a.hypot(b),
             Self::Atan2 => a.atan2(b),
         }
@@ -192,9 +202,9 @@ pub enum Reduce {
     Sum,
     /// NaN without particles.
     Mean,
-    /// NaN without particles.
+    /// NaN without particles, or if one is.
     Min,
-    /// NaN without particles.
+    /// NaN without particles, or if one is.
     Max,
     /// Whether one is true.
     Any,
@@ -221,8 +231,8 @@ impl Reduce {
         match self {
             Self::Sum => entries.iter().sum(),
             Self::Mean => entries.iter().sum::<f64>() / entries.len() as f64,
-            Self::Min => entries.iter().copied().fold(f64::NAN, f64::min),
-            Self::Max => entries.iter().copied().fold(f64::NAN, f64::max),
+            Self::Min => entries.iter().copied().reduce(smaller).unwrap_or(f64::NAN),
+            Self::Max => entries.iter().copied().reduce(larger).unwrap_or(f64::NAN),
             Self::Any => truth(entries.iter().any(|&x| is_true(x))),
             Self::All => truth(entries.iter().all(|&x| is_true(x))),
             Self::Count => entries.iter().filter(|&&x| is_true(x)).count() as f64,
@@ -259,6 +269,8 @@ pub enum Expression {
 const LONGEST: usize = 10_000;
 /// Deepest nesting.
 const DEEPEST: usize = 100;
+/// Most operations: a long sum is a deep tree, and whatever walks over a tree needs a stack as deep.
+const MOST: usize = 500;
 /// Binds tighter than products, looser than powers: −x^2 is −(x²).
 const UNARY: u8 = 6;
 
@@ -274,7 +286,7 @@ impl Expression {
     /// # Errors
     /// [`Error::Expression`] with the character and what was expected there.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut parser = Parser { text, at: 0, depth: 0 };
+        let mut parser = Parser { text, at: 0, depth: 0, operations: 0 };
         if text.len() > LONGEST {
             return Err(Error::Expression {
                 text: text.chars().take(40).collect(),
@@ -351,6 +363,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    operations: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -376,6 +389,11 @@ impl<'a> Parser<'a> {
         found
     }
 
+    fn operation(&mut self) -> Result<()> {
+        self.operations += 1;
+        if self.operations > MOST { Err(self.error(format!("more than {MOST} operations"))) } else { Ok(()) }
+    }
+
     fn expect(&mut self, symbol: &str) -> Result<()> {
         if self.take(symbol) { Ok(()) } else { Err(self.error(format!("expected `{symbol}`"))) }
     }
@@ -391,6 +409,7 @@ impl<'a> Parser<'a> {
             self.space();
             let found = Binary::ALL.iter().find(|(_, symbol, _)| self.rest().starts_with(symbol));
             let Some(&(op, symbol, binding)) = found.filter(|(.., binding)| *binding >= least) else { break };
+            self.operation()?;
             self.at += symbol.len();
             // The power binds to the right, all others to the left.
             let right = self.binary(if op == Binary::Power { UNARY } else { binding + 1 })?;
@@ -412,6 +431,7 @@ impl<'a> Parser<'a> {
         }
         let mut value = self.primary()?;
         while self.take("[") {
+            self.operation()?;
             self.space();
             let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
             let Ok(index) = self.rest()[..digits].parse() else {
@@ -452,7 +472,10 @@ impl<'a> Parser<'a> {
                 end += 1 + sign + exponent;
             }
         }
-        let Ok(value) = self.rest()[..end].parse() else { return Err(self.error("expected a number")) };
+        let Ok(value) = self.rest()[..end].parse::<f64>() else { return Err(self.error("expected a number")) };
+        if value.is_infinite() {
+            return Err(self.error(format!("expected a number of at most {:?}", f64::MAX)));
+        }
         self.at += end;
         Ok(Expression::Number(value))
     }
@@ -554,6 +577,16 @@ mod tests {
             let once = Expression::parse(text).unwrap();
             assert_eq!(Expression::parse(&once.to_string()).unwrap(), once);
         }
+    }
+
+    #[test]
+    fn bounds_do_not_hide_what_is_broken() {
+        for (a, b) in [(f64::NAN, 1.0), (1.0, f64::NAN)] {
+            assert!(Function2::Min.apply(a, b).is_nan() && Function2::Max.apply(a, b).is_nan());
+            assert!(Reduce::Min.apply(&[2.0, a, b]).is_nan() && Reduce::Max.apply(&[a, b, 2.0]).is_nan());
+        }
+        assert_eq!((Function2::Min.apply(1.0, 2.0), Function2::Max.apply(1.0, 2.0)), (1.0, 2.0));
+        assert_eq!((Reduce::Min.apply(&[3.0, 1.0, 2.0]), Reduce::Max.apply(&[1.0, 3.0, 2.0])), (1.0, 3.0));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use crate::{Artifact, Card, Error, Events, Input, Result, Run, Sample, Workers, closest};
 
@@ -86,9 +86,28 @@ impl<M: Method> Entry<M> {
     fn config(&self, config: &Json) -> Result<M::Config> {
         let mut whole = self.defaults();
         merge(&mut whole, config, &format!("method `{}`", M::CARD.name))?;
-        serde_json::from_value(whole)
-            .map_err(|e| Error::Config { place: format!("method `{}`", M::CARD.name), reason: e.to_string() })
+        serde_json::from_value(whole).map_err(|e| {
+            let fails = |alone: Json| {
+                let mut whole = self.defaults();
+                merge(&mut whole, &alone, "").is_err() || serde_json::from_value::<M::Config>(whole).is_err()
+            };
+            let place = std::iter::once(format!("method `{}`", M::CARD.name))
+                .chain(wrong_key(config, &fails).into_iter().map(|key| format!("`{key}`")));
+            Error::Config { place: place.collect::<Vec<_>>().join(", "), reason: e.to_string() }
+        })
     }
+}
+
+/// The path to the first option that does not even work alone.
+fn wrong_key(config: &Json, fails: &dyn Fn(Json) -> bool) -> Vec<String> {
+    for (key, value) in config.as_object().into_iter().flatten() {
+        let alone = |value: Json| Json::Object(Map::from_iter([(key.clone(), value)]));
+        if fails(alone(value.clone())) {
+            let deeper = wrong_key(value, &|inner| fails(alone(inner)));
+            return std::iter::once(key.clone()).chain(deeper).collect();
+        }
+    }
+    Vec::new()
 }
 
 impl<M: Method> AnyMethod for Entry<M> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use csv::{ReaderBuilder, StringRecord};
 use fb_core::{Column, Data, Events};
 
-use crate::{Error, Result, write_whole};
+use crate::{Error, Result, open_file, write_whole};
 
 /// Lines in a block.
 const BLOCK: usize = 1 << 16;
@@ -78,8 +78,7 @@ fn for_each_line<E: From<Error>>(
     path: &Path,
     each: &mut dyn FnMut(&StringRecord) -> std::result::Result<(), E>,
 ) -> std::result::Result<Vec<String>, E> {
-    let file =
-        std::fs::File::open(path).map_err(|source| Error::System { what: "open", path: path.to_owned(), source })?;
+    let file = open_file(path)?;
     let fail = |e: csv::Error| Error::Corrupt {
         path: path.to_owned(),
         place: e.position().map_or_else(|| "header".to_owned(), |p| format!("line {}", p.line())),
@@ -93,12 +92,16 @@ fn for_each_line<E: From<Error>>(
     };
     let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let names: Vec<String> = reader.headers().map_err(fail)?.iter().map(str::to_owned).collect();
+    let header = |reason: String| {
+        let (path, place) = (path.to_owned(), "header".to_owned());
+        Err(Error::Corrupt { path, place, reason }.into())
+    };
+    if names.is_empty() {
+        return header("the file is empty, expected a line with the names of the columns".to_owned());
+    }
     for (i, name) in names.iter().enumerate() {
         if names[..i].contains(name) {
-            let (path, place) = (path.to_owned(), "header".to_owned());
-            return Err(
-                Error::Corrupt { path, place, reason: format!("the column `{name}` stands there twice") }.into()
-            );
+            return header(format!("the column `{name}` stands there twice"));
         }
     }
     let mut record = StringRecord::new();
@@ -124,8 +127,9 @@ pub fn write(path: &Path, events: &Events) -> Result<()> {
     writer.write_record(events.columns().iter().map(|c| &c.name)).map_err(fail)?;
     for row in 0..events.len() {
         let fields = events.columns().iter().map(|column| match &column.data {
-            Data::F32(v) => v[row].to_string(),
-            Data::F64(v) => v[row].to_string(),
+            // A float shows that it is one, so that it is read back as one: `3.0`, `1e300`.
+            Data::F32(v) => format!("{:?}", v[row]),
+            Data::F64(v) => format!("{:?}", v[row]),
             Data::I64(v) => v[row].to_string(),
             Data::Text(v) => v[row].clone(),
         });

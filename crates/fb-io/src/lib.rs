@@ -8,6 +8,7 @@
 pub mod csv;
 pub mod parquet;
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -136,10 +137,20 @@ pub fn expand(pattern: &str) -> Result<Vec<PathBuf>> {
     if paths.is_empty() { Err(none()) } else { Ok(paths) }
 }
 
+/// Opens a file for reading. The system opens a folder as well and refuses only to read it.
+fn open_file(path: &Path) -> Result<File> {
+    let system = |source| Error::System { what: "open", path: path.to_owned(), source };
+    let file = File::open(path).map_err(system)?;
+    if file.metadata().map_err(system)?.is_dir() {
+        return Err(system(std::io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(file)
+}
+
 /// Size in bytes and SHA-256 of a file.
 pub fn fingerprint(path: &Path) -> Result<(u64, String)> {
     let system = |what| move |source| Error::System { what, path: path.to_owned(), source };
-    let mut file = std::fs::File::open(path).map_err(system("open"))?;
+    let mut file = open_file(path)?;
     let (mut hash, mut size, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
     loop {
         let n = file.read(&mut buffer).map_err(system("read"))?;
@@ -164,7 +175,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     readable(&file).map_err(system)?;
     file.persist(path).map_err(|e| system(e.error))?;
     // The name itself is on disk once the folder is.
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(system)
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(system)
 }
 
 /// A temporary file is its owner's alone; a result is as readable as any other file.

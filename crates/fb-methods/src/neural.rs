@@ -38,7 +38,11 @@ fn graph<N: Network>(config: &N::Config) -> Result<Graph> {
     let (rows, width) = shape(&N::input(config)?);
     let mut graph = Graph::new(rows, width);
     N::build(config, &mut graph)?;
-    graph.check().map_err(|e| Error::Config { place: format!("method `{}`", N::CARD.name), reason: e.to_string() })?;
+    graph.check().map_err(|e| match e {
+        // It was built here and now, so it is the options that are wrong and not a stored model.
+        Error::Artifact { reason } => Error::Config { place: format!("method `{}`", N::CARD.name), reason },
+        other => other,
+    })?;
     Ok(graph)
 }
 
@@ -47,8 +51,10 @@ fn shape(input: &Input) -> (Rows, usize) {
     match input {
         Input::Table { variables } => (Rows::Event, variables.len()),
         Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
-        Input::Particles { layout: Layout::Sequence, variables, max, .. } => (Rows::Event, max * variables.len()),
-        Input::Image { pixels, .. } => (Rows::Event, pixels * pixels),
+        Input::Particles { layout: Layout::Sequence, variables, max, .. } => {
+            (Rows::Event, max.saturating_mul(variables.len()))
+        }
+        Input::Image { pixels, .. } => (Rows::Event, pixels.saturating_mul(*pixels)),
     }
 }
 
@@ -63,15 +69,17 @@ impl<N: Network> Method for Neural<N> {
 
     fn fit(config: &N::Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedNetwork> {
         let graph = graph::<N>(config)?;
-        check_labels(train, graph.classes())?;
-        check_labels(validation, graph.classes())?;
+        for sample in [train, validation] {
+            check_labels(sample, graph.classes())?;
+            check_weights(sample)?;
+        }
         for class in 0..graph.classes() as u32 {
             if !train.labels.contains(&class) {
                 let what = format!("class {class} of the training part");
                 return Err(Error::Empty { what, hint: "check `label`, `select` and the folds".to_owned() });
             }
         }
-        let input = fb_physics::features::fit(&N::input(config)?, &train.events)?;
+        let input = fb_physics::features::fit(&N::input(config)?, &train.events, &train.weights)?;
         let features = [&train.events, &validation.events].map(|events| fb_physics::features::prepare(&input, events));
         let [train_features, validation_features] = features;
         let (train_features, validation_features) = (train_features?, validation_features?);
@@ -104,6 +112,13 @@ fn check_labels(sample: &Sample, classes: usize) -> Result<()> {
             place: "label".to_owned(),
             reason: format!("event {event} has the class {}, expected 0 to {}", sample.labels[event], classes - 1),
         }),
+    }
+}
+
+fn check_weights(sample: &Sample) -> Result<()> {
+    match sample.weights.iter().position(|w| !w.is_finite()) {
+        None => Ok(()),
+        Some(event) => Err(Error::NotFinite { column: "weight".to_owned(), event, found: sample.weights[event] }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A network as plain data: nodes in order of evaluation, each with its operation, inputs and parameters.
 //!
-//! Building it checks the shapes; it is stored with the model and read by the executor and the exporters alike, so all
+//! Any shapes can be put together, as they follow from options; [`Graph::check`] tells whether they fit. It is stored with the model and read by the executor and the exporters alike, so all
 //! of them compute the same network.
 
 use fb_core::{Error, Philox, Result};
@@ -157,7 +157,7 @@ pub struct Parameter {
 impl Parameter {
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        size(&self.shape)
     }
 
     /// Whether there is no entry.
@@ -256,7 +256,7 @@ impl Graph {
     }
 
     fn block(blocks: &mut Vec<Parameter>, name: String, shape: Vec<usize>, init: Init) -> usize {
-        let start = blocks.last().map_or(0, |p| p.start + p.len());
+        let start = blocks.last().map_or(0, |p| p.start.saturating_add(p.len()));
         blocks.push(Parameter { name, shape, init, start });
         blocks.len() - 1
     }
@@ -283,8 +283,7 @@ impl Graph {
 
     /// Columns `from..to` of `x`.
     pub fn columns(&mut self, x: NodeId, from: usize, to: usize) -> NodeId {
-        assert!(from < to && to <= self.nodes[x].width);
-        self.node(Op::Columns { from, to }, vec![x], self.nodes[x].rows, to - from)
+        self.node(Op::Columns { from, to }, vec![x], self.nodes[x].rows, to.saturating_sub(from))
     }
 
     /// `activation(x·W + b)`, W uniform in ±√(6/in) before a rectifier (He) and ±√(3/in) else, b = 0.
@@ -309,7 +308,6 @@ impl Graph {
 
     /// Batch normalisation over `channels`.
     pub fn batch_norm(&mut self, x: NodeId, channels: usize, activation: Activation) -> NodeId {
-        assert!(self.nodes[x].width.is_multiple_of(channels));
         let node = self.node(Op::BatchNorm { channels, activation }, vec![x], self.nodes[x].rows, self.nodes[x].width);
         self.norm_parameters(node, "", channels);
         node
@@ -322,34 +320,28 @@ impl Graph {
 
     /// `activation(x + y)`.
     pub fn add(&mut self, x: NodeId, y: NodeId, activation: Activation) -> NodeId {
-        assert_eq!((self.nodes[x].rows, self.nodes[x].width), (self.nodes[y].rows, self.nodes[y].width));
         self.node(Op::Add { activation }, vec![x, y], self.nodes[x].rows, self.nodes[x].width)
     }
 
     /// Sum over the particles of each event.
     pub fn sum(&mut self, x: NodeId) -> NodeId {
-        assert_eq!(self.nodes[x].rows, Rows::Particle);
         self.node(Op::Sum, vec![x], Rows::Event, self.nodes[x].width)
     }
 
     /// Mean over the particles of each event.
     pub fn mean(&mut self, x: NodeId) -> NodeId {
-        assert_eq!(self.nodes[x].rows, Rows::Particle);
         self.node(Op::Mean, vec![x], Rows::Event, self.nodes[x].width)
     }
 
     /// Σ z·x over the particles of each event.
     pub fn weighted_sum(&mut self, x: NodeId, z: NodeId) -> NodeId {
-        assert_eq!((self.nodes[x].rows, self.nodes[z].rows), (Rows::Particle, Rows::Particle));
-        assert_eq!(self.nodes[z].width, 1);
         self.node(Op::WeightedSum, vec![x, z], Rows::Event, self.nodes[x].width)
     }
 
     /// EdgeConv with `k` neighbours in `coordinates`.
     pub fn edge_conv(&mut self, coordinates: NodeId, x: NodeId, k: usize, channels: [usize; 3]) -> NodeId {
-        assert!(self.nodes[coordinates].rows == Rows::Particle && self.nodes[x].rows == Rows::Particle && k > 0);
         let node = self.node(Op::EdgeConv { k, channels }, vec![coordinates, x], Rows::Particle, channels[2]);
-        let mut width = 2 * self.nodes[x].width;
+        let mut width = self.nodes[x].width.saturating_mul(2);
         for (l, &out) in channels.iter().enumerate() {
             self.parameter(node, &format!("weight{l}"), &[width, out], weight_init(width, Activation::Relu));
             self.norm_parameters(node, &l.to_string(), out);
@@ -360,9 +352,8 @@ impl Graph {
 
     /// Messages from all other particles, added up.
     pub fn interaction(&mut self, x: NodeId, channels: [usize; 3]) -> NodeId {
-        assert_eq!(self.nodes[x].rows, Rows::Particle);
         let node = self.node(Op::Interaction { channels }, vec![x], Rows::Particle, channels[2]);
-        let mut width = 2 * self.nodes[x].width;
+        let mut width = self.nodes[x].width.saturating_mul(2);
         for (l, &out) in channels.iter().enumerate() {
             self.parameter(node, &format!("weight{l}"), &[width, out], weight_init(width, Activation::Relu));
             self.parameter(node, &format!("bias{l}"), &[out], Init::Constant(0.0));
@@ -373,28 +364,26 @@ impl Graph {
 
     /// The last hidden state of a long short-term memory, every weight uniform in ±1/√hidden.
     pub fn lstm(&mut self, x: NodeId, hidden: usize) -> NodeId {
-        assert_eq!(self.nodes[x].rows, Rows::Particle);
         let width = self.nodes[x].width;
         let bound = Init::Uniform(1.0 / (hidden as f64).sqrt());
         let node = self.node(Op::Lstm { hidden }, vec![x], Rows::Event, hidden);
-        self.parameter(node, "weight", &[width + hidden, 4 * hidden], bound);
-        self.parameter(node, "bias", &[4 * hidden], bound);
+        self.parameter(node, "weight", &[width.saturating_add(hidden), hidden.saturating_mul(4)], bound);
+        self.parameter(node, "bias", &[hidden.saturating_mul(4)], bound);
         node
     }
 
     /// Convolution over an image [height, width, channels] (a sequence where height is 1).
     pub fn conv(&mut self, x: NodeId, shape: [usize; 3], conv: Convolution) -> (NodeId, [usize; 3]) {
         let Convolution { out, kernel, stride, padding, bias, activation } = conv;
-        assert_eq!(self.nodes[x].width, shape.iter().product::<usize>());
         let op = Op::Conv { shape, out, kernel, stride, padding, bias, activation };
         let shape_out = conv_shape(shape, out, kernel, stride, padding);
-        let node = self.node(op, vec![x], self.nodes[x].rows, shape_out.iter().product());
+        let node = self.node(op, vec![x], self.nodes[x].rows, size(&shape_out));
         let rows = if shape[0] == 1 { 1 } else { kernel };
         self.parameter(
             node,
             "weight",
             &[rows, kernel, shape[2], out],
-            weight_init(rows * kernel * shape[2], Activation::Relu),
+            weight_init(size(&[rows, kernel, shape[2]]), Activation::Relu),
         );
         if bias {
             self.parameter(node, "bias", &[out], Init::Constant(0.0));
@@ -404,14 +393,12 @@ impl Graph {
 
     /// 2 × 2 maximum.
     pub fn max_pool(&mut self, x: NodeId, shape: [usize; 3]) -> (NodeId, [usize; 3]) {
-        assert_eq!(self.nodes[x].width, shape.iter().product::<usize>());
         let out = [shape[0] / 2, shape[1] / 2, shape[2]];
-        (self.node(Op::MaxPool { shape }, vec![x], self.nodes[x].rows, out.iter().product()), out)
+        (self.node(Op::MaxPool { shape }, vec![x], self.nodes[x].rows, size(&out)), out)
     }
 
     /// Mean over positions.
     pub fn mean_positions(&mut self, x: NodeId, channels: usize) -> NodeId {
-        assert!(self.nodes[x].width.is_multiple_of(channels));
         self.node(Op::MeanPositions { channels }, vec![x], self.nodes[x].rows, channels)
     }
 }
@@ -435,8 +422,13 @@ pub struct Convolution {
 
 /// Height, width and channels after a convolution; a sequence (height 1) stays one.
 pub fn conv_shape(shape: [usize; 3], out: usize, kernel: usize, stride: usize, padding: usize) -> [usize; 3] {
-    let size = |n: usize| (n + 2 * padding - kernel) / stride + 1;
+    let size = |n: usize| n.saturating_add(2 * padding).saturating_sub(kernel) / stride.max(1) + 1;
     [if shape[0] == 1 { 1 } else { size(shape[0]) }, size(shape[1]), out]
+}
+
+/// Entries of a shape. One that is too large to be is left to [`Graph::check`].
+fn size(shape: &[usize]) -> usize {
+    shape.iter().fold(1, |size: usize, &n| size.saturating_mul(n))
 }
 
 fn weight_init(inputs: usize, activation: Activation) -> Init {
@@ -445,7 +437,7 @@ fn weight_init(inputs: usize, activation: Activation) -> Init {
 }
 
 impl Graph {
-    /// Whether the graph can be run: a stored one may have been altered.
+    /// Whether the graph can be run: options may not fit together, and a stored graph may have been altered.
     ///
     /// It is built again from its own operations; the result must be the same.
     ///

@@ -200,6 +200,14 @@ pub fn train(graph: Graph, config: &Train, train: Set<'_>, validation: Set<'_>, 
         let hint = format!("{} events with a sum of weights of {total}", train.len());
         return Err(Error::Empty { what: "the training part".to_owned(), hint });
     }
+    if config.patience.is_some() || config.schedule == Schedule::Plateau {
+        let total: f64 = validation.weights.iter().sum();
+        if total.is_nan() || total <= 0.0 {
+            let hint =
+                "`train.patience` and the schedule `plateau` follow its loss; set another or leave events for it";
+            return Err(Error::Empty { what: "the validation part".to_owned(), hint: hint.to_owned() });
+        }
+    }
     let mut state = State::fresh(graph, config, train, run.seed);
     if let Some(bytes) = run.store.load()? {
         state.restore(&bytes)?;
@@ -336,7 +344,10 @@ impl State {
         if better {
             counts.best_loss = Some(progress.validation_loss);
         }
-        if config.schedule == Schedule::Plateau && counts.epochs_since_best > 0 && counts.epochs_since_best % 3 == 0 {
+        if config.schedule == Schedule::Plateau
+            && counts.epochs_since_best > 0
+            && counts.epochs_since_best.is_multiple_of(3)
+        {
             counts.halvings += 1;
         }
         counts.epoch += 1;

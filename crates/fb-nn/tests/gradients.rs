@@ -1,5 +1,6 @@
 //! Every operation's gradient against finite differences in f64, its f32 path against its f64 path, and the fused
 //! blocks against their definitions written out edge by edge.
+#![allow(clippy::unwrap_used, reason = "a test may fall over")]
 
 use fb_core::run::Alone;
 use fb_core::{Features, Philox};

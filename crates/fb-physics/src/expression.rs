@@ -177,6 +177,13 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_sum_fits_into_a_small_stack() {
+        let sum = "met".to_owned() + &" + met".repeat(500);
+        let evaluated = move || assert_eq!(flat(&sum, &events()).unwrap()[0], 501.0 * 7.0);
+        std::thread::Builder::new().stack_size(1 << 20).spawn(evaluated).unwrap().join().unwrap();
+    }
+
+    #[test]
     fn what_cannot_be_evaluated_says_why() {
         let events = events();
         let message = |text: &str| flat(text, &events).unwrap_err().to_string();

@@ -49,22 +49,27 @@ pub fn prepare(input: &Input, events: &Events) -> Result<Features> {
 }
 
 /// Fills in the centres and scales that are not given, from these events: mean zero and standard deviation one.
-pub fn fit(input: &Input, events: &Events) -> Result<Input> {
+///
+/// An event counts with the size of its weight: two events of weight one count as one of weight two, an event of weight
+/// zero not at all, and signed weights still give a variance that is positive.
+pub fn fit(input: &Input, events: &Events, weights: &[f64]) -> Result<Input> {
     let mut input = input.clone();
     match &mut input {
         Input::Table { variables } => {
             for v in variables.iter_mut().filter(|v| v.center.is_none() || v.scale.is_none()) {
                 let values = flat(&v.expression, events)?;
-                fit_variable(v, &values);
+                fit_variable(v, &values, weights);
             }
         }
         Input::Particles { collection, max, frame, variables, .. } => {
             if variables.iter().any(|v| v.center.is_none() || v.scale.is_none()) {
                 let particles = particles(events, collection, *max, *frame)?;
                 let cloud = Cloud { events, collection, particles: &particles };
+                let repeat = |(o, &w): (&[usize], &f64)| std::iter::repeat_n(w, o[1] - o[0]);
+                let weights: Vec<f64> = particles.offsets.windows(2).zip(weights).flat_map(repeat).collect();
                 for v in variables.iter_mut().filter(|v| v.center.is_none() || v.scale.is_none()) {
                     let values = cloud.column(v)?;
-                    fit_variable(v, &values);
+                    fit_variable(v, &values, &weights);
                 }
             }
         }
@@ -73,10 +78,14 @@ pub fn fit(input: &Input, events: &Events) -> Result<Input> {
     Ok(input)
 }
 
-fn fit_variable(variable: &mut Variable, values: &[f64]) {
-    let n = values.len().max(1) as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let deviation = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+fn fit_variable(variable: &mut Variable, values: &[f64], weights: &[f64]) {
+    let total = weights.iter().map(|w| w.abs()).sum::<f64>();
+    let mean_of = |f: &dyn Fn(f64) -> f64| {
+        let sum = values.iter().zip(weights).map(|(&x, w)| w.abs() * f(x)).sum::<f64>();
+        if total > 0.0 { sum / total } else { 0.0 }
+    };
+    let mean = mean_of(&|x| x);
+    let deviation = mean_of(&|x| (x - mean).powi(2)).sqrt();
     variable.center.get_or_insert(mean);
     variable.scale.get_or_insert(if deviation > 0.0 { 1.0 / deviation } else { 1.0 });
 }
@@ -113,7 +122,9 @@ fn draw(image: &mut [f32], particles: &Particles, range: std::ops::Range<usize>,
     }
     let sum: f32 = image.iter().sum();
     if sum > 0.0 {
-        image.iter_mut().for_each(|x| *x /= sum);
+        for x in image {
+            *x /= sum;
+        }
     }
 }
 
@@ -128,12 +139,11 @@ impl Cloud<'_> {
     fn column(&self, variable: &Variable) -> Result<Vec<f64>> {
         let offsets = &self.particles.offsets;
         let x = evaluate(&Expression::parse(&variable.expression)?, self)?;
-        let values = match x.offsets {
-            Some(_) => x.values,
-            None => {
-                let repeat = |(o, v): (&[usize], f64)| std::iter::repeat_n(v, o[1] - o[0]);
-                offsets.windows(2).zip(x.values).flat_map(repeat).collect()
-            }
+        let values = if x.offsets.is_some() {
+            x.values
+        } else {
+            let repeat = |(o, v): (&[usize], f64)| std::iter::repeat_n(v, o[1] - o[0]);
+            offsets.windows(2).zip(x.values).flat_map(repeat).collect()
         };
         finite(&variable.expression, &values, |i| offsets.partition_point(|&o| o <= i) - 1)?;
         Ok(values)
@@ -265,7 +275,9 @@ mod tests {
         let events = Events::new(vec![flat]).unwrap();
         let input = Input::Table { variables: vec![Variable::standard("x").clipped(-1.0, 9.0)] };
         assert!(prepare(&input, &events).is_err(), "not fitted yet");
-        let fitted = fit(&input, &events.take(&[0, 1])).unwrap();
+        let fitted = fit(&input, &events.take(&[0, 1]), &[1.0, 1.0]).unwrap();
         assert_eq!(prepare(&fitted, &events).unwrap().values, [-1.0, 1.0, 3.0, 5.0]);
+        let weighted = fit(&input, &events.take(&[0, 1, 2]), &[-2.0, 2.0, 0.0]).unwrap();
+        assert_eq!(weighted, fitted, "signs do not count, and a weight of zero is an event that is not there");
     }
 }

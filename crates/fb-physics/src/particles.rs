@@ -81,7 +81,9 @@ pub fn particles(events: &Events, collection: &str, max: usize, frame: Frame) ->
         order.sort_by(|a, b| b.0.total_cmp(&a.0));
         order.truncate(max);
         let mut jet = FourVector::default();
-        order.iter().for_each(|(.., p)| jet += *p);
+        for (.., p) in &order {
+            jet += *p;
+        }
         out.jets.push(jet);
         for &(pt, entry, p) in &order {
             out.pt.push(pt);
@@ -129,7 +131,9 @@ fn leading_frame(mut points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
         }
     }
     if points.get(2).is_some_and(|p| p[0] < 0.0) {
-        points.iter_mut().for_each(|p| p[0] = -p[0]);
+        for p in &mut points {
+            p[0] = -p[0];
+        }
     }
     points
 }
@@ -159,7 +163,9 @@ fn principal_frame(mut points: Vec<[f64; 2]>, pt: &[f64]) -> Vec<[f64; 2]> {
     for axis in 0..2 {
         let side = |sign: f64| points.iter().zip(pt).filter(|(p, _)| sign * p[axis] > 0.0).map(|(_, w)| w).sum::<f64>();
         if side(-1.0) > side(1.0) {
-            points.iter_mut().for_each(|p| p[axis] = -p[axis]);
+            for p in &mut points {
+                p[axis] = -p[axis];
+            }
         }
     }
     points

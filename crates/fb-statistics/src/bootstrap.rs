@@ -207,7 +207,7 @@ mod tests {
         let bootstrap = Bootstrap::new(2, 200, &(0..3000).collect::<Vec<_>>());
         let run = |scores: &[f64]| {
             let evaluation = Evaluation::new(scores, &signal).unwrap();
-            evaluate(&[Metric::Auc], &evaluation, &[1.0; 3000], &bootstrap, &Alone).unwrap()
+            evaluate(&[Metric::Auc], &evaluation, &vec![1.0; 3000], &bootstrap, &Alone).unwrap()
         };
         let (a, b) = (run(&scores), run(&worse));
         let (delta, z) = difference(&a, &b, 0);

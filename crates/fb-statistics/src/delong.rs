@@ -55,7 +55,7 @@ fn midranks(x: &[f64]) -> Vec<f64> {
     let mut from = 0;
     while from < order.len() {
         let run = order[from..].iter().take_while(|&&i| x[i] == x[order[from]]).count();
-        order[from..from + run].iter().for_each(|&i| ranks[i] = from as f64 + (run as f64 + 1.0) / 2.0);
+        order[from..from + run].iter().for_each(|&i| ranks[i] = from as f64 + f64::midpoint(run as f64, 1.0));
         from += run;
     }
     ranks

@@ -108,7 +108,7 @@ impl<'a> Evaluation<'a> {
             Metric::Auc => roc.auc(),
             Metric::Accuracy => share(&right, &|_| true),
             Metric::BalancedAccuracy => {
-                (share(&right, &|i| self.signal[i]) + share(&right, &|i| !self.signal[i])) / 2.0
+                f64::midpoint(share(&right, &|i| self.signal[i]), share(&right, &|i| !self.signal[i]))
             }
             Metric::Rejection(e) => roc.rejection(e),
             Metric::MaxSic => roc.max_significance_improvement(),
@@ -161,7 +161,7 @@ mod tests {
         let evaluation = Evaluation::new(&scores, &signal).unwrap();
         let metrics = [Metric::Accuracy, Metric::BalancedAccuracy, Metric::Auc, Metric::LogLoss];
         let found = evaluation.metrics(&metrics, &[1.0, 1.0, 1.0, 3.0]).unwrap();
-        let expected = [4.0 / 6.0, (0.5 + 0.75) / 2.0, 0.875];
+        let expected = [4.0 / 6.0, 0.625, 0.875];
         assert!(found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-12), "{found:?}");
         let loss = -(0.9f64.ln() + 0.4f64.ln() + 0.4f64.ln() + 3.0 * 0.8f64.ln()) / 6.0;
         assert!((found[3] - loss).abs() < 1e-12);

@@ -93,8 +93,12 @@ impl Ranking {
                 return Err(Error::Empty { what: what.to_owned(), hint: format!("its weights sum up to {sum}") });
             }
         }
-        signal.iter_mut().for_each(|s| *s /= sums[0]);
-        background.iter_mut().for_each(|b| *b /= sums[1]);
+        for s in &mut signal {
+            *s /= sums[0];
+        }
+        for b in &mut background {
+            *b /= sums[1];
+        }
         let squares = |class: bool| -> f64 {
             let of_class = self.order.iter().zip(&self.signal).filter(|(_, s)| **s == class);
             of_class.map(|(&i, _)| weights[i as usize].powi(2)).sum()
@@ -184,7 +188,9 @@ mod tests {
     #[test]
     fn area_equals_mann_whitney_with_ties() {
         let (mut scores, signal, weights) = toy(300, 0.7);
-        scores.iter_mut().for_each(|s| *s = (*s * 4.0).round());
+        for s in &mut scores {
+            *s = (*s * 4.0).round();
+        }
         let (mut above, mut all) = (0.0, 0.0);
         for i in (0..300).filter(|&i| signal[i]) {
             for j in (0..300).filter(|&j| !signal[j]) {

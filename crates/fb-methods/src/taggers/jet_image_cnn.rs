@@ -62,14 +62,21 @@ impl Default for SmallConfig {
     }
 }
 
-fn input(config: &Config) -> Input {
-    Input::Image {
+fn input(config: &Config) -> Result<Input> {
+    let half_width = config.half_width;
+    if !(half_width > 0.0 && half_width.is_finite()) {
+        return Err(Error::Config {
+            place: "`half_width` of a jet image".to_owned(),
+            reason: format!("found {half_width}, expected a positive number"),
+        });
+    }
+    Ok(Input::Image {
         collection: COLLECTION.to_owned(),
         max: config.max,
         frame: config.frame,
         pixels: config.pixels,
-        half_width: config.half_width,
-    }
+        half_width,
+    })
 }
 
 fn build(config: &Config, graph: &mut Graph) -> Result<()> {
@@ -112,7 +119,7 @@ impl Network for JetImageCnn {
     type Config = Config;
 
     fn input(config: &Config) -> Result<Input> {
-        Ok(input(config))
+        input(config)
     }
 
     fn train(config: &Config) -> &Train {
@@ -137,7 +144,7 @@ impl Network for JetImageCnnSmall {
     type Config = SmallConfig;
 
     fn input(config: &SmallConfig) -> Result<Input> {
-        Ok(input(&config.0))
+        input(&config.0)
     }
 
     fn train(config: &SmallConfig) -> &Train {

@@ -17,6 +17,12 @@ use fb_nn::{Activation, Graph};
 /// Names of the columns of constituents: `part_px`, `part_py`, `part_pz`, `part_E`.
 const COLLECTION: &str = "part";
 
+/// What networks with batch normalisation cannot keep to.
+const UNWEIGHTED_NORM: &[(&str, &str)] = &[
+    ("weight_two_is_twice", "batch normalisation takes its statistics over events, whatever their weights"),
+    ("weight_zero_is_absent", "batch normalisation takes its statistics over events, whatever their weights"),
+];
+
 fn cloud(max: usize, variables: &[Variable]) -> Input {
     Input::Particles {
         collection: COLLECTION.to_owned(),

@@ -10,7 +10,7 @@ use fb_nn::{Activation, Graph, Schedule, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{COLLECTION, dense, particlenet_variables, two_logits};
+use super::{COLLECTION, UNWEIGHTED_NORM, dense, particlenet_variables, two_logits};
 use crate::neural::Network;
 
 /// Options of P-CNN.
@@ -84,7 +84,7 @@ impl Network for PCnn {
         paper: Paper { authors: "Qu, Gouskos; CMS DeepAK8", arxiv: "1902.08570" },
         status: Status::Stable,
         parameters: Some(349_456),
-        known_failures: &[],
+        known_failures: UNWEIGHTED_NORM,
     };
     type Config = Config;
 

@@ -10,7 +10,7 @@ use fb_nn::{Activation, Graph, Schedule, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{cloud, dense, particlenet_variables, two_logits};
+use super::{UNWEIGHTED_NORM, cloud, dense, particlenet_variables, two_logits};
 use crate::neural::Network;
 
 /// Options of ParticleNet.
@@ -86,7 +86,7 @@ impl Network for ParticleNet {
         paper: Paper { authors: "Qu, Gouskos", arxiv: "1902.08570" },
         status: Status::Stable,
         parameters: Some(366_160),
-        known_failures: &[],
+        known_failures: UNWEIGHTED_NORM,
     };
     type Config = Config;
 

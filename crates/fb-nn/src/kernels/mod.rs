@@ -31,12 +31,16 @@ pub trait Real:
     /// As `f64`, exactly.
     fn f64(self) -> f64;
     /// e to this power, to the last digit or two of this precision.
+    #[must_use]
     fn exp(self) -> Self;
     /// Square root.
+    #[must_use]
     fn sqrt(self) -> Self;
     /// The larger of the two.
+    #[must_use]
     fn max(self, other: Self) -> Self;
     /// The smaller of the two.
+    #[must_use]
     fn min(self, other: Self) -> Self;
 }
 

@@ -31,9 +31,9 @@ pub(super) fn activate<T: Real>(y: &mut [T], activation: Activation) {
             vector(
                 #[inline(always)]
                 || {
-                    y.iter_mut().for_each(|y| {
+                    for y in y.iter_mut() {
                         *y = if *y > T::ZERO { scale * *y } else { alpha * (y.min(T::ZERO).exp() - T::ONE) };
-                    });
+                    }
                 },
             );
         }

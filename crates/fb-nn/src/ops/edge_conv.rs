@@ -298,7 +298,9 @@ fn mean_edges<T: Real>(y: &mut [T], x: &[T], k: usize, width: usize) {
                 for x in x.chunks_exact(width) {
                     y.iter_mut().zip(x).for_each(|(y, &x)| *y += x);
                 }
-                y.iter_mut().for_each(|y| *y = *y * factor);
+                for y in y.iter_mut() {
+                    *y = *y * factor;
+                }
             }
         },
     );

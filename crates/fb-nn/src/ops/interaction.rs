@@ -107,7 +107,9 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>, channels: [usize; 3]) {
     let mut layers = [2, 3, 4].map(|i| cell.take_keep(i, 0));
     let mut below = cell.take_keep(5, 0);
     let mut grads = [6, 7].map(|i| cell.take_keep(i, rows * channels[0]));
-    grads.iter_mut().for_each(|g| g.fill(T::ZERO));
+    for g in &mut grads {
+        g.fill(T::ZERO);
+    }
     let offsets = std::mem::take(&mut cell.lane.offsets);
     let grad = std::mem::take(&mut cell.lane.grads[cell.id]);
     for (receivers, event) in tiles(&offsets) {

@@ -68,7 +68,9 @@ pub(super) fn forward<T: Real>(cell: &mut Cell<'_, T>, hidden: usize) {
                     let (sigmoids, tail) = gates.split_at_mut(2 * hidden);
                     let (g, o) = tail.split_at_mut(hidden);
                     sigmoids.iter_mut().chain(&mut *o).for_each(|x| *x = sigmoid(*x));
-                    g.iter_mut().for_each(|x| *x = tanh(*x));
+                    for x in g.iter_mut() {
+                        *x = tanh(*x);
+                    }
                     let (i, f) = sigmoids.split_at(hidden);
                     for (((c, s), (&i, &f)), &g) in c.iter_mut().zip(&mut *state).zip(i.iter().zip(f)).zip(&*g) {
                         *c = f * *c + i * g;

@@ -28,7 +28,9 @@ pub(super) fn sum_forward<T: Real>(cell: &mut Cell<'_, T>, pool: Pool) {
     for (y, rows) in y.chunks_exact_mut(width).zip(cell.lane.offsets.windows(2)) {
         sum_rows(y, &x[rows[0] * width..rows[1] * width]);
         let factor = pool.factor::<T>(rows[1] - rows[0]);
-        y.iter_mut().for_each(|y| *y = *y * factor);
+        for y in y.iter_mut() {
+            *y = *y * factor;
+        }
     }
     cell.lane.values[cell.id] = y;
 }
@@ -108,7 +110,9 @@ pub(super) fn positions_forward<T: Real>(cell: &mut Cell<'_, T>, channels: usize
     let factor = T::of(channels as f64 / width as f64);
     for (y, x) in y.chunks_exact_mut(channels).zip(cell.lane.values[source].chunks_exact(width)) {
         sum_rows(y, x);
-        y.iter_mut().for_each(|y| *y = *y * factor);
+        for y in y.iter_mut() {
+            *y = *y * factor;
+        }
     }
     cell.lane.values[cell.id] = y;
 }

@@ -1,0 +1,209 @@
+//! Damaged files: whatever the bytes are, reading ends, soon, in little memory, with events or with an error.
+//!
+//! The tests of this file are one process of their own, so that the memory they take can be told.
+#![allow(clippy::unwrap_used, reason = "a test may fall over")]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use fb_core::{Events, Philox};
+use fb_io::Error;
+
+/// For a single file, where a whole one takes less than a millisecond.
+const SLOWEST: Duration = Duration::from_secs(10);
+/// Largest memory of the whole process. The files are a few kB.
+const MOST_MEMORY: u64 = 400 << 20;
+const MUTANTS: u64 = 20_000;
+
+/// Panics of the Parquet library that were caught below.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
+}
+
+/// Reads each of the files that `make` gives. A file that is read for too long ends the test with its number.
+fn read_all(extension: &str, count: u64, make: impl Fn(u64) -> Vec<u8> + Send + 'static) -> (usize, usize) {
+    // A panic inside of the library is an error of the reader; twenty thousand messages of it tell nothing.
+    std::panic::set_hook(Box::new(|info| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        if info.location().is_none_or(|at| !at.file().contains("registry")) {
+            eprintln!("{info}");
+        }
+    }));
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join(format!("mutant.{extension}"));
+    let (sender, receiver) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for i in 0..count {
+            let bytes = make(i);
+            std::fs::write(&path, &bytes).unwrap();
+            let start = Instant::now();
+            let result = std::panic::catch_unwind(|| fb_io::read(&path)).map_err(|_| "panic");
+            sender.send((i, bytes.len(), result, start.elapsed())).unwrap();
+        }
+    });
+    let (mut whole, mut refused) = (0, 0);
+    for i in 0..count {
+        let Ok((i, size, result, time)) = receiver.recv_timeout(3 * SLOWEST) else { panic!("mutant {i} hangs") };
+        assert!(time < SLOWEST, "mutant {i} of {size} bytes took {time:?}");
+        match result.unwrap_or_else(|_| panic!("mutant {i} panics")) {
+            Ok(events) => {
+                consistent(&events, i);
+                whole += 1;
+            }
+            Err(error) => {
+                named(&error, i);
+                refused += 1;
+            }
+        }
+    }
+    reader.join().unwrap();
+    let memory = largest_memory();
+    assert!(memory < MOST_MEMORY, "{} MB", memory >> 20);
+    println!("{extension}: {whole} read, {refused} refused, {PANICS:?} panics caught, {} MB", memory >> 20);
+    (whole, refused)
+}
+
+/// The table holds what its types promise.
+fn consistent(events: &Events, mutant: u64) {
+    for column in events.columns() {
+        assert_eq!(column.events(), events.len(), "mutant {mutant}");
+        if let Some(offsets) = &column.offsets {
+            assert!(offsets[0] == 0 && offsets.is_sorted(), "mutant {mutant}");
+            assert_eq!(offsets[events.len()], column.data.len(), "mutant {mutant}");
+        }
+    }
+}
+
+/// The message names the file and is of a length that can be read.
+fn named(error: &Error, mutant: u64) {
+    let message = error.to_string();
+    assert!(message.contains("mutant.") && message.len() < 2000, "mutant {mutant}: {message}");
+    assert!(!matches!(error, Error::NoMatch { .. }), "mutant {mutant}: {message}");
+}
+
+/// The largest resident memory of this process so far; zero where the system does not tell.
+fn largest_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) << 10
+}
+
+/// A file with one to three random damages: bytes, a cut, a chunk of another file, a chunk twice, a chunk left out.
+/// Every second one has a single byte changed, so that most of it is still read.
+fn damaged(random: &mut Philox, files: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = files[random.below(files.len())].clone();
+    if random.below(2) == 0 {
+        let i = random.below(bytes.len());
+        bytes[i] ^= 1 << random.below(8);
+        return bytes;
+    }
+    for _ in 0..=random.below(3) {
+        let n = bytes.len().max(1);
+        let (at, length) = (random.below(n), 1 + random.below(64));
+        let end = (at + length).min(bytes.len());
+        match random.below(6) {
+            0 => bytes.truncate(at),
+            1 => {
+                let chunk = bytes[at.min(end)..end].to_vec();
+                bytes.splice(end..end, chunk);
+            }
+            2 => drop(bytes.drain(at.min(end)..end)),
+            3 => {
+                let other = &files[random.below(files.len())];
+                let from = random.below(other.len());
+                let chunk = other[from..(from + length).min(other.len())].to_vec();
+                bytes.splice(at.min(end)..end, chunk);
+            }
+            _ => {
+                for _ in 0..=random.below(8) {
+                    if bytes.is_empty() {
+                        break;
+                    }
+                    let i = random.below(bytes.len());
+                    bytes[i] = match random.below(4) {
+                        0 => [0x00, 0x7f, 0x80, 0xff][random.below(4)],
+                        1 => bytes[i] ^ 1 << random.below(8),
+                        _ => random.next_u32() as u8,
+                    };
+                }
+            }
+        }
+    }
+    bytes
+}
+
+fn parquet_files() -> Vec<Vec<u8>> {
+    let names = ["flat", "lists", "nulls", "delta", "delta_length", "page_v2", "codec_snappy", "codec_lz4", "plain"];
+    names.map(|name| fixture(&format!("{name}.parquet"))).to_vec()
+}
+
+#[test]
+fn parquet_cut_short() {
+    let files = [fixture("groups.parquet"), fixture("lists.parquet")];
+    let cuts: Vec<Vec<u8>> =
+        files.iter().flat_map(|whole| (0..whole.len()).step_by(97).map(|n| whole[..n].to_vec())).collect();
+    let (whole, refused) = read_all("parquet", cuts.len() as u64, move |i| cuts[i as usize].clone());
+    assert!(whole == 0 && refused > 100, "a file without its end cannot be read");
+}
+
+#[test]
+fn parquet_mutants() {
+    let files = parquet_files();
+    let (whole, refused) = read_all("parquet", MUTANTS, move |i| damaged(&mut Philox::new(1, i, 0), &files));
+    assert!(whole > 100 && refused > 10_000, "the mutants are neither all whole nor all dead");
+}
+
+/// A number of the footer or of a page's header becomes 2³¹ − 1 (as Thrift writes it), whatever it means there.
+#[test]
+fn parquet_huge_counts() {
+    const HUGE: [u8; 5] = [0xfe, 0xff, 0xff, 0xff, 0x0f];
+    let mut mutants = Vec::new();
+    for codec in ["none", "snappy", "gzip", "lz4", "zstd"] {
+        let whole = fixture(&format!("codec_{codec}.parquet"));
+        // The header of the first page begins behind the four bytes that begin the file.
+        for (at, length) in (4..60).flat_map(|at| [1, 2, 5].map(|length| (at, length))) {
+            let mut bytes = whole.clone();
+            bytes.splice(at..at + length, HUGE);
+            mutants.push(bytes);
+        }
+    }
+    for name in ["nulls", "lists"] {
+        let whole = fixture(&format!("{name}.parquet"));
+        let end = whole.len() - 8;
+        let footer = u32::from_le_bytes(whole[end..end + 4].try_into().unwrap()) as usize;
+        for (at, length) in (end - footer..end - 5).flat_map(|at| [1, 2].map(|length| (at, length))) {
+            let mut bytes = whole.clone();
+            bytes.splice(at..at + length, HUGE);
+            let (end, footer) = (bytes.len() - 8, (footer + HUGE.len() - length) as u32);
+            bytes[end..end + 4].copy_from_slice(&footer.to_le_bytes());
+            mutants.push(bytes);
+        }
+    }
+    let (_, refused) = read_all("parquet", mutants.len() as u64, move |i| mutants[i as usize].clone());
+    assert!(refused > 1000);
+}
+
+#[test]
+fn csv_mutants() {
+    let mut text = "event_id,jet_pt,name,weight\n".to_owned();
+    for i in 0..40 {
+        let weight = if i % 9 == 0 { "" } else { "-1" };
+        writeln!(text, "{i},{:?},\"jet {i}, µ\",{weight}", f64::from(i) * 1.7).unwrap();
+    }
+    let plain = "a,b\n1,2\n3,4\n";
+    let files = vec![text.into_bytes(), plain.as_bytes().to_vec()];
+    let (whole, refused) = read_all("csv", MUTANTS, move |i| damaged(&mut Philox::new(2, i, 0), &files));
+    assert!(whole > 1000 && refused > 1000, "the mutants are neither all whole nor all dead");
+}
+
+#[test]
+fn csv_cut_short() {
+    let whole: Vec<u8> = b"x,y\n".iter().copied().chain(b"1.5,-2\n".repeat(200)).collect();
+    let count = whole.len() as u64;
+    read_all("csv", count, move |i| whole[..i as usize].to_vec());
+}

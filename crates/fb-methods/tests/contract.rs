@@ -1,0 +1,755 @@
+//! What every method of the catalogue keeps to, checked over the whole list.
+//!
+//! A check that a method cannot pass stands among the `known_failures` of its card, with the reason, and must fail.
+#![allow(clippy::unwrap_used, reason = "a test may fall over")]
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fb_core::run::Alone;
+use fb_core::{
+    AnyMethod, Column, Data, Error, Events, Fitted, Philox, Promise, Result, Run, Sample, Scores, Store, Workers,
+};
+use fb_methods::METHODS;
+use serde_json::{Value as Json, json};
+
+type AMethod = &'static dyn AnyMethod;
+
+/// Runs a check on every method, and tells of all that fail.
+fn each(check: &str, test: impl Fn(AMethod)) {
+    let mut wrong = Vec::new();
+    for &method in METHODS {
+        let card = method.card();
+        let passed = catch_unwind(AssertUnwindSafe(|| test(method))).is_ok();
+        let known = card.known_failures.iter().find(|(name, _)| *name == check);
+        match (passed, known) {
+            (true, None) | (false, Some(_)) => {}
+            (false, None) => wrong.push(format!("`{}` fails", card.name)),
+            (true, Some((_, reason))) => wrong.push(format!("`{}` passes, expected to fail: {reason}", card.name)),
+        }
+    }
+    assert!(wrong.is_empty(), "{check}: {}", wrong.join("; "));
+}
+
+/// The checks that a card may declare as failing.
+const CHECKS: [&str; 2] = ["weight_two_is_twice", "weight_zero_is_absent"];
+
+/// A jet of the toy sample.
+#[derive(Clone)]
+struct Jet {
+    /// px, py, pz, E in GeV.
+    particles: Vec<[f64; 4]>,
+    /// Mass, groomed mass, τ₁, τ₂, τ₃.
+    table: [f64; 5],
+    label: u32,
+    weight: f64,
+    identity: u64,
+}
+
+const PARTICLE: [&str; 4] = ["part_px", "part_py", "part_pz", "part_E"];
+const TABLE: [&str; 5] = ["jet_m", "jet_msd", "jet_tau1", "jet_tau2", "jet_tau3"];
+
+/// A massless particle.
+fn particle(pt: f64, eta: f64, phi: f64) -> [f64; 4] {
+    [pt * phi.cos(), pt * phi.sin(), pt * eta.sinh(), pt * eta.cosh()]
+}
+
+/// Jets of three to twelve particles; those of class 1 are wider and heavier.
+fn jets(n: usize, seed: u64) -> Vec<Jet> {
+    let jet = |i: usize| {
+        let mut random = Philox::new(seed, 1, i as u64);
+        let label = i as u32 % 2;
+        let width = 0.1 + 0.15 * f64::from(label);
+        let (eta, phi) = (3.0 * random.uniform() - 1.5, 6.2 * random.uniform() - 3.1);
+        let particles = (0..3 + random.below(10)).map(|_| {
+            let pt = (1.5 + random.normal()).exp() + 0.1;
+            particle(pt, eta + width * random.normal(), phi + width * random.normal())
+        });
+        let particles = particles.collect();
+        let table = [80.0, 60.0, 0.4, 0.3, 0.2].map(|x| x * (1.0 + f64::from(label) * 0.3 + 0.3 * random.uniform()));
+        Jet { particles, table, label, weight: 0.5 + random.uniform(), identity: seed << 32 | i as u64 }
+    };
+    (0..n).map(jet).collect()
+}
+
+fn sample(jets: &[Jet]) -> Sample {
+    let mut offsets = vec![0];
+    offsets.extend(jets.iter().scan(0, |sum, jet| {
+        *sum += jet.particles.len();
+        Some(*sum)
+    }));
+    let offsets = Arc::new(offsets);
+    let mut columns = Vec::new();
+    for (i, name) in PARTICLE.into_iter().enumerate() {
+        let data = jets.iter().flat_map(|jet| &jet.particles).map(|p| p[i]).collect();
+        columns.push(Column::jagged(name, Data::F64(data), Arc::clone(&offsets)));
+    }
+    for (i, name) in TABLE.into_iter().enumerate() {
+        columns.push(Column::flat(name, Data::F64(jets.iter().map(|jet| jet.table[i]).collect())));
+    }
+    Sample {
+        events: Events::new(columns).unwrap(),
+        labels: jets.iter().map(|jet| jet.label).collect(),
+        weights: jets.iter().map(|jet| jet.weight).collect(),
+        identity: jets.iter().map(|jet| jet.identity).collect(),
+    }
+}
+
+/// A number of threads.
+struct Threads(usize);
+
+impl Workers for Threads {
+    fn for_each(&self, n: usize, task: &(dyn Fn(usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..self.0 {
+                scope.spawn(|| {
+                    while let Some(i) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&i| i < n) {
+                        task(i);
+                    }
+                });
+            }
+        });
+    }
+
+    fn count(&self) -> usize {
+        self.0
+    }
+}
+
+/// A checkpoint in memory.
+#[derive(Default)]
+struct Memory(Option<Vec<u8>>);
+
+impl Store for Memory {
+    fn save(&mut self, checkpoint: &[u8]) -> Result<()> {
+        self.0 = Some(checkpoint.to_vec());
+        Ok(())
+    }
+
+    fn load(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(self.0.clone())
+    }
+
+    fn is_due(&self) -> bool {
+        false
+    }
+}
+
+/// How a method is trained in a check.
+struct Training<'a> {
+    seed: u64,
+    workers: &'a dyn Workers,
+    store: &'a mut Memory,
+    /// Steps until a signal comes.
+    stop_after: usize,
+}
+
+fn train(
+    method: AMethod,
+    config: &Json,
+    [train, validation]: [&Sample; 2],
+    how: Training<'_>,
+) -> Result<Box<dyn Fitted>> {
+    let Training { seed, workers, store, stop_after } = how;
+    let asked = Cell::new(0);
+    let stop = || {
+        asked.set(asked.get() + 1);
+        asked.get() == stop_after
+    };
+    let mut run = Run { seed, workers, tick: &mut |_, _| {}, report: &mut |_| {}, stop: &stop, store };
+    method.fit(config, train, validation, &mut run)
+}
+
+fn fit(method: AMethod, config: &Json, data: [&Sample; 2]) -> Result<Box<dyn Fitted>> {
+    let store = &mut Memory::default();
+    train(method, config, data, Training { seed: 1, workers: &Alone, store, stop_after: usize::MAX })
+}
+
+fn bytes(fitted: &dyn Fitted) -> Vec<u8> {
+    fitted.artifact().unwrap().to_bytes().unwrap()
+}
+
+fn scores(fitted: &dyn Fitted, jets: &[Jet]) -> Scores {
+    fitted.scores(&sample(jets).events, &Alone).unwrap()
+}
+
+fn largest_difference(a: &Scores, b: &Scores) -> f64 {
+    assert_eq!(a.values.len(), b.values.len());
+    let difference = a.values.iter().zip(&b.values).map(|(a, b)| f64::from((a - b).abs()));
+    difference.fold(0.0, |max, d| if d.is_nan() { f64::INFINITY } else { d.max(max) })
+}
+
+/// Options with which a method trains in milliseconds: every size that it has, made small.
+fn tiny(method: AMethod) -> Json {
+    let small = json!({
+        "max": 8, "pixels": 12, "filters": [[4, 6], [6, 4]], "phi": [7, 6], "f": [6], "layers": [8, 5], "k": 3,
+        "blocks": [[4, 4, 4], [5, 5, 6]], "channels": [4, 4, 6, 8], "messages": [6, 5, 4], "objects": [6, 5],
+        "classifier": [6], "hidden": 6,
+    });
+    let defaults = method.defaults();
+    let mut config = json!({"train": {"epochs": 2, "batch": 16}});
+    for (key, value) in defaults.as_object().unwrap() {
+        if let Some(small) = small.get(key) {
+            config[key] = small.clone();
+        } else if key == "dense" {
+            config[key] = if value.is_array() { json!([8]) } else { json!(6) };
+        }
+    }
+    config
+}
+
+/// The same with other values at some places: `train.epochs`.
+fn with(mut config: Json, changes: &[(&str, Json)]) -> Json {
+    for (path, value) in changes {
+        *path.split('.').fold(&mut config, |at, key| &mut at[key]) = value.clone();
+    }
+    config
+}
+
+fn parts() -> [Sample; 2] {
+    [sample(&jets(70, 1)), sample(&jets(20, 2))]
+}
+
+fn tiny_fit(method: AMethod) -> Box<dyn Fitted> {
+    let [train, validation] = parts();
+    fit(method, &tiny(method), [&train, &validation]).unwrap()
+}
+
+// The list
+
+#[test]
+fn names_are_in_snake_case_sorted_and_unique() {
+    let names: Vec<&str> = METHODS.iter().map(|m| m.card().name).collect();
+    assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+    for name in names {
+        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'), "{name}");
+        assert_eq!(fb_methods::method(name).unwrap().card().name, name);
+    }
+}
+
+#[test]
+fn every_file_is_in_the_list() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/taggers");
+    let mut named = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap() == "mod.rs" {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let names: Vec<&str> =
+            text.lines().filter_map(|l| l.trim().strip_prefix("name: \"")?.split('"').next()).collect();
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        assert!(names.contains(&stem), "{} holds no card named `{stem}`", path.display());
+        for name in &names {
+            assert!(METHODS.iter().any(|m| m.card().name == *name), "`{name}` is not in the list");
+        }
+        named += names.len();
+    }
+    assert_eq!(named, METHODS.len(), "every method has a file");
+}
+
+#[test]
+fn cards_are_complete() {
+    each("card", |method| {
+        let card = method.card();
+        assert!(!card.title.is_empty() && !card.title.ends_with('.') && card.title.len() < 80);
+        assert!(!card.input.is_empty() && !card.paper.authors.is_empty() && !card.paper.arxiv.is_empty());
+        for (check, reason) in card.known_failures {
+            assert!(CHECKS.contains(check) && !reason.is_empty(), "{check}");
+        }
+    });
+}
+
+// Options
+
+#[test]
+fn options_go_through_json() {
+    each("round_trip", |method| {
+        let defaults = method.defaults();
+        assert_eq!(method.resolve(&json!({})).unwrap(), defaults);
+        assert_eq!(method.resolve(&defaults).unwrap(), defaults);
+        let text = defaults.to_string();
+        assert_eq!(method.resolve(&serde_json::from_str(&text).unwrap()).unwrap().to_string(), text);
+        let resolved = method.resolve(&tiny(method)).unwrap();
+        assert_eq!(resolved["train"]["epochs"], 2);
+        assert_eq!(resolved["train"]["lr"], defaults["train"]["lr"], "what is left out takes its default");
+        assert_eq!(method.resolve(&resolved).unwrap(), resolved);
+        let artifact = tiny_fit(method).artifact().unwrap();
+        assert_eq!(artifact.header["config"], resolved, "the model holds its options");
+        assert_eq!(artifact.method().unwrap(), method.card().name);
+    });
+}
+
+#[test]
+fn unknown_options_are_refused_with_a_hint() {
+    each("unknown_key", |method| {
+        let defaults = method.defaults();
+        let refused = |config: Json, key: &str| match method.resolve(&config) {
+            Err(Error::UnknownKey { key: found, place, closest }) => {
+                assert_eq!((found, closest.as_deref()), (format!("{key}s"), Some(key)));
+                assert!(place.contains(method.card().name), "{place}");
+            }
+            other => panic!("{key}: {other:?}"),
+        };
+        for key in defaults.as_object().unwrap().keys() {
+            refused(json!({format!("{key}s"): 1}), key);
+        }
+        for key in defaults["train"].as_object().unwrap().keys() {
+            refused(json!({"train": {format!("{key}s"): 1}}), key);
+        }
+        let wrong = json!({"train": {"batch": 7, "epochs": "many"}});
+        let message = method.resolve(&wrong).map_err(|e| e.to_string()).unwrap_err();
+        let place = format!("method `{}`, `train`, `epochs`: ", method.card().name);
+        assert!(message.starts_with(&place) && message.contains("many"), "{message}");
+    });
+}
+
+#[test]
+fn every_option_is_documented() {
+    fn walk(schema: &Json, path: &str) -> usize {
+        let mut found = 0;
+        if let Some(properties) = schema.get("properties").and_then(Json::as_object) {
+            for (name, property) in properties {
+                let text = property["description"].as_str().unwrap_or_default();
+                assert!(text.len() > 5, "{path}.{name} has no description");
+                found += 1;
+            }
+        }
+        let inner = schema.as_object().into_iter().flatten().map(|(k, v)| (k.as_str(), v));
+        let items = schema.as_array().into_iter().flatten().map(|v| ("", v));
+        found + inner.chain(items).map(|(key, value)| walk(value, &format!("{path}.{key}"))).sum::<usize>()
+    }
+    each("documented", |method| {
+        let options = method.defaults().as_object().unwrap().len();
+        let train = method.defaults()["train"].as_object().unwrap().len();
+        assert!(walk(&method.schema(), method.card().name) >= options + train);
+    });
+}
+
+/// Every leaf of the options, one at a time, takes values that make no sense.
+#[test]
+fn senseless_options_are_refused_or_work() {
+    fn leaves(value: &Json, path: &str, out: &mut Vec<(String, Json)>) {
+        let senseless: Vec<Json> = match value {
+            Json::Array(_) => vec![json!([])],
+            Json::Number(n) if n.is_u64() => vec![json!(0), json!(1), json!(10_000_000_000_000u64)],
+            Json::Number(_) => vec![json!(0.0), json!(-1.0), json!(1e300)],
+            _ => vec![],
+        };
+        out.extend(senseless.into_iter().map(|v| (path.to_owned(), v)));
+        match value {
+            Json::Object(map) => map.iter().for_each(|(k, v)| leaves(v, &format!("{path}/{k}"), out)),
+            Json::Array(items) => items.iter().enumerate().for_each(|(i, v)| leaves(v, &format!("{path}/{i}"), out)),
+            _ => {}
+        }
+    }
+    let [train, validation] = [sample(&jets(6, 1)), sample(&jets(4, 2))];
+    each("senseless", |method| {
+        let config = with(method.resolve(&tiny(method)).unwrap(), &[("train.epochs", json!(1))]);
+        let mut all = Vec::new();
+        leaves(&config, "", &mut all);
+        let mut refused = 0;
+        for (path, value) in all {
+            // That many epochs are asked for and would be done.
+            if path == "/train/epochs" && value != json!(0) {
+                continue;
+            }
+            let mut changed = config.clone();
+            *changed.pointer_mut(&path).unwrap() = value.clone();
+            let fitted = || fit(method, &changed, [&train, &validation]).map(|_| ());
+            let Ok(result) = catch_unwind(AssertUnwindSafe(fitted)) else { panic!("{path} = {value} panics") };
+            match result {
+                Ok(()) => {}
+                Err(Error::Config { .. } | Error::Diverged { .. } | Error::Empty { .. }) => refused += 1,
+                Err(other) => panic!("{path} = {value}: {other}"),
+            }
+        }
+        assert!(refused >= 4, "{refused}");
+    });
+}
+
+// Sizes
+
+#[test]
+fn parameters_are_those_of_the_paper() {
+    let published = [
+        ("efn", 82_358),
+        ("jet_image_cnn", 609_666),
+        ("p_cnn", 349_456),
+        ("particlenet", 366_160),
+        ("particlenet_lite", 26_416),
+        ("pfn", 82_458),
+        ("topodnn", 58_423),
+    ];
+    let two = sample(&jets(2, 1));
+    each("parameters", |method| {
+        let card = method.card();
+        let fitted = fit(method, &json!({"train": {"epochs": 1}}), [&two, &two]).unwrap();
+        let stored: usize = fitted.artifact().unwrap().header["graph"]["parameters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).product::<usize>())
+            .sum();
+        assert_eq!(fitted.parameters(), stored);
+        assert_eq!(card.parameters, Some(fitted.parameters()), "the card of `{}`", card.name);
+        for (name, count) in published {
+            assert!(name != card.name || fitted.parameters() == count, "{name}");
+        }
+    });
+    for (name, _) in published {
+        assert!(fb_methods::method(name).is_ok());
+    }
+}
+
+// Bits
+
+#[test]
+fn same_seed_same_bits_on_any_number_of_threads() {
+    let [train_part, validation] = parts();
+    each("bits", |method| {
+        let fit = |seed, threads| {
+            let how =
+                Training { seed, workers: &Threads(threads), store: &mut Memory::default(), stop_after: usize::MAX };
+            train(method, &tiny(method), [&train_part, &validation], how).unwrap()
+        };
+        let first = fit(7, 1);
+        for threads in [1, 2, 3] {
+            let again = fit(7, threads);
+            assert!(bytes(&*first) == bytes(&*again), "{threads} threads");
+            let events = &validation.events;
+            assert!(first.scores(events, &Alone).unwrap() == again.scores(events, &Threads(threads)).unwrap());
+        }
+        assert!(bytes(&*first) != bytes(&*fit(8, 1)), "another seed is another training");
+    });
+}
+
+#[test]
+fn a_stored_model_gives_the_same_scores() {
+    let unseen = jets(30, 5);
+    each("stored", |method| {
+        let fitted = tiny_fit(method);
+        let stored = bytes(&*fitted);
+        let loaded = method.load(&fb_core::Artifact::from_bytes(&stored).unwrap()).unwrap();
+        assert!(scores(&*fitted, &unseen) == scores(&*loaded, &unseen));
+        assert!(bytes(&*loaded) == stored && loaded.parameters() == fitted.parameters());
+        let mut altered = fitted.artifact().unwrap();
+        altered.tensors.remove(0);
+        assert!(matches!(method.load(&altered), Err(Error::Artifact { .. })));
+    });
+}
+
+#[test]
+fn a_stopped_training_goes_on_to_the_same_bits() {
+    let [train_part, validation] = parts();
+    each("resume", |method| {
+        let mut config = tiny(method);
+        config["train"]["average"] = json!(0.9);
+        config["train"]["patience"] = json!(5);
+        let steps = 8; // two epochs of four
+        let whole = bytes(&*fit(method, &config, [&train_part, &validation]).unwrap());
+        for stops in [[1, usize::MAX], [3, 2], [4, 4], [7, usize::MAX]] {
+            let mut store = Memory::default();
+            let mut go = |stop_after| {
+                let how = Training { seed: 1, workers: &Alone, store: &mut store, stop_after };
+                train(method, &config, [&train_part, &validation], how)
+            };
+            for stop_after in stops.into_iter().filter(|&s| s < steps) {
+                assert!(matches!(go(stop_after), Err(Error::Stopped { .. })), "{stops:?}");
+            }
+            assert!(bytes(&*go(usize::MAX).unwrap()) == whole, "{stops:?}");
+            // The checkpoint belongs to this training and to no other.
+            let other = with(config.clone(), &[("train.lr", json!(0.5))]);
+            let how = Training { seed: 1, workers: &Alone, store: &mut store, stop_after: usize::MAX };
+            let refused = train(method, &other, [&train_part, &validation], how);
+            assert!(matches!(refused, Err(Error::Checkpoint { .. })));
+        }
+    });
+}
+
+// Scores
+
+#[test]
+fn scores_are_probabilities_of_each_event_alone() {
+    let unseen = jets(37, 5);
+    each("alone", |method| {
+        let fitted = tiny_fit(method);
+        let all = scores(&*fitted, &unseen);
+        assert_eq!((all.classes, all.values.len()), (2, 2 * unseen.len()));
+        for row in all.values.chunks_exact(2) {
+            assert!(row.iter().all(|p| (0.0..=1.0).contains(p)) && (row[0] + row[1] - 1.0).abs() < 1e-6, "{row:?}");
+        }
+        let spread = all.signal().iter().fold(0.0, |m, s| (s - all.signal()[0]).abs().max(m));
+        assert!(spread > 0.0, "the score depends on the event");
+        let mut random = Philox::new(9, 0, 0);
+        let mixed = random.permutation(unseen.len());
+        let subsets = [vec![], vec![36], vec![5], vec![0, 0, 1], (3..20).collect(), mixed];
+        for subset in subsets {
+            let some: Vec<Jet> = subset.iter().map(|&i| unseen[i].clone()).collect();
+            let expected: Vec<f32> = subset.iter().flat_map(|&i| all.values[2 * i..2 * i + 2].to_vec()).collect();
+            assert!(scores(&*fitted, &some).values == expected, "events {subset:?}");
+        }
+    });
+}
+
+#[test]
+fn an_event_without_particles_has_a_score() {
+    let mut some = jets(70, 1);
+    some[3].particles.clear();
+    some[4].particles.truncate(1);
+    some[5].particles.truncate(2);
+    each("no_particles", |method| {
+        let train = sample(&some);
+        let fitted = fit(method, &tiny(method), [&train, &train]).unwrap();
+        assert!(scores(&*fitted, &some).values.iter().all(|p| p.is_finite()));
+    });
+}
+
+// Weights
+
+/// Scores after one step over all events: there the order of the events does not enter. `sgd` follows the gradient in
+/// its size too, and nothing is dropped.
+fn after_one_step(method: AMethod, jets: &[Jet]) -> Scores {
+    let mut config = with(
+        tiny(method),
+        &[
+            ("train.epochs", json!(1)),
+            ("train.batch", json!(10_000)),
+            ("train.lr", json!(0.2)),
+            ("train.optimiser", json!("sgd")),
+            ("train.schedule", json!("constant")),
+        ],
+    );
+    if method.defaults().get("dropout").is_some() {
+        config["dropout"] = json!(0.0);
+    }
+    let part = sample(jets);
+    let fitted = fit(method, &config, [&part, &sample(&self::jets(10, 2))]).unwrap();
+    scores(&*fitted, &self::jets(30, 5))
+}
+
+/// Sums of 32-bit floats in another order.
+const ROUNDING: f64 = 2e-6;
+
+#[test]
+fn weight_two_is_an_event_twice() {
+    each("weight_two_is_twice", |method| {
+        let once = jets(40, 1);
+        let (mut heavy, mut twice) = (once.clone(), once.clone());
+        heavy[..15].iter_mut().for_each(|jet| jet.weight *= 2.0);
+        twice.extend_from_slice(&once[..15]);
+        let [a, b, c] = [heavy, twice, once].map(|jets| after_one_step(method, &jets));
+        assert!(largest_difference(&a, &c) > 5.0 * ROUNDING, "the weights enter");
+        assert!(largest_difference(&a, &b) < ROUNDING, "{}", largest_difference(&a, &b));
+    });
+}
+
+#[test]
+fn weight_zero_is_an_event_that_is_absent() {
+    each("weight_zero_is_absent", |method| {
+        let all = jets(40, 1);
+        let (mut light, absent) = (all.clone(), all[15..].to_vec());
+        light[..15].iter_mut().for_each(|jet| jet.weight = 0.0);
+        let [a, b, c] = [light, absent, all].map(|jets| after_one_step(method, &jets));
+        assert!(largest_difference(&a, &c) > 5.0 * ROUNDING, "the weights enter");
+        assert!(largest_difference(&a, &b) < ROUNDING, "{}", largest_difference(&a, &b));
+    });
+}
+
+#[test]
+fn signed_weights_train() {
+    let mut some = jets(70, 1);
+    some.iter_mut().step_by(5).for_each(|jet| jet.weight = -0.3);
+    each("signed", |method| {
+        let train = sample(&some);
+        let fitted = fit(method, &tiny(method), [&train, &sample(&jets(20, 2))]).unwrap();
+        assert!(scores(&*fitted, &some).values.iter().all(|p| p.is_finite()));
+    });
+}
+
+// Bad data
+
+#[test]
+fn numbers_that_are_not_finite_name_column_and_event() {
+    let [train, validation] = parts();
+    each("not_finite", |method| {
+        let fitted = tiny_fit(method);
+        let mut seen = 0;
+        for column in train.events.columns() {
+            let name = &column.name;
+            if fitted.scores(&without(&train, name).events, &Alone).is_ok() {
+                continue;
+            }
+            seen += 1;
+            for bad in [f64::NAN, f64::INFINITY] {
+                // A ratio to infinity is a number; a particle of infinite momentum is none.
+                if bad.is_infinite() && name.starts_with("jet_") {
+                    continue;
+                }
+                let mut broken = train.clone();
+                let mut column = column.clone();
+                let at = column.range(5).start;
+                let Data::F64(values) = &mut column.data else { panic!("numbers") };
+                values[at] = bad;
+                broken.events.push(column).unwrap();
+                let errors = [
+                    fit(method, &tiny(method), [&broken, &validation]).err(),
+                    fit(method, &tiny(method), [&validation, &broken]).err(),
+                    fitted.scores(&broken.events, &Alone).err(),
+                ];
+                for error in errors {
+                    match error {
+                        Some(Error::NotFinite { column, event: 5, .. }) if column.contains(name) => {}
+                        other => panic!("{name}, {bad}: {other:?}"),
+                    }
+                }
+            }
+        }
+        assert!(seen >= 4, "{seen}");
+    });
+}
+
+/// A sample with a column less.
+fn without(sample: &Sample, name: &str) -> Sample {
+    let columns = sample.events.columns().iter().filter(|c| c.name != name).cloned().collect();
+    Sample { events: Events::new(columns).unwrap(), ..sample.clone() }
+}
+
+#[test]
+fn the_event_is_named_in_a_large_sample() {
+    let logistic = fb_methods::method("logistic").unwrap();
+    let fitted = tiny_fit(logistic);
+    let mut many = jets(9000, 3);
+    many[8500].table[0] = f64::NAN;
+    let error = fitted.scores(&sample(&many).events, &Alone).unwrap_err();
+    assert!(matches!(&error, Error::NotFinite { column, event: 8500, .. } if column == "jet_m"), "{error}");
+}
+
+#[test]
+fn missing_columns_are_named() {
+    let [train, validation] = parts();
+    each("missing", |method| {
+        let fitted = tiny_fit(method);
+        let mut missed = 0;
+        for name in PARTICLE.iter().chain(&TABLE) {
+            let less = without(&train, name);
+            let errors =
+                [fit(method, &tiny(method), [&less, &validation]).err(), fitted.scores(&less.events, &Alone).err()];
+            match errors {
+                [None, None] => {}
+                [Some(Error::MissingColumn { name: a, .. }), Some(Error::MissingColumn { name: b, .. })] => {
+                    assert!(a == *name && b == *name, "{name}: {a}, {b}");
+                    missed += 1;
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        assert!(missed >= 4, "{missed}");
+    });
+}
+
+#[test]
+fn samples_that_cannot_be_trained_on_are_refused() {
+    let [train, validation] = parts();
+    each("refused", |method| {
+        let try_fit = |train: &Sample| match fit(method, &tiny(method), [train, &validation]) {
+            Ok(_) => panic!("trains"),
+            Err(error) => (error.to_string(), error),
+        };
+        let (_, error) = try_fit(&train.take(&[]));
+        assert!(matches!(error, Error::Empty { .. }), "{error}");
+        let (message, error) = try_fit(&sample(&jets(40, 1).into_iter().filter(|j| j.label == 0).collect::<Vec<_>>()));
+        assert!(matches!(error, Error::Empty { .. }) && message.contains("class 1"), "{message}");
+        let mut unknown = train.clone();
+        unknown.labels[9] = 2;
+        let (message, error) = try_fit(&unknown);
+        assert!(matches!(error, Error::Config { .. }) && message.contains("event 9 has the class 2"), "{message}");
+        let mut heavy = train.clone();
+        heavy.weights[9] = f64::NAN;
+        let (_, error) = try_fit(&heavy);
+        assert!(matches!(&error, Error::NotFinite { column, event: 9, .. } if column == "weight"), "{error}");
+        let mut negative = train.clone();
+        negative.weights.iter_mut().for_each(|w| *w = -1.0);
+        let (message, error) = try_fit(&negative);
+        assert!(matches!(error, Error::Empty { .. }) && message.contains("sum of weights"), "{message}");
+    });
+}
+
+#[test]
+fn patience_without_a_validation_part_is_refused() {
+    let [train, validation] = parts();
+    each("patience", |method| {
+        let config = with(tiny(method), &[("train.patience", json!(2))]);
+        let Err(error) = fit(method, &config, [&train, &validation.take(&[])]) else { panic!("trains") };
+        assert!(matches!(&error, Error::Empty { what, .. } if what == "the validation part"), "{error}");
+        let config = with(config, &[("train.patience", Json::Null)]);
+        assert!(fit(method, &config, [&train, &validation.take(&[])]).is_ok());
+    });
+}
+
+// Promises
+
+#[test]
+fn permutation_invariance() {
+    let unseen = jets(30, 5);
+    let mut shuffled = unseen.clone();
+    for (i, jet) in shuffled.iter_mut().enumerate() {
+        let order = Philox::new(4, 0, i as u64).permutation(jet.particles.len());
+        jet.particles = order.iter().map(|&i| jet.particles[i]).collect();
+    }
+    let mut promised = 0;
+    for &method in METHODS.iter().filter(|m| m.card().promises(Promise::PermutationInvariant)) {
+        let fitted = tiny_fit(method);
+        let difference = largest_difference(&scores(&*fitted, &unseen), &scores(&*fitted, &shuffled));
+        assert!(difference < 1e-5, "{}: {difference}", method.card().name);
+        promised += 1;
+    }
+    assert!(promised >= 4);
+}
+
+/// Scores before and after a collinear splitting and a soft emission in every event.
+fn emission(method: AMethod) -> f64 {
+    let [train, validation] = parts();
+    // All particles are kept, so that no emission pushes another out.
+    let mut config = with(tiny(method), &[("train.epochs", json!(5)), ("train.lr", json!(0.01))]);
+    if method.defaults().get("max").is_some() {
+        config["max"] = json!(64);
+    }
+    let fitted = fit(method, &config, [&train, &validation]).unwrap();
+    let unseen = jets(30, 5);
+    let mut emitted = unseen.clone();
+    for (i, jet) in emitted.iter_mut().enumerate() {
+        let mut random = Philox::new(6, 0, i as u64);
+        let (at, share) = (random.below(jet.particles.len()), 0.1 + 0.8 * random.uniform());
+        let mother = jet.particles[at];
+        jet.particles[at] = mother.map(|x| x * share);
+        jet.particles.push(mother.map(|x| x * (1.0 - share)));
+        // At a wide angle, where a score that counts it would notice.
+        let [px, py, pz, e] = mother;
+        let (eta, phi) = ((pz / px.hypot(py)).asinh(), py.atan2(px));
+        jet.particles.push(particle(1e-9 * e, eta + 0.4, phi - 0.4));
+    }
+    largest_difference(&scores(&*fitted, &unseen), &scores(&*fitted, &emitted))
+}
+
+#[test]
+fn infrared_and_collinear_safety() {
+    let (mut safe, mut others) = (0, 0);
+    for &method in METHODS {
+        let name = method.card().name;
+        if method.card().promises(Promise::InfraredCollinearSafe) {
+            let difference = emission(method);
+            assert!(difference < 1e-4, "{name}: {difference}");
+            safe += 1;
+        } else if name == "pfn" {
+            assert!(emission(method) > 1e-4, "{name}: the check notices what is not safe");
+            others += 1;
+        }
+    }
+    assert!(safe >= 1 && others == 1);
+}
