@@ -38,7 +38,6 @@ METHODS = {
     "particlenet": {"input": "particlenet", "max": 100, "batch": 384, "lr": 3e-3, "schedule": "one_cycle"} | ADAMW,
     "particlenet_lite": {"input": "particlenet", "max": 100, "batch": 1024, "lr": 5e-3, "schedule": "one_cycle"} | ADAMW,
 }
-TABLE = ["jet_m", "jet_msd", "jet_tau2 / jet_tau1", "jet_tau3 / jet_tau2"]
 HALF_WIDTH = 0.8
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -197,7 +196,7 @@ class Data:
             labels.append(table["label"].to_numpy().astype(np.int64))
             if kind == "table":
                 x = {name: table[name].to_numpy().astype(np.float64) for name in names}
-                ratios = x["jet_tau2"] / x["jet_tau1"], x["jet_tau3"] / x["jet_tau2"]
+                ratios = x["jet_tau2"] / np.maximum(x["jet_tau1"], 1e-3), x["jet_tau3"] / np.maximum(x["jet_tau2"], 1e-3)
                 dense.append(np.stack([x["jet_m"], x["jet_msd"], *ratios], axis=1))
                 continue
             for start in range(0, len(table), 10000):

@@ -181,15 +181,14 @@ impl<'a> Judge<'a> {
         let replicas = self.bootstrap.replicate(weights, self.workers, &|w| {
             Ok(evaluation.reliability(w).iter().map(|[all, _, signal]| signal / all).collect())
         });
-        let reliability = sums.iter().enumerate().filter(|(_, [all, ..])| *all > 0.0).map(|(b, [all, score, signal])| {
-            (score / all, interval(signal / all, replicas.iter().map(|r| r[b])))
-        });
+        let reliability = sums
+            .iter()
+            .enumerate()
+            .filter(|(_, [all, ..])| *all > 0.0)
+            .map(|(b, [all, score, signal])| (score / all, interval(signal / all, replicas.iter().map(|r| r[b]))));
         Ok(Figures {
             roc,
-            scores: [
-                densities(first, &self.signal, weights),
-                densities(&scores.train, &self.train.0, self.train.1),
-            ],
+            scores: [densities(first, &self.signal, weights), densities(&scores.train, &self.train.0, self.train.1)],
             reliability: reliability.collect(),
             bins: self.working_points(&evaluation, first)?,
         })
@@ -212,7 +211,8 @@ impl<'a> Judge<'a> {
         let central = efficiencies(&self.test.weights)?;
         let replicas = self.bootstrap.replicate(&self.test.weights, self.workers, &efficiencies);
         let value = |i: usize| interval(central[i], replicas.iter().map(|r| r[i]));
-        let point = |b: usize| Bin { edges: [edges[b], edges[b + 1]], signal: value(2 * b), rejection: value(2 * b + 1) };
+        let point =
+            |b: usize| Bin { edges: [edges[b], edges[b + 1]], signal: value(2 * b), rejection: value(2 * b + 1) };
         Ok((0..count).map(point).collect())
     }
 }

@@ -76,7 +76,7 @@ pub struct Prepare {
 /// What methods on particles see.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Particles {
-    /// How many are kept, in place of each method's own number.
+    /// No more than this many are kept, where a method would keep more.
     pub max: Option<usize>,
 }
 
@@ -193,7 +193,8 @@ impl Experiment {
         if read.files.is_empty() && (read.signal.is_empty() || read.background.is_empty()) {
             return usage("`read`: name `files` and `label`, or `signal` and `background`");
         }
-        if !read.files.is_empty() && !(read.signal.is_empty() && read.background.is_empty()) {
+        let by_class = !read.signal.is_empty() || !read.background.is_empty();
+        if by_class && !read.files.is_empty() {
             return usage("`read`: found both `files` and `signal` or `background`, expected one of the two");
         }
         if !read.files.is_empty() && read.label.is_none() {
@@ -296,8 +297,8 @@ fn resolve(
     let method = fb_methods::method(&name)?;
     let mut config = method.defaults();
     let place = format!("method `{name}`");
-    if !max.is_null() && config.get("max").is_some() {
-        config["max"] = max.clone();
+    if let (Some(most), Some(own)) = (max.as_u64(), config["max"].as_u64()) {
+        config["max"] = json!(own.min(most));
     }
     merge(&mut config, &json!({"train": train}), &place)?;
     merge(&mut config, &Json::Object(own), &place)?;

@@ -10,14 +10,9 @@ use crate::failure::{Failure, Result};
 
 /// A folder for a new run: `wanted`, or `runs/NAME`, `runs/NAME-2`, … the first that does not exist.
 pub fn create(wanted: Option<&Path>, name: &str) -> Result<PathBuf> {
-    let folder = match wanted {
-        Some(folder) => folder.to_owned(),
-        None => {
-            let numbered =
-                |n: usize| Path::new("runs").join(if n == 1 { name.to_owned() } else { format!("{name}-{n}") });
-            (1..).map(numbered).find(|f| !f.exists()).unwrap_or_else(|| numbered(1))
-        }
-    };
+    let numbered = |n: usize| Path::new("runs").join(if n == 1 { name.to_owned() } else { format!("{name}-{n}") });
+    let free = || (1..usize::MAX).map(numbered).find(|folder| !folder.exists()).unwrap_or_else(|| numbered(1));
+    let folder = wanted.map_or_else(free, Path::to_owned);
     if folder.join("experiment.toml").exists() {
         let folder = folder.display();
         let text = format!("{folder} holds a run already; go on with `fb resume {folder}` or name another `--out`");

@@ -5,13 +5,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod console;
+pub mod evaluate;
 pub mod experiment;
 pub mod failure;
 pub mod folder;
-pub mod read;
-pub mod console;
-pub mod evaluate;
 pub mod pipeline;
+pub mod read;
 pub mod report;
 pub mod results;
 pub mod verbs;

@@ -148,7 +148,11 @@ fn part_of(sample: &Sample, share: f64) -> Sample {
 
 /// The training events that are scored.
 fn head(sample: &Sample) -> Sample {
-    if sample.len() <= TRAIN_EVENTS { sample.clone() } else { part_of(sample, TRAIN_EVENTS as f64 / sample.len() as f64) }
+    if sample.len() <= TRAIN_EVENTS {
+        sample.clone()
+    } else {
+        part_of(sample, TRAIN_EVENTS as f64 / sample.len() as f64)
+    }
 }
 
 /// Where a training is kept.
@@ -172,8 +176,11 @@ fn train(
     if let Some(training) = read_json::<Training>(&place.folder.join(DONE)) {
         return Ok((load(&place.folder.join(MODEL))?, training));
     }
-    std::fs::create_dir_all(&place.folder)
-        .map_err(|source| fb_io::Error::System { what: "create", path: place.folder.clone(), source })?;
+    std::fs::create_dir_all(&place.folder).map_err(|source| fb_io::Error::System {
+        what: "create",
+        path: place.folder.clone(),
+        source,
+    })?;
     let metrics = place.folder.join("metrics.jsonl");
     let mut earlier = read_lines(&metrics);
     let mut epochs: Vec<Epoch> = Vec::new();
@@ -187,10 +194,8 @@ fn train(
         total.set(progress.epochs);
         let known = earlier.iter().position(|e| e.progress == *progress).map(|at| earlier.remove(at));
         let is_new = known.is_none();
-        let epoch = known.unwrap_or_else(|| Epoch {
-            progress: progress.clone(),
-            seconds: before + start.elapsed().as_secs_f64(),
-        });
+        let epoch = known
+            .unwrap_or_else(|| Epoch { progress: progress.clone(), seconds: before + start.elapsed().as_secs_f64() });
         if is_new {
             console.borrow_mut().epoch(label, progress, epoch.seconds);
         }
@@ -229,8 +234,8 @@ fn train(
 
 /// A stored model.
 pub fn load(path: &Path) -> Result<Box<dyn Fitted>> {
-    let artifact = Artifact::from_bytes(&folder::read(path)?)
-        .map_err(|source| Failure::In { path: path.to_owned(), source })?;
+    let artifact =
+        Artifact::from_bytes(&folder::read(path)?).map_err(|source| Failure::In { path: path.to_owned(), source })?;
     Ok(fb_methods::method(artifact.method()?)?.load(&artifact)?)
 }
 
@@ -360,7 +365,9 @@ fn store_inputs(experiment: &Experiment, split: &Split, folder: &Path) -> Result
         for (old, new) in earlier.sources.iter().zip(&card.sources) {
             if old.sha256 != new.sha256 {
                 let (name, run) = (new.path.display(), folder.display());
-                return Err(Failure::Data(format!("{name} is not the file that {run} was started with; start a new run")));
+                return Err(Failure::Data(format!(
+                    "{name} is not the file that {run} was started with; start a new run"
+                )));
             }
         }
         return Ok(());

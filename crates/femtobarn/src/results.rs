@@ -148,7 +148,7 @@ impl Results {
         for (i, row) in rows.iter().enumerate() {
             for (c, cell) in row.iter().enumerate() {
                 let space = " ".repeat(widths[c] - cell.chars().count());
-                text += &if c == 0 { format!("{cell}{space}") } else { format!("  {space}{cell}") };
+                text += &if c == 0 { [cell, space.as_str()].concat() } else { ["  ", &space, cell].concat() };
             }
             text.push('\n');
             if i == 0 {

@@ -1,4 +1,5 @@
 //! Wrong input: the exit code, what is said, and that nothing is lost.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -30,7 +31,7 @@ fn changed(folder: &Path, change: impl Fn(&mut Events)) -> String {
     change(&mut events);
     let path = folder.join("changed.parquet");
     fb_io::write(&path, &events).unwrap();
-    let text = format!("[read]\nfiles = [{path:?}]\nlabel = \"label\"\n{PFN}");
+    let text = format!("[read]\nfiles = [\"{}\"]\nlabel = \"label\"\n{PFN}", path.display());
     let file = folder.join("changed.toml");
     std::fs::write(&file, text).unwrap();
     file.display().to_string()
@@ -49,7 +50,12 @@ fn experiment_files_that_cannot_be_carried_out() {
     let dir = folder.path();
     fails(&experiment(dir, "selct = \"jet_pt > 1\"", PFN), &[], 2, &["unknown key `selct`", "did you mean `select`"]);
     fails(&experiment(dir, "", &PFN.replace("pfn", "pfm")), &[], 2, &["no method `pfm`", "did you mean `pfn`"]);
-    fails(&experiment(dir, "", &PFN.replace("epochs", "epoch")), &[], 2, &["unknown key `epoch`", "did you mean `epochs`"]);
+    fails(
+        &experiment(dir, "", &PFN.replace("epochs", "epoch")),
+        &[],
+        2,
+        &["unknown key `epoch`", "did you mean `epochs`"],
+    );
     fails(&experiment(dir, "", PFN), &["--set", "train.epochs=0"], 2, &["`train.epochs`", "at least 1"]);
     fails(&experiment(dir, "", PFN), &["--set", "train.lr=\"fast\""], 2, &["pfn", "fast"]);
     fails(&experiment(dir, "", PFN), &["--set", "evaluate.metrics=[\"auk\"]"], 2, &["did you mean `auc`"]);
@@ -57,7 +63,12 @@ fn experiment_files_that_cannot_be_carried_out() {
     fails(&experiment(dir, "", ""), &[], 2, &["no `[[method]]`"]);
     fails(&experiment(dir, "", &format!("{PFN}{PFN}")), &[], 2, &["two methods are called `pfn`"]);
     fails(&experiment(dir, "= 3", PFN), &[], 2, &["line 5"]);
-    fails(&experiment(dir, "", PFN), &["--set", "read.files=[\"none/*.parquet\"]"], 2, &["no file matches `none/*.parquet`"]);
+    fails(
+        &experiment(dir, "", PFN),
+        &["--set", "read.files=[\"none/*.parquet\"]"],
+        2,
+        &["no file matches `none/*.parquet`"],
+    );
     fails(&dir.join("none.toml").display().to_string(), &[], 2, &["cannot read"]);
 }
 
@@ -66,7 +77,12 @@ fn data_that_cannot_be_used() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     let plain = experiment(dir, "", PFN);
-    fails(&plain, &["--set", "read.label=\"lable\""], 3, &["tiny.parquet", "no column `lable`", "did you mean `label`"]);
+    fails(
+        &plain,
+        &["--set", "read.label=\"lable\""],
+        3,
+        &["tiny.parquet", "no column `lable`", "did you mean `label`"],
+    );
     fails(&plain, &["--set", "read.select=\"jet_ptt > 1\""], 3, &["no column `jet_ptt`", "did you mean `jet_pt`"]);
     fails(&plain, &["--set", "read.select=\"label == 1\""], 3, &["class 0 of the training part is empty", "select"]);
     fails(&plain, &["--set", "read.weight=\"0 - 1\""], 3, &["class 0", "sum up to"]);
@@ -102,7 +118,7 @@ fn broken_files_are_named() {
     let whole = std::fs::read(tiny()).unwrap();
     let path = folder.path().join("broken.parquet");
     let file = folder.path().join("broken.toml");
-    std::fs::write(&file, format!("[read]\nfiles = [{path:?}]\nlabel = \"label\"\n{PFN}")).unwrap();
+    std::fs::write(&file, format!("[read]\nfiles = [\"{}\"]\nlabel = \"label\"\n{PFN}", path.display())).unwrap();
     let file = file.display().to_string();
     for part in [0, 3, 100, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&path, &whole[..part]).unwrap();
@@ -133,7 +149,7 @@ fn broken_files_are_named() {
 #[test]
 fn a_full_disk_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let file = experiment(folder.path(), "", &PFN.replace("8", "64"));
+    let file = experiment(folder.path(), "", &PFN.replace('8', "64"));
     let (calm, out) = (folder.path().join("calm"), folder.path().join("out"));
     succeed(&["run", &file, "--out", calm.to_str().unwrap()]);
     // No file may grow beyond 8 kB, as on a disk that is full: the model does not fit.
@@ -228,11 +244,30 @@ fn a_run_goes_on_with_its_own_files_only() {
 
 #[test]
 fn mutants_of_an_experiment_file_never_panic() {
-    let mut seed = String::from("title = \"x\"\nseed = 3\nseeds = 2\n[read]\nfiles = [\"a.parquet\"]\nlabel = \"label\"\n");
+    let mut seed =
+        String::from("title = \"x\"\nseed = 3\nseeds = 2\n[read]\nfiles = [\"a.parquet\"]\nlabel = \"label\"\n");
     let _ = write!(seed, "select = \"jet_pt > 5 && abs(jet_eta) < 2\"\nfolds = {{ by = \"event_id\", k = 5 }}\n{PFN}");
     seed += "[evaluate]\nmetrics = [\"auc\", \"rejection@0.3\"]\nlearning_curve = [0.5]\n[deploy]\nonnx = false\n";
     assert!(Experiment::parse(&seed, "x", &[]).is_ok());
-    let words = ["[[method]]", "name", "=", "{", "}", "[", "]", "\"", "\n", "1e999", "-1", "nan", "true", "'''", "\u{0}", "é", "."];
+    let words = [
+        "[[method]]",
+        "name",
+        "=",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        "\n",
+        "1e999",
+        "-1",
+        "nan",
+        "true",
+        "'''",
+        "\u{0}",
+        "é",
+        ".",
+    ];
     let mut random = Philox::new(5, 0, 0);
     let mut accepted = 0;
     for _ in 0..20_000 {

@@ -1,4 +1,5 @@
 //! Whole runs of the program: what it writes, that the bits do not depend on threads or interruptions.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -41,7 +42,11 @@ fn json(path: &Path) -> Json {
 #[test]
 fn a_run_leaves_everything_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let file = experiment(folder.path(), "[evaluate]\nlearning_curve = [0.5]\nreplicas = 40", &format!("seeds = 2\n{METHODS}"));
+    let file = experiment(
+        folder.path(),
+        "[evaluate]\nlearning_curve = [0.5]\nreplicas = 40",
+        &format!("seeds = 2\n{METHODS}"),
+    );
     // `seeds` stands behind tables in the text above, so it is set from outside.
     let text = std::fs::read_to_string(&file).unwrap().replace("seeds = 2\n", "");
     std::fs::write(&file, text).unwrap();
@@ -210,7 +215,8 @@ fn a_signal_leaves_a_checkpoint_and_exit_code_85() {
     succeed(&["resume", out.to_str().unwrap()]);
     assert!(out.join("report.html").exists());
     let metrics = std::fs::read_to_string(first.join("metrics.jsonl")).unwrap();
-    let epochs: Vec<u64> = metrics.lines().map(|l| serde_json::from_str::<Json>(l).unwrap()["epoch"].as_u64().unwrap()).collect();
+    let epochs: Vec<u64> =
+        metrics.lines().map(|l| serde_json::from_str::<Json>(l).unwrap()["epoch"].as_u64().unwrap()).collect();
     assert_eq!(epochs, (1..=epochs.len() as u64).collect::<Vec<_>>(), "every epoch once");
 }
 

@@ -44,11 +44,11 @@ fn dash(i: usize) -> &'static str {
 }
 
 /// Score densities on test events (filled) and training events (points with errors).
-pub fn scores(report: &Report<'_>, method: &MethodResult, figures: &Figures) -> String {
+pub fn scores(method: &MethodResult, figures: &Figures) -> String {
     let highest = range(figures.scores.iter().flatten().flat_map(|h| h.contents.iter().copied()))[1];
     let x = Axis::new("score", 0.0, 1.0, Scale::Linear);
     let y = Axis::new("density", highest / 3e4, highest * 20.0, Scale::Log);
-    let mut plot = Plot::new(SMALL, x, y, report.label(), &method.label);
+    let mut plot = Plot::new(SMALL, x, y, "", &method.label);
     for (class, (name, colour)) in CLASSES.into_iter().enumerate() {
         let [test, train] = [&figures.scores[0][class], &figures.scores[1][class]];
         plot.steps(&test.edges, &test.contents, colour, 0.2);
@@ -62,7 +62,7 @@ fn points(h: &Histogram) -> Vec<(f64, f64, f64, f64)> {
     let filled = (0..h.contents.len()).filter(|&i| h.contents[i] != 0.0);
     filled
         .map(|i| {
-            let (x, error) = ((h.edges[i] + h.edges[i + 1]) / 2.0, h.variances[i].sqrt());
+            let (x, error) = (f64::midpoint(h.edges[i], h.edges[i + 1]), h.variances[i].sqrt());
             (x, h.contents[i] - error, h.contents[i], h.contents[i] + error)
         })
         .collect()
@@ -168,7 +168,7 @@ pub fn inputs(report: &Report<'_>) -> Vec<String> {
             let whole = matches!(column.data, fb_core::Data::I64(_)) && high - low < 200.0;
             let bins = if whole { (high - low).max(1.0) as usize } else { 40 };
             let densities = by_class(report.train, bins, [low, high.max(low + 1e-9)], &x);
-            histogram_figure(report, x_axis, densities, "training part")
+            histogram_figure(x_axis, &densities, "training part")
         })
         .collect()
 }
@@ -181,9 +181,9 @@ fn by_class(sample: &Sample, bins: usize, [low, high]: [f64; 2], x: &[f64]) -> [
     both.map(Histogram::density)
 }
 
-fn histogram_figure(report: &Report<'_>, x: Axis, densities: [Histogram; 2], note: &str) -> String {
+fn histogram_figure(x: Axis, densities: &[Histogram; 2], note: &str) -> String {
     let highest = range(densities.iter().flat_map(|h| h.contents.iter().copied()))[1];
-    let mut plot = Plot::new(SMALL, x, Axis::new("density", 0.0, highest * 1.35, Scale::Linear), report.label(), note);
+    let mut plot = Plot::new(SMALL, x, Axis::new("density", 0.0, highest * 1.35, Scale::Linear), "", note);
     for (h, (name, colour)) in densities.iter().zip(CLASSES) {
         plot.steps(&h.edges, &h.contents, colour, 0.15);
         plot.legend(name, colour, "");
@@ -215,7 +215,7 @@ pub fn images(report: &Report<'_>, inputs: &[Input]) -> fb_core::Result<Vec<Stri
     }
     let figures = sums.iter().zip(weights).zip(CLASSES).map(|((sum, weight), (name, _))| {
         let axis = |label| Axis::new(label, -HALF_WIDTH, HALF_WIDTH, Scale::Linear);
-        let mut plot = Plot::new([340.0, 330.0], axis("u"), axis("v"), report.label(), &format!("average {name} jet"));
+        let mut plot = Plot::new([340.0, 330.0], axis("u"), axis("v"), "", &format!("average {name} jet"));
         let edge = |i: usize| (2.0 * i as f64 / PIXELS as f64 - 1.0) * HALF_WIDTH;
         for (i, s) in sum.iter().enumerate() {
             let (row, column) = (i / PIXELS, i % PIXELS);

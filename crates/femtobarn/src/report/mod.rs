@@ -44,10 +44,17 @@ pub fn html(report: &Report<'_>) -> Result<String> {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title><style>{}</style></head><body>\n",
         include_str!("style.css")
     );
-    let trainings = if experiment.seeds > 1 { format!(", {} trainings of each", experiment.seeds) } else { String::new() };
+    let trainings =
+        if experiment.seeds > 1 { format!(", {} trainings of each", experiment.seeds) } else { String::new() };
     let events: Vec<String> =
         results.parts.iter().map(|p| format!("{} {}", thousands(p.events.iter().sum()), p.name)).collect();
-    let lead = format!("{} methods{trainings} on {} events. femtobarn {}, seed {}.", results.methods.len(), events.join(", "), results.version, results.seed);
+    let lead = format!(
+        "{} methods{trainings} on {} events. femtobarn {}, seed {}.",
+        results.methods.len(),
+        events.join(", "),
+        results.version,
+        results.seed
+    );
     let _ = writeln!(page, "<h1>{title}</h1><p class=\"lead\">{lead}</p>");
     for warning in &results.warnings {
         let _ = writeln!(page, "<p class=\"warning\">{}</p>", escape(warning));
@@ -57,26 +64,49 @@ pub fn html(report: &Report<'_>) -> Result<String> {
         seeds_table(&mut page, report);
     }
     section(&mut page, "Receiver operating characteristic");
-    figure(&mut page, &[figures::roc(report)], "Background rejection against signal efficiency on the test events. Bands hold 68% of the bootstrap replicas.");
+    figure(
+        &mut page,
+        &[figures::roc(report)],
+        "Background rejection against signal efficiency on the test events. Bands hold 68% of the bootstrap replicas.",
+    );
     differences_table(&mut page, report);
     section(&mut page, "Scores");
     let scores = report.results.methods.iter().zip(&report.figures);
-    let scores: Vec<String> = scores.map(|(m, f)| figures::scores(report, m, f)).collect();
-    figure(&mut page, &scores, "Densities of the score: test events filled, training events as points with their errors. Points off the filled area would show overtraining.");
+    let scores: Vec<String> = scores.map(|(m, f)| figures::scores(m, f)).collect();
+    figure(
+        &mut page,
+        &scores,
+        "Densities of the score: test events filled, training events as points with their errors. Points off the filled area would show overtraining.",
+    );
     section(&mut page, "Training");
     let mut shown = vec![figures::losses(report)];
     shown.extend(figures::learning_curve(report));
-    figure(&mut page, &shown, "Loss per epoch, and where it was asked for the area under the curve against the number of training events.");
+    figure(
+        &mut page,
+        &shown,
+        "Loss per epoch, and where it was asked for the area under the curve against the number of training events.",
+    );
     speed_table(&mut page, report);
     section(&mut page, "Working points and calibration");
     let mut shown: Vec<String> = figures::bins(report).into_iter().collect();
     shown.push(figures::calibration(report));
-    figure(&mut page, &shown, &format!("Background rejection in bins of {}, at the one threshold that keeps half of all signal; share of signal against the mean score in bins of equal population.", escape(&experiment.evaluate.bins_in)));
+    figure(
+        &mut page,
+        &shown,
+        &format!(
+            "Background rejection in bins of {}, at the one threshold that keeps half of all signal; share of signal against the mean score in bins of equal population.",
+            escape(&experiment.evaluate.bins_in)
+        ),
+    );
     working_points_table(&mut page, report);
     section(&mut page, "Inputs");
     let inputs = experiment.method.iter().map(|m| fb_methods::method(&m.name)?.input(&m.config));
     let images = figures::images(report, &inputs.collect::<fb_core::Result<Vec<_>>>()?)?;
-    figure(&mut page, &images, "Mean share of pT per pixel after centring, rotation and flips, on a logarithmic scale of five decades (test events).");
+    figure(
+        &mut page,
+        &images,
+        "Mean share of pT per pixel after centring, rotation and flips, on a logarithmic scale of five decades (test events).",
+    );
     figure(&mut page, &figures::inputs(report), "Columns of the files (training events).");
     data_table(&mut page, report);
     section(&mut page, "How to repeat it");
@@ -98,7 +128,11 @@ fn section(page: &mut String, title: &str) {
 
 fn figure(page: &mut String, figures: &[String], caption: &str) {
     if !figures.is_empty() {
-        let _ = writeln!(page, "<figure><div class=\"row\">{}</div><figcaption>{caption}</figcaption></figure>", figures.concat());
+        let _ = writeln!(
+            page,
+            "<figure><div class=\"row\">{}</div><figcaption>{caption}</figcaption></figure>",
+            figures.concat()
+        );
     }
 }
 
@@ -188,7 +222,8 @@ fn differences_table(page: &mut String, report: &Report<'_>) {
             Some(vec![escape(a), escape(b), size.to_string(), format!("{:.1} σ", found.sigmas)])
         })
         .collect();
-    let _ = writeln!(page, "<p>Neighbours in the order of their area under the curve, on the same bootstrap replicas:</p>");
+    let _ =
+        writeln!(page, "<p>Neighbours in the order of their area under the curve, on the same bootstrap replicas:</p>");
     table(page, &["better", "than", "difference of AUC", "significance"].map(str::to_owned), &rows);
 }
 
@@ -201,7 +236,11 @@ fn speed_table(page: &mut String, report: &Report<'_>) {
         .map(|(m, t)| [escape(&m.label)].into_iter().chain(figures::speed(m, t)).collect())
         .collect();
     let threads = format!("time on {} threads", report.results.threads);
-    table(page, &["method", "epochs", &threads, "events per second", "peak memory, data included"].map(str::to_owned), &rows);
+    table(
+        page,
+        &["method", "epochs", &threads, "events per second", "peak memory, data included"].map(str::to_owned),
+        &rows,
+    );
 }
 
 fn working_points_table(page: &mut String, report: &Report<'_>) {
@@ -225,10 +264,12 @@ fn data_table(page: &mut String, report: &Report<'_>) {
     section(page, "Data");
     let parts = report.results.parts.iter().map(|p| {
         let counts = p.events.iter().map(|n| thousands(*n));
-        let weights = p.weights.iter().map(|w| format!("{w:.6}").trim_end_matches('0').trim_end_matches('.').to_owned());
+        let weights =
+            p.weights.iter().map(|w| format!("{w:.6}").trim_end_matches('0').trim_end_matches('.').to_owned());
         [p.name.clone()].into_iter().chain(counts).chain(weights).collect::<Vec<_>>()
     });
-    let head = ["part", "background events", "signal events", "background weights", "signal weights"].map(str::to_owned);
+    let head =
+        ["part", "background events", "signal events", "background weights", "signal weights"].map(str::to_owned);
     table(page, &head, &parts.collect::<Vec<_>>());
     let sources = report.results.sources.iter().map(|s| {
         let path = escape(&s.path.display().to_string());

@@ -75,7 +75,8 @@ impl Axis {
             Scale::Linear => {
                 let raw = (self.high - self.low) / 5.0;
                 let power = 10f64.powf(raw.log10().floor());
-                let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|s| s * power).find(|s| *s >= raw * 0.999).unwrap_or(raw);
+                let step =
+                    [1.0, 2.0, 5.0, 10.0].into_iter().map(|s| s * power).find(|s| *s >= raw * 0.999).unwrap_or(raw);
                 let minor = step / 5.0;
                 let first = (self.low / minor).ceil() as i64;
                 let last = (self.high / minor).floor() as i64;
@@ -191,7 +192,10 @@ impl Plot {
         let ([x0, y0], [x1, y1]) = (self.at(x[0], y[0]), self.at(x[1], y[1]));
         // A little larger, so that no seam shows between neighbours.
         let (w, h) = (x1 - x0 + 0.3, y0 - y1 + 0.3);
-        let _ = write!(self.body, "<rect x=\"{x0:.1}\" y=\"{y1:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" fill=\"{colour}\"/>");
+        let _ = write!(
+            self.body,
+            "<rect x=\"{x0:.1}\" y=\"{y1:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" fill=\"{colour}\"/>"
+        );
     }
 
     /// A line of the legend.
@@ -207,7 +211,8 @@ impl Plot {
     pub fn finish(self, corner: Corner) -> String {
         let [width, height] = self.size;
         let [inner_width, inner_height] = self.inner();
-        let mut svg = format!("<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\">");
+        let mut svg =
+            format!("<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\">");
         // Clip paths share one space of names in a document.
         let id = format!("{:x}", fb_core::philox::hash_text(&self.body));
         let _ = write!(
@@ -241,7 +246,8 @@ impl Plot {
             let _ = write!(ticks, "M{x:.1} {:.1}v-{length}M{x:.1} {TOP}v{length}", height - BOTTOM);
             if major {
                 let (y, text) = (height - BOTTOM + 17.0, self.x.number(value));
-                let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{y}\" font-size=\"12\" text-anchor=\"middle\">{text}</text>");
+                let _ =
+                    write!(svg, "<text x=\"{x:.1}\" y=\"{y}\" font-size=\"12\" text-anchor=\"middle\">{text}</text>");
             }
         }
         for (value, major) in self.y.ticks() {

@@ -20,7 +20,10 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     let width = METHODS.iter().map(|m| m.card().name.len()).max().unwrap_or(0);
     for card in METHODS.iter().map(|m| m.card()) {
         let parameters = card.parameters.map_or_else(String::new, thousands);
-        super::print(&format!("{:width$}  {:>9}  {}  (arXiv:{})\n", card.name, parameters, card.title, card.paper.arxiv));
+        super::print(&format!(
+            "{:width$}  {:>9}  {}  (arXiv:{})\n",
+            card.name, parameters, card.title, card.paper.arxiv
+        ));
     }
     Ok(())
 }

@@ -67,11 +67,10 @@ fn stop_flag() -> Result<Arc<AtomicBool>> {
 fn carry_out(experiment: &Experiment, folder: &Path, threads: usize, json: bool) -> Result<()> {
     let (workers, stop, mut console) = (Threads::new(threads)?, stop_flag()?, Console::default());
     let mut context = Context { folder, workers: &workers, stop: &stop, console: &mut console };
-    let results = pipeline::run(experiment, &mut context).map_err(|failure| {
+    let results = pipeline::run(experiment, &mut context).inspect_err(|failure| {
         if failure.exit_code() == 85 {
-            context.console.line(&format!("go on with `fb resume {}`", folder.display()));
+            Console::default().line(&format!("go on with `fb resume {}`", folder.display()));
         }
-        failure
     })?;
     for warning in &results.warnings {
         console.warn(warning);

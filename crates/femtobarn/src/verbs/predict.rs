@@ -45,10 +45,11 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
             fb_io::for_each_block::<Failure>(&path, &mut |mut events| {
                 let in_file = |source| Failure::In { path: path.clone(), source };
                 read::to_gev(&experiment.read, &path, &mut events, rows == 0)?;
-                let identity = read::identities(&path, &events, rows, card.rule.by.as_deref()).map_err(|e| match e {
-                    Failure::Core(source) => in_file(source),
-                    other => other,
-                })?;
+                let identity =
+                    read::identities(&path, &events, rows, card.rule.by.as_deref()).map_err(|e| match e {
+                        Failure::Core(source) => in_file(source),
+                        other => other,
+                    })?;
                 let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
                 let split = identity.iter().map(|&id| card.part(&name, id).to_owned()).collect();
                 let mut columns = vec![
@@ -88,6 +89,8 @@ fn models(arguments: &Arguments, experiment: &Experiment) -> Result<Vec<(String,
     labels
         .into_iter()
         .filter(|label| asked(label))
-        .map(|label| Ok((label.to_owned(), pipeline::load(&arguments.run.join(pipeline::model_path(experiment, label)))?)))
+        .map(|label| {
+            Ok((label.to_owned(), pipeline::load(&arguments.run.join(pipeline::model_path(experiment, label)))?))
+        })
         .collect()
 }

@@ -23,19 +23,18 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     }
     let words = |value: &dyn Fn() -> Json| value().as_str().unwrap_or_default().replace('_', " ");
     let promises: Vec<String> = card.promises.iter().map(|p| words(&|| json!(p))).collect();
-    let mut text = format!("{}: {}\n", card.name, card.title);
-    text += &format!("  paper       {}, arXiv:{}\n", card.paper.authors, card.paper.arxiv);
-    text += &format!("  sees        {}\n", card.input);
-    text += &format!("  status      {}\n", words(&|| json!(card.status)));
-    if let Some(n) = card.parameters {
-        text += &format!("  parameters  {}\n", thousands(n));
-    }
-    text += &format!("  promises    {}\n", promises.join(", "));
-    for (check, reason) in card.known_failures {
-        text += &format!("  fails       {check}: {reason}\n");
-    }
-    text += "\nOptions with their defaults, as in an experiment file:\n\n[[method]]\n";
-    text += &format!("name = \"{}\"\n{}", card.name, toml_of(method.defaults())?);
+    let mut lines = vec![
+        format!("{}: {}", card.name, card.title),
+        format!("  paper       {}, arXiv:{}", card.paper.authors, card.paper.arxiv),
+        format!("  sees        {}", card.input),
+        format!("  status      {}", words(&|| json!(card.status))),
+        format!("  promises    {}", promises.join(", ")),
+    ];
+    lines.extend(card.parameters.map(|n| format!("  parameters  {}", thousands(n))));
+    lines.extend(card.known_failures.iter().map(|(check, reason)| format!("  fails       {check}: {reason}")));
+    lines.push("\nOptions with their defaults, as in an experiment file:\n\n[[method]]".to_owned());
+    lines.push(format!("name = \"{}\"\n{}", card.name, toml_of(method.defaults())?));
+    let text = lines.join("\n");
     super::print(&text);
     Ok(())
 }

@@ -73,7 +73,10 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     } else {
         for c in &compared {
             let word = if c.passes { "equal" } else { "DIFFERENT" };
-            super::print(&format!("{}  {word}  largest difference {:.1e} on {} events\n", c.label, c.largest_difference, c.events));
+            super::print(&format!(
+                "{}  {word}  largest difference {:.1e} on {} events\n",
+                c.label, c.largest_difference, c.events
+            ));
         }
     }
     match compared.iter().filter(|c| !c.passes).map(|c| c.label.as_str()).collect::<Vec<_>>() {

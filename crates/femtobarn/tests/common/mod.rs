@@ -1,5 +1,6 @@
 //! What the tests of the program share.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::path::{Path, PathBuf};
@@ -27,9 +28,9 @@ pub fn run(arguments: &[&str]) -> Output {
 
 /// An experiment file on 400 jets with these methods, and `read` as its further options.
 pub fn experiment(folder: &Path, read: &str, methods: &str) -> String {
-    let tiny = tiny();
+    let tiny = tiny().display().to_string();
     let text = format!(
-        "[read]\nfiles = [{tiny:?}]\nlabel = \"label\"\nfolds = {{ by = \"event_id\", k = 4 }}\n{read}\n{methods}\n"
+        "[read]\nfiles = [\"{tiny}\"]\nlabel = \"label\"\nfolds = {{ by = \"event_id\", k = 4 }}\n{read}\n{methods}\n"
     );
     let path = folder.join("tiny.toml");
     std::fs::write(&path, text).unwrap();
