@@ -29,11 +29,6 @@ pub trait Network: Send + Sync + 'static {
 /// The network `N` as a method.
 pub struct Neural<N>(PhantomData<fn() -> N>);
 
-/// The network with its default options.
-pub fn default_graph<N: Network>() -> Result<Graph> {
-    graph::<N>(&N::Config::default())
-}
-
 fn graph<N: Network>(config: &N::Config) -> Result<Graph> {
     let (rows, width) = shape(&N::input(config)?);
     let mut graph = Graph::new(rows, width);

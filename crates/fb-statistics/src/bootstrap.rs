@@ -144,7 +144,8 @@ pub fn roc_band(
     workers: &dyn Workers,
 ) -> Result<Band> {
     let curve = |w: &[f64]| -> Result<Vec<f64>> {
-        let roc = evaluation.ranking().roc(w)?;
+        // Negative weights make steps back, which a curve on paper does not have.
+        let roc = evaluation.ranking().roc(w)?.clipped();
         Ok(grid.iter().map(|&s| roc.background_at(s)).collect())
     };
     let background = curve(weights)?;

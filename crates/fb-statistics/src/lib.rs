@@ -1,14 +1,12 @@
 //! Numbers that physicists publish, with their errors: ROC curves and their metrics under signed weights, the
-//! bootstrap that gives intervals and paired differences, significances, histograms.
+//! bootstrap that gives intervals and paired differences, histograms.
 
 #![forbid(unsafe_code)]
 
 pub mod bootstrap;
-pub mod delong;
 pub mod histogram;
 pub mod metric;
 pub mod roc;
-pub mod significance;
 
 pub use bootstrap::Bootstrap;
 pub use histogram::Histogram;

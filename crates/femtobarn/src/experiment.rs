@@ -227,6 +227,30 @@ impl Experiment {
         Ok(())
     }
 
+    /// Keeps the methods with these labels.
+    ///
+    /// # Errors
+    /// [`fb_core::Error::UnknownName`] with the nearest label.
+    pub fn keep_methods(&mut self, labels: &[String]) -> Result<()> {
+        for label in labels {
+            self.find(label)?;
+        }
+        self.method.retain(|m| labels.contains(&m.label));
+        Ok(())
+    }
+
+    /// The method with this label.
+    ///
+    /// # Errors
+    /// [`fb_core::Error::UnknownName`] with the nearest label.
+    pub fn find(&self, label: &str) -> Result<&Entry> {
+        let labels = || self.method.iter().map(|m| m.label.as_str());
+        self.method.iter().find(|m| m.label == label).ok_or_else(|| {
+            let (what, closest) = ("method of this experiment", closest(label, labels()));
+            fb_core::Error::UnknownName { what, name: label.to_owned(), closest }.into()
+        })
+    }
+
     /// As TOML.
     pub fn to_toml(&self) -> Result<String> {
         let fail = |e: &dyn std::fmt::Display| Failure::Usage(format!("the experiment cannot be written: {e}"));

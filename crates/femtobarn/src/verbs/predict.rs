@@ -76,19 +76,13 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
 
 /// The first training of each method.
 fn models(arguments: &Arguments, experiment: &Experiment) -> Result<Vec<(String, Box<dyn Fitted>)>> {
-    let labels: Vec<&str> = experiment.method.iter().map(|m| m.label.as_str()).collect();
-    if let Some(unknown) = arguments.method.iter().find(|m| !labels.contains(&m.as_str())) {
-        return Err(fb_core::Error::UnknownName {
-            what: "method of this run",
-            name: unknown.clone(),
-            closest: fb_core::closest(unknown, labels),
-        }
-        .into());
+    for label in &arguments.method {
+        experiment.find(label)?;
     }
-    let asked = |label: &str| arguments.method.is_empty() || arguments.method.iter().any(|m| m == label);
+    let asked = |label: &&str| arguments.method.is_empty() || arguments.method.iter().any(|m| m == label);
+    let labels = experiment.method.iter().map(|m| m.label.as_str());
     labels
-        .into_iter()
-        .filter(|label| asked(label))
+        .filter(asked)
         .map(|label| {
             Ok((label.to_owned(), pipeline::load(&arguments.run.join(pipeline::model_path(experiment, label)))?))
         })

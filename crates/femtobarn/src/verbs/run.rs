@@ -17,6 +17,9 @@ pub struct Arguments {
     /// Replace an option of the experiment file: read.max_train=1000, train.epochs=2 (for every method).
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Only these methods of the file, by label [default: all].
+    #[arg(long, value_name = "LABEL")]
+    method: Vec<String>,
     /// Threads; 0 stands for all of the machine. The results do not depend on it.
     #[arg(long, default_value_t = 0)]
     threads: usize,
@@ -26,7 +29,10 @@ pub struct Arguments {
 }
 
 pub(super) fn execute(arguments: &Arguments) -> Result<()> {
-    let experiment = Experiment::read(&arguments.file, &arguments.set)?;
+    let mut experiment = Experiment::read(&arguments.file, &arguments.set)?;
+    if !arguments.method.is_empty() {
+        experiment.keep_methods(&arguments.method)?;
+    }
     let name = arguments.file.file_stem().and_then(|s| s.to_str()).unwrap_or("experiment");
     let folder = folder::create(arguments.out.as_deref(), name)?;
     fb_io::write_whole(&folder.join("experiment.toml"), experiment.to_toml()?.as_bytes())?;
