@@ -14,9 +14,9 @@ pub enum Task {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Checked against its published numbers or a known answer.
+    /// Checked against its published numbers, another implementation or a known answer.
     Stable,
-    /// Works and is tested; its published numbers are not reproduced yet.
+    /// Works and keeps the contract of all methods; its performance has not been compared yet.
     Experimental,
 }
 

@@ -95,9 +95,6 @@ pub fn run(experiment: &Experiment, context: &mut Context<'_>) -> Result<Results
     let inputs = experiment.method.iter().map(|m| fb_methods::method(&m.name)?.input(&m.config));
     let inputs: Vec<_> = inputs.collect::<fb_core::Result<_>>()?;
     let split = crate::read::read(&experiment.read, &inputs)?;
-    for warning in &split.warnings {
-        context.console.warn(warning);
-    }
     store_inputs(experiment, &split, context.folder)?;
     let mut models = Vec::new();
     for entry in &experiment.method {
@@ -189,9 +186,7 @@ fn train(
     reset_peak_memory();
     let console = std::cell::RefCell::new(&mut *context.console);
     let mut written = Ok(());
-    let total = std::cell::Cell::new(0);
     let mut report = |progress: &Progress| {
-        total.set(progress.epochs);
         let known = earlier.iter().position(|e| e.progress == *progress).map(|at| earlier.remove(at));
         let is_new = known.is_none();
         let epoch = known

@@ -226,7 +226,12 @@ fn list_and_show_tell_of_every_method() {
     for method in fb_methods::METHODS {
         let name = method.card().name;
         assert!(list.lines().any(|l| l.starts_with(name)), "{name}");
-        assert!(succeed(&["show", name]).contains("[[method]]"));
+        // What is shown can be put into an experiment file as it is.
+        let shown = succeed(&["show", name]);
+        let (_, options) = shown.split_once("[[method]]").unwrap();
+        let text = format!("[read]\nfiles = [\"a.parquet\"]\nlabel = \"label\"\n[[method]]{options}");
+        let experiment = femtobarn::Experiment::parse(&text, "x", &[]).unwrap();
+        assert_eq!(experiment.method[0].config, method.defaults(), "{name}");
     }
     assert_eq!(run(&["show", "particlenet_light"]).status.code(), Some(2));
     let cards: Json = serde_json::from_str(&succeed(&["list", "--json"])).unwrap();

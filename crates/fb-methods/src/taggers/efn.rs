@@ -47,7 +47,7 @@ impl Network for Efn {
         input: "particle cloud",
         promises: &[Promise::PermutationInvariant, Promise::InfraredCollinearSafe, Promise::OnnxParity],
         paper: Paper { authors: "Komiske, Metodiev, Thaler", arxiv: "1810.05165" },
-        status: Status::Stable,
+        status: Status::Experimental,
         parameters: Some(82_358),
         known_failures: &[],
     };

@@ -54,7 +54,7 @@ impl Network for InteractionNetwork {
         input: "particle cloud",
         promises: &[Promise::PermutationInvariant, Promise::OnnxParity],
         paper: Paper { authors: "Moreno et al.; Battaglia et al.", arxiv: "1908.05318" },
-        status: Status::Stable,
+        status: Status::Experimental,
         parameters: Some(7_053),
         known_failures: &[],
     };

@@ -112,7 +112,7 @@ impl Network for JetImageCnn {
         input: "jet image",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Macaluso, Shih; Kasieczka, Plehn, Russell, Schell", arxiv: "1803.00107" },
-        status: Status::Stable,
+        status: Status::Experimental,
         parameters: Some(609_666),
         known_failures: &[],
     };
@@ -139,6 +139,7 @@ impl Network for JetImageCnnSmall {
         name: "jet_image_cnn_small",
         title: "Convolutional network on jet images, for CPUs",
         parameters: Some(154_562),
+        status: Status::Stable,
         ..JetImageCnn::CARD
     };
     type Config = SmallConfig;

@@ -54,7 +54,7 @@ impl Network for LstmTagger {
         input: "particle sequence",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Egan, Fedorko, Lister, Pearkes, Gay", arxiv: "1711.09059" },
-        status: Status::Stable,
+        status: Status::Experimental,
         parameters: Some(75_905),
         known_failures: &[],
     };

@@ -82,7 +82,7 @@ impl Network for PCnn {
         input: "particle sequence",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Qu, Gouskos; CMS DeepAK8", arxiv: "1902.08570" },
-        status: Status::Stable,
+        status: Status::Experimental,
         parameters: Some(349_456),
         known_failures: UNWEIGHTED_NORM,
     };

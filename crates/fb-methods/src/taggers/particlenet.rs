@@ -84,7 +84,7 @@ impl Network for ParticleNet {
         input: "particle cloud",
         promises: &[Promise::PermutationInvariant, Promise::OnnxParity],
         paper: Paper { authors: "Qu, Gouskos", arxiv: "1902.08570" },
-        status: Status::Stable,
+        status: Status::Experimental,
         parameters: Some(366_160),
         known_failures: UNWEIGHTED_NORM,
     };

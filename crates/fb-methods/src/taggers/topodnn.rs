@@ -41,7 +41,7 @@ impl Network for TopoDnn {
         input: "particle sequence",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Pearkes, Fedorko, Lister, Gay", arxiv: "1704.02124" },
-        status: Status::Stable,
+        status: Status::Experimental,
         parameters: Some(58_423),
         known_failures: &[],
     };

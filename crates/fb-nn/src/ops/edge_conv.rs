@@ -119,6 +119,30 @@ fn gather<T: Real>(z: &mut [T], tile: &Tile, a: &[T], b: &[T], index: &[u32], wi
     );
 }
 
+/// y = relu((a_i + b_j)·scale + shift) on the edges of a tile.
+fn gather_normalised<T: Real>(
+    y: &mut [T],
+    tile: &Tile,
+    [a, b]: [&[T]; 2],
+    index: &[u32],
+    (scale, shift): &(Vec<T>, Vec<T>),
+) {
+    let width = scale.len();
+    vector(
+        #[inline(always)]
+        || {
+            for (e, y) in y.chunks_exact_mut(width).enumerate() {
+                let i = tile.particles.start + e / tile.k;
+                let j = index[tile.edges.start + e] as usize;
+                let (a, b) = (&a[i * width..][..width], &b[j * width..][..width]);
+                for ((y, (&a, &b)), (&s, &t)) in y.iter_mut().zip(a.iter().zip(b)).zip(scale.iter().zip(shift)) {
+                    *y = ((a + b) * s + t).max(T::ZERO);
+                }
+            }
+        },
+    );
+}
+
 /// y = relu(x·scale + shift), row by row.
 fn normalise<T: Real>(y: &mut [T], x: &[T], (scale, shift): &(Vec<T>, Vec<T>)) {
     vector(
@@ -259,8 +283,7 @@ pub(super) fn forward<T: Real>(cell: &mut Cell<'_, T>, phase: usize, k: usize, c
                 let (rows, at) = (tile.edges.len(), tile.edges.start * *widest);
                 let x = &mut tile_in[..rows * width];
                 let z = if phase == 1 {
-                    gather(&mut tile_out[..rows * width], tile, a, b, index, width);
-                    normalise(x, &tile_out[..rows * width], &below);
+                    gather_normalised(x, tile, [a, b], index, &below);
                     &mut z2[at..at + rows * out]
                 } else {
                     normalise(x, &z2[at..at + rows * width], &below);
@@ -317,13 +340,14 @@ fn infer<T: Real>(cell: &mut Cell<'_, T>, k: usize, channels: [usize; LAYERS]) {
     let mut y = cell.take_value();
     for tile in &edges.tiles {
         let rows = tile.edges.len();
-        if rows > 0 {
-            let z = &mut edges.tile_out[..rows * channels[0]];
-            gather(z, tile, &edges.a, &edges.b, &edges.index, channels[0]);
-        }
         for l in 0..LAYERS {
             let width = channels[l];
-            normalise(&mut edges.tile_in[..rows * width], &edges.tile_out[..rows * width], &affine[l]);
+            let x = &mut edges.tile_in[..rows * width];
+            match l {
+                _ if rows == 0 => {}
+                0 => gather_normalised(x, tile, [&edges.a, &edges.b], &edges.index, &affine[0]),
+                _ => normalise(x, &edges.tile_out[..rows * width], &affine[l]),
+            }
             if l + 1 < LAYERS {
                 let out = channels[l + 1];
                 let x = (&edges.tile_in[..rows * width], Matrix::rows(width));
@@ -395,10 +419,10 @@ fn middle_layer<T: Real>(cell: &mut Cell<'_, T>, edges: &mut Edges<T>, l: usize,
             let z = &z3[at..at + rows * out];
             spread_mean(g, tile, &cell.lane.grads[cell.id], out);
             rectify(g, z, &above);
-            through(g, z, &cell.norms[2], gamma);
+            through(g, None, z, &cell.norms[2], gamma);
         } else {
-            g.copy_from_slice(&z3[at..at + rows * out]);
-            through(g, &z2[at..at + rows * out], &cell.norms[1], gamma);
+            let (above, z) = (&z3[at..at + rows * out], &z2[at..at + rows * out]);
+            through(g, Some(above), z, &cell.norms[1], gamma);
         }
         let z = if l == 2 {
             &z2[at..at + rows * width]
@@ -433,7 +457,7 @@ fn first_layer<T: Real>(cell: &mut Cell<'_, T>, edges: &mut Edges<T>, channels: 
         let z = &mut edges.tile_z[..rows * out];
         gather(z, tile, &edges.a, &edges.b, &edges.index, out);
         let g = &mut edges.z3[at..at + rows * out];
-        through(g, z, &cell.norms[0], gamma);
+        through(g, None, z, &cell.norms[0], gamma);
         let neighbours = &edges.index[tile.edges.clone()];
         vector(
             #[inline(always)]

@@ -64,8 +64,8 @@ pub(super) fn add_gradient_moments<T: Real>(partial: &mut [f64], g: &[T], x: &[T
     partial[2 * channels] += (x.len() / channels) as f64;
 }
 
-/// g = γ/√(σ² + ε) · (g − mean(g) − x̂·mean(g·x̂)), in place.
-pub(super) fn through<T: Real>(g: &mut [T], x: &[T], norm: &Norm<T>, gamma: &[T]) {
+/// g = γ/√(σ² + ε) · (h − mean(h) − x̂·mean(h·x̂)) of the gradient h above, which is g itself where it is not given.
+pub(super) fn through<T: Real>(g: &mut [T], above: Option<&[T]>, x: &[T], norm: &Norm<T>, gamma: &[T]) {
     let channels = norm.mean.len();
     // With x̂ = (x − μ)·i the expression is a·g + b·x + c for each channel.
     let a: Vec<T> = gamma.iter().zip(&norm.inverse).map(|(&g, &i)| g * i).collect();
@@ -79,9 +79,19 @@ pub(super) fn through<T: Real>(g: &mut [T], x: &[T], norm: &Norm<T>, gamma: &[T]
     vector(
         #[inline(always)]
         || {
-            for (g, x) in g.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                for ((g, &x), ((&a, &b), &c)) in g.iter_mut().zip(x).zip(a.iter().zip(&b).zip(&c)) {
-                    *g = a * *g + b * x + c;
+            let Some(above) = above else {
+                for (g, x) in g.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                    for ((g, &x), ((&a, &b), &c)) in g.iter_mut().zip(x).zip(a.iter().zip(&b).zip(&c)) {
+                        *g = a * *g + b * x + c;
+                    }
+                }
+                return;
+            };
+            for ((g, h), x) in
+                g.chunks_exact_mut(channels).zip(above.chunks_exact(channels)).zip(x.chunks_exact(channels))
+            {
+                for (((g, &h), &x), ((&a, &b), &c)) in g.iter_mut().zip(h).zip(x).zip(a.iter().zip(&b).zip(&c)) {
+                    *g = a * h + b * x + c;
                 }
             }
         },
@@ -129,7 +139,7 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>, phase: usize, channels: 
         add_gradient_moments(&mut cell.lane.partial, &g, &cell.lane.values[source], &cell.norms[0]);
         add_norm_gradient(cell, 0, channels);
     } else if cell.needs_gradient[source] {
-        through(&mut g, &cell.lane.values[source], &cell.norms[0], cell.parameter(0));
+        through(&mut g, None, &cell.lane.values[source], &cell.norms[0], cell.parameter(0));
         super::dense::pass_on(cell, 0, &g);
     }
     cell.lane.grads[cell.id] = g;

@@ -21,21 +21,22 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return super::print_json(&json!({"card": card, "defaults": method.defaults(), "schema": method.schema()}));
     }
-    let words = |value: &dyn Fn() -> Json| value().as_str().unwrap_or_default().replace('_', " ");
-    let promises: Vec<String> = card.promises.iter().map(|p| words(&|| json!(p))).collect();
+    let words = |name: Json| name.as_str().unwrap_or_default().replace('_', " ");
+    let promises: Vec<String> = card.promises.iter().map(|p| words(json!(p))).collect();
     let mut lines = vec![
         format!("{}: {}", card.name, card.title),
         format!("  paper       {}, arXiv:{}", card.paper.authors, card.paper.arxiv),
         format!("  sees        {}", card.input),
-        format!("  status      {}", words(&|| json!(card.status))),
+        format!("  status      {}", words(json!(card.status))),
         format!("  promises    {}", promises.join(", ")),
     ];
     lines.extend(card.parameters.map(|n| format!("  parameters  {}", thousands(n))));
     lines.extend(card.known_failures.iter().map(|(check, reason)| format!("  fails       {check}: {reason}")));
-    lines.push("\nOptions with their defaults, as in an experiment file:\n\n[[method]]".to_owned());
-    lines.push(format!("name = \"{}\"\n{}", card.name, toml_of(method.defaults())?));
-    let text = lines.join("\n");
-    super::print(&text);
+    lines.push("\nOptions with their defaults, as in an experiment file:\n".to_owned());
+    let mut options = serde_json::Map::from_iter([("name".to_owned(), json!(card.name))]);
+    options.extend(method.defaults().as_object().cloned().unwrap_or_default());
+    lines.push(toml_of(json!({"method": [options]}))?);
+    super::print(&lines.join("\n"));
     Ok(())
 }
 
