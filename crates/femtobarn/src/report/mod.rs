@@ -122,6 +122,11 @@ pub fn html(report: &Report<'_>) -> Result<String> {
     Ok(page)
 }
 
+/// Safe text in which `ε_S` and `ε_B` have their subscripts.
+fn subscripts(text: &str) -> String {
+    escape(text).replace("ε_S", "ε<sub>S</sub>").replace("ε_B", "ε<sub>B</sub>")
+}
+
 fn section(page: &mut String, title: &str) {
     let _ = writeln!(page, "<h2>{title}</h2>");
 }
@@ -154,7 +159,7 @@ fn table(page: &mut String, head: &[String], rows: &[Vec<String>]) {
 }
 
 fn heads(first: &[&str], metrics: &[String]) -> Vec<String> {
-    first.iter().map(|&s| s.to_owned()).chain(metrics.iter().map(|m| escape(&heading(m)))).collect()
+    first.iter().map(|&s| s.to_owned()).chain(metrics.iter().map(|m| subscripts(&heading(m)))).collect()
 }
 
 fn metrics_table(page: &mut String, report: &Report<'_>) {
@@ -235,7 +240,7 @@ fn speed_table(page: &mut String, report: &Report<'_>) {
         .zip(&report.trainings)
         .map(|(m, t)| [escape(&m.label)].into_iter().chain(figures::speed(m, t)).collect())
         .collect();
-    let threads = format!("time on {} threads", report.results.threads);
+    let threads = format!("time ({} threads)", report.results.threads);
     table(
         page,
         &["method", "epochs", &threads, "events per second", "peak memory, data included"].map(str::to_owned),
@@ -245,7 +250,7 @@ fn speed_table(page: &mut String, report: &Report<'_>) {
 
 fn working_points_table(page: &mut String, report: &Report<'_>) {
     let Some(first) = report.figures.iter().find(|f| !f.bins.is_empty()) else { return };
-    let mut head = vec!["1/ε_B (ε_S)".to_owned()];
+    let mut head = vec![subscripts("1/ε_B (ε_S)")];
     head.extend(first.bins.iter().map(|b| format!("{:.0} – {:.0}", b.edges[0], b.edges[1])));
     let rows: Vec<Vec<String>> = report
         .results

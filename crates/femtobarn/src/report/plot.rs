@@ -16,6 +16,12 @@ pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+/// Safe text of a figure; `ε_S` and `ε_B` get their subscripts.
+fn label(text: &str) -> String {
+    let low = |c: char| format!("ε<tspan dy=\"3\" font-size=\"75%\">{c}</tspan><tspan dy=\"-3\">\u{200b}</tspan>");
+    escape(text).replace("ε_S", &low('S')).replace("ε_B", &low('B'))
+}
+
 /// How an axis divides its range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
@@ -268,8 +274,8 @@ impl Plot {
              <text transform=\"translate(15 {TOP}) rotate(-90)\" font-size=\"13\" text-anchor=\"end\">{}</text>\
              <text x=\"{LEFT}\" y=\"{}\" font-size=\"13\">{}</text>\
              <text x=\"{right}\" y=\"{}\" font-size=\"12\" text-anchor=\"end\">{}</text>",
-            escape(&self.x.label),
-            escape(&self.y.label),
+            label(&self.x.label),
+            label(&self.y.label),
             TOP - 8.0,
             self.label_markup(),
             TOP - 8.0,
