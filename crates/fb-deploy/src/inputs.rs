@@ -14,7 +14,7 @@ pub(crate) enum Kind {
     Momenta,
     /// One number per particle [event, particle].
     Particle,
-    /// One number per event [event].
+    /// One number per event `[event]`.
     Event,
 }
 

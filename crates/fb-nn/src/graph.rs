@@ -45,7 +45,7 @@ pub enum Op {
         /// One past the last.
         to: usize,
     },
-    /// `activation(x·W + b)`; parameters W [in, out] and, if `bias`, b [out].
+    /// `activation(x·W + b)`; parameters W [in, out] and, if `bias`, b `[out]`.
     Linear {
         /// Whether there is b.
         bias: bool,
@@ -53,7 +53,7 @@ pub enum Op {
         activation: Activation,
     },
     /// `activation(γ·(x − μ)/√(σ² + ε) + β)` per channel, μ and σ² over all rows of the batch in training and running
-    /// averages afterwards; parameters γ, β [channels], buffers μ, σ² [channels]. Rows hold `width / channels`
+    /// averages afterwards; parameters γ, β `[channels]`, buffers μ, σ² `[channels]`. Rows hold `width / channels`
     /// positions.
     BatchNorm {
         /// Numbers that share no statistics.
@@ -100,7 +100,7 @@ pub enum Op {
         hidden: usize,
     },
     /// Convolution over an image [height, width, in], channels last; parameters W [kernel, kernel, in, out] (one row
-    /// of taps where height is 1) and, if `bias`, b [out].
+    /// of taps where height is 1) and, if `bias`, b `[out]`.
     Conv {
         /// Height, width and channels of the input.
         shape: [usize; 3],

@@ -2,7 +2,7 @@
 //!
 //! A model that sees particles takes the tensor of its collection [event, particle, 4] of 32-bit (px, py, pz, E) in GeV,
 //! in any order and padded by rows of zeros; a row is a particle where pT > 0 and E > 0. Further columns of the
-//! collection that it sees are `{collection}_{name}` [event, particle], those of events `{name}` [event]. It gives
+//! collection that it sees are `{collection}_{name}` [event, particle], those of events `{name}` `[event]`. It gives
 //! `probabilities` [event, class].
 //!
 //! The preprocessing is computed in double precision, as in fb-physics, and rounded once.

@@ -119,7 +119,7 @@ pub struct Tensor {
     /// Its shape.
     #[prost(int64, repeated, packed = "false", tag = "1")]
     pub dims: Vec<i64>,
-    /// The type of its entries: see [`Element`](super::builder::Element).
+    /// The type of its entries: see `Element` of the builder.
     #[prost(int32, optional, tag = "2")]
     pub data_type: Option<i32>,
     /// Its name.
