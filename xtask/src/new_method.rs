@@ -88,7 +88,7 @@ impl Network for {camel} {{
         promises: &[Promise::PermutationInvariant, Promise::OnnxParity],
         paper: Paper {{ authors: "Authors", arxiv: "0000.00000" }},
         status: Status::Experimental,
-        parameters: None,
+        parameters: Some(4_546),
         known_failures: &[],
     }};
     type Config = Config;
