@@ -95,7 +95,8 @@ fn python() -> String {
     std::env::var("FB_PYTHON").unwrap_or_else(|_| ".venv/bin/python".to_owned())
 }
 
-fn median(mut x: Vec<f64>) -> f64 {
+/// The middle one of these numbers.
+pub fn median(mut x: Vec<f64>) -> f64 {
     x.sort_by(f64::total_cmp);
     x.get(x.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -5,28 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use fb_core::{Column, Data, Events, Features, Philox, Run, Sample, Store, Workers};
+use fb_core::run::Nowhere;
+use fb_core::{Column, Data, Events, Features, Philox, Run, Sample, Workers};
 use fb_nn::training::Set;
 use fb_nn::{Activation, Graph, Op, Rows, Train};
+use femtobarn::pipeline::peak_memory_mb;
 use femtobarn::workers::Threads;
 use serde_json::{Value as Json, json};
 
-/// No checkpoint: only steps are timed.
-struct Nowhere;
-
-impl Store for Nowhere {
-    fn save(&mut self, _: &[u8]) -> fb_core::Result<()> {
-        Ok(())
-    }
-
-    fn load(&mut self) -> fb_core::Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-
-    fn is_due(&self) -> bool {
-        false
-    }
-}
+use crate::bench::median;
 
 /// Answers requests until the input ends.
 pub fn serve(threads: usize) -> Result<()> {
@@ -47,17 +34,6 @@ pub fn serve(threads: usize) -> Result<()> {
         std::io::stdout().flush()?;
     }
     Ok(())
-}
-
-fn median(mut x: Vec<f64>) -> f64 {
-    x.sort_by(f64::total_cmp);
-    x.get(x.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn peak_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok().map(|kb| kb / 1024.0)
 }
 
 /// Calls `fit` with a run that times its steps, and gives their seconds; the first two warm up.
@@ -99,7 +75,7 @@ fn steps(request: &Json, batch: usize, particles: usize, steps: usize, workers: 
     };
     let seconds_per_step = median(seconds.clone());
     Ok(json!({
-        "network": name, "seconds_per_step": seconds_per_step, "all": seconds, "peak_rss_mb": peak_mb(),
+        "network": name, "seconds_per_step": seconds_per_step, "all": seconds, "peak_rss_mb": peak_memory_mb(),
         "gflops": flops / seconds_per_step / 1e9,
     }))
 }

@@ -56,7 +56,7 @@ pub fn artifact(method: &dyn AnyMethod, options: &serde_json::Value) -> Artifact
         tick: &mut |_, _| {},
         report: &mut |_| {},
         stop: &|| false,
-        store: &mut Nowhere,
+        store: &mut fb_core::run::Nowhere,
     };
     let mut artifact = method.fit(&options, &sample, &sample, &mut run).unwrap().artifact().unwrap();
     uneven(&mut artifact);
@@ -75,21 +75,5 @@ pub fn uneven(artifact: &mut Artifact) {
                 _ => *x = (0.2 * random.normal()) as f32,
             }
         }
-    }
-}
-
-struct Nowhere;
-
-impl fb_core::Store for Nowhere {
-    fn save(&mut self, _: &[u8]) -> fb_core::Result<()> {
-        Ok(())
-    }
-
-    fn load(&mut self) -> fb_core::Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-
-    fn is_due(&self) -> bool {
-        false
     }
 }

@@ -44,8 +44,11 @@ pub fn html(report: &Report<'_>) -> Result<String> {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title><style>{}</style></head><body>\n",
         include_str!("style.css")
     );
-    let trainings =
-        if experiment.seeds > 1 { format!(", {} trainings of each", experiment.seeds) } else { String::new() };
+    let trainings = if experiment.seeds > 1 {
+        format!(", {} trainings of each (figures show the first),", experiment.seeds)
+    } else {
+        String::new()
+    };
     let events: Vec<String> =
         results.parts.iter().map(|p| format!("{} {}", thousands(p.events.iter().sum()), p.name)).collect();
     let lead = format!(
