@@ -38,6 +38,12 @@ impl Unit {
             Self::Pb => "pb",
         }
     }
+
+    /// The unit that one writes so; unknown if it is none of ours.
+    pub fn from_symbol(symbol: &str) -> Self {
+        let all = [Self::Gev, Self::Mev, Self::Rad, Self::Mm, Self::Ns, Self::Pb];
+        all.into_iter().find(|unit| unit.symbol() == symbol).unwrap_or_default()
+    }
 }
 
 /// True for names of columns that hold an energy, a momentum or a mass: `jet_pt`, `part_E`, `m_jj`, `met`.

@@ -7,6 +7,7 @@
 
 pub mod csv;
 pub mod parquet;
+pub mod table;
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};

@@ -1,0 +1,284 @@
+//! What every format gives: tables of branches, read by ranges of entries into columns of Arrow.
+//!
+//! Arrow's arrays hold all that files of this field contain (numbers of every width, texts, lists of lists, records,
+//! missing values), so formats convert into each other without loss. [`events`] narrows them to what methods see.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use arrow_array::types::{
+    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
+};
+use arrow_array::{
+    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int64Array,
+    LargeListArray, LargeStringArray, ListArray, PrimitiveArray, RecordBatch, RecordBatchOptions, StringArray,
+};
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use fb_core::{Column, Data, Events, Unit, Workers};
+
+use crate::Result;
+
+/// Key of a field's metadata that holds the symbol of its unit.
+pub const UNIT: &str = "unit";
+
+/// A branch (column, field, data set) of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Branch {
+    /// Its name in the file.
+    pub name: String,
+    /// Its type in the words of the format: `vector<float>`, `Int_t[3]`, `<f4`.
+    pub type_name: String,
+    /// The type of its arrays, or why it is not read.
+    pub content: std::result::Result<DataType, String>,
+    /// Its unit, where the file or the name says.
+    pub unit: Unit,
+}
+
+impl Branch {
+    /// The field of a schema. A branch that is not read has none.
+    pub fn field(&self) -> Option<Field> {
+        let field = Field::new(&self.name, self.content.clone().ok()?, true);
+        let unit = self.unit.symbol();
+        Some(if unit.is_empty() { field } else { field.with_metadata([(UNIT.to_owned(), unit.to_owned())]) })
+    }
+}
+
+/// A table in a file: a `TTree`, an `RNTuple`, a Parquet file, a group of an HDF5 file.
+pub trait Table: Send + Sync {
+    /// Its path in the file; empty where the file is the table.
+    fn name(&self) -> &str;
+    /// What it is: `TTree`, `RNTuple`, `Parquet`, ….
+    fn kind(&self) -> &'static str;
+    /// Number of entries (events).
+    fn entries(&self) -> u64;
+    /// All its branches, those that are not read as well.
+    fn branches(&self) -> &[Branch];
+    /// Ranges of entries that are stored together, in order and without a gap: the natural blocks to read. Each fits
+    /// into memory.
+    fn clusters(&self) -> Vec<Range<u64>>;
+    /// Reads these entries of the branches of these indices, all of which must be readable. The arrays have the types
+    /// that [`Branch::content`] tells. Calls from several threads at once are welcome.
+    ///
+    /// # Errors
+    /// [`crate::Error`] with the branch and the entries.
+    fn read(&self, branches: &[usize], entries: Range<u64>) -> Result<Vec<ArrayRef>>;
+    /// Whether branches are stored apart, so that threads may share them out.
+    fn is_columnar(&self) -> bool {
+        true
+    }
+}
+
+/// The schema of some branches of a table.
+pub fn schema(table: &dyn Table, branches: &[usize]) -> SchemaRef {
+    Arc::new(Schema::new(branches.iter().filter_map(|&b| table.branches()[b].field()).collect::<Vec<_>>()))
+}
+
+/// Reads branches with all workers.
+///
+/// # Errors
+/// Those of [`Table::read`].
+pub fn read_batch(
+    table: &dyn Table,
+    branches: &[usize],
+    entries: Range<u64>,
+    workers: &dyn Workers,
+) -> Result<RecordBatch> {
+    let rows = (entries.end - entries.start) as usize;
+    let arrays = if table.is_columnar() && workers.count() > 1 {
+        let slots: Vec<Mutex<Option<Result<Vec<ArrayRef>>>>> = branches.iter().map(|_| Mutex::default()).collect();
+        workers.for_each(branches.len(), &|i| {
+            let array = table.read(&branches[i..=i], entries.clone());
+            if let Ok(mut slot) = slots[i].lock() {
+                *slot = Some(array);
+            }
+        });
+        let arrays = slots.into_iter().filter_map(|slot| slot.into_inner().ok().flatten());
+        arrays.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
+    } else {
+        table.read(branches, entries)?
+    };
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema(table, branches), arrays, &options).map_err(|e| crate::Error::Unsupported {
+        path: table.name().into(),
+        place: "columns".to_owned(),
+        reason: e.to_string(),
+    })
+}
+
+/// A list per entry, from its offsets.
+///
+/// # Errors
+/// `None` if the offsets do not rise, or go beyond the content or 2³¹.
+pub fn list(offsets: &[usize], content: ArrayRef) -> Option<ArrayRef> {
+    if offsets.first() != Some(&0) || offsets.last().is_none_or(|&end| end > content.len()) {
+        return None;
+    }
+    let rising = offsets.windows(2).all(|o| o[0] <= o[1]);
+    let narrow: Option<Vec<i32>> = offsets.iter().map(|&o| i32::try_from(o).ok()).collect();
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(narrow.filter(|_| rising)?));
+    Some(Arc::new(ListArray::new(item(content.data_type().clone()), offsets, content, None)))
+}
+
+/// The field inside of a list.
+pub fn item(content: DataType) -> Arc<Field> {
+    Arc::new(Field::new("item", content, true))
+}
+
+/// A list of this content.
+pub fn list_of(content: DataType) -> DataType {
+    DataType::List(item(content))
+}
+
+/// What methods see of columns: numbers and texts, flat or in one list per event. Missing numbers become NaN. Columns of
+/// another kind (lists of lists, records) are left out and named.
+pub fn events(batch: &RecordBatch) -> (Events, Vec<String>) {
+    let (mut columns, mut left_out): (Vec<Column>, Vec<String>) = Default::default();
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let Some(mut column) = column(field.name(), array) else {
+            left_out.push(field.name().clone());
+            continue;
+        };
+        column.unit = field.metadata().get(UNIT).map_or(Unit::Unknown, |symbol| Unit::from_symbol(symbol));
+        // Lists of equal lengths are one collection and share their offsets.
+        let same = columns.iter().filter_map(|c| c.offsets.as_ref()).find(|o| Some(*o) == column.offsets.as_ref());
+        column.offsets = same.cloned().or(column.offsets);
+        columns.push(column);
+    }
+    // The columns have the batch's length each.
+    (Events::new(columns).unwrap_or_default(), left_out)
+}
+
+fn column(name: &str, array: &ArrayRef) -> Option<Column> {
+    let (offsets, content): (Vec<usize>, ArrayRef) = match array.data_type() {
+        DataType::List(_) => {
+            let list = array.as_any().downcast_ref::<ListArray>()?;
+            let start = list.value_offsets()[0];
+            let from_zero = list.value_offsets().iter().map(|o| (o - start) as usize).collect();
+            let length = list.value_offsets()[list.len()] - start;
+            (from_zero, list.values().slice(start as usize, length as usize))
+        }
+        DataType::LargeList(_) => {
+            let list = array.as_any().downcast_ref::<LargeListArray>()?;
+            let start = list.value_offsets()[0];
+            let from_zero = list.value_offsets().iter().map(|o| (o - start) as usize).collect();
+            let length = list.value_offsets()[list.len()] - start;
+            (from_zero, list.values().slice(start as usize, length as usize))
+        }
+        DataType::FixedSizeList(_, n) => {
+            let list = array.as_any().downcast_ref::<FixedSizeListArray>()?;
+            let n = *n as usize;
+            ((0..=list.len()).map(|i| i * n).collect(), Arc::clone(list.values()))
+        }
+        _ => return Some(Column::flat(name, data(array)?)),
+    };
+    // A missing list stands for an empty one where it holds no entry.
+    Some(Column::jagged(name, data(&content)?, Arc::new(offsets)))
+}
+
+fn data(array: &ArrayRef) -> Option<Data> {
+    fn primitive<T: ArrowPrimitiveType>(array: &ArrayRef) -> Option<&PrimitiveArray<T>> {
+        array.as_any().downcast_ref()
+    }
+    fn integers<T: ArrowPrimitiveType<Native: Into<i64>>>(array: &ArrayRef) -> Option<Data> {
+        let values = primitive::<T>(array)?;
+        Some(if values.null_count() == 0 {
+            Data::I64(values.values().iter().map(|&x| x.into()).collect())
+        } else {
+            Data::F64(values.iter().map(|x| x.map_or(f64::NAN, |x| x.into() as f64)).collect())
+        })
+    }
+    match array.data_type() {
+        DataType::Boolean => {
+            let values = array.as_any().downcast_ref::<BooleanArray>()?;
+            Some(if values.null_count() == 0 {
+                Data::I64(values.values().iter().map(i64::from).collect())
+            } else {
+                Data::F64(values.iter().map(|x| x.map_or(f64::NAN, |x| f64::from(u8::from(x)))).collect())
+            })
+        }
+        DataType::Int8 => integers::<Int8Type>(array),
+        DataType::Int16 => integers::<Int16Type>(array),
+        DataType::Int32 => integers::<Int32Type>(array),
+        DataType::Int64 => integers::<Int64Type>(array),
+        DataType::UInt8 => integers::<UInt8Type>(array),
+        DataType::UInt16 => integers::<UInt16Type>(array),
+        DataType::UInt32 => integers::<UInt32Type>(array),
+        DataType::UInt64 => {
+            let values = primitive::<UInt64Type>(array)?;
+            // What does not fit is given to the precision of a float, not with a wrong sign.
+            Some(if values.null_count() == 0 && values.values().iter().all(|&x| i64::try_from(x).is_ok()) {
+                Data::I64(values.values().iter().map(|&x| x as i64).collect())
+            } else {
+                Data::F64(values.iter().map(|x| x.map_or(f64::NAN, |x| x as f64)).collect())
+            })
+        }
+        DataType::Float16 => {
+            let values = primitive::<Float16Type>(array)?;
+            Some(Data::F32(values.iter().map(|x| x.map_or(f32::NAN, f32::from)).collect()))
+        }
+        DataType::Float32 => {
+            Some(Data::F32(primitive::<Float32Type>(array)?.iter().map(|x| x.unwrap_or(f32::NAN)).collect()))
+        }
+        DataType::Float64 => {
+            Some(Data::F64(primitive::<Float64Type>(array)?.iter().map(|x| x.unwrap_or(f64::NAN)).collect()))
+        }
+        DataType::Utf8 => {
+            let values = array.as_any().downcast_ref::<StringArray>()?;
+            (values.null_count() == 0).then(|| Data::Text(values.iter().flatten().map(str::to_owned).collect()))
+        }
+        DataType::LargeUtf8 => {
+            let values = array.as_any().downcast_ref::<LargeStringArray>()?;
+            (values.null_count() == 0).then(|| Data::Text(values.iter().flatten().map(str::to_owned).collect()))
+        }
+        _ => None,
+    }
+}
+
+/// Columns of Arrow from events.
+pub fn batch(events: &Events) -> RecordBatch {
+    let mut fields = Vec::with_capacity(events.columns().len());
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(events.columns().len());
+    for column in events.columns() {
+        let content: ArrayRef = match &column.data {
+            Data::F32(v) => Arc::new(Float32Array::from(v.clone())),
+            Data::F64(v) => Arc::new(Float64Array::from(v.clone())),
+            Data::I64(v) => Arc::new(Int64Array::from(v.clone())),
+            Data::Text(v) => Arc::new(StringArray::from_iter_values(v)),
+        };
+        let array = match &column.offsets {
+            None => content,
+            // Longer than 2³¹ particles in one table: lists of 64-bit offsets.
+            Some(offsets) => list(offsets, Arc::clone(&content)).unwrap_or_else(|| {
+                let wide = OffsetBuffer::new(offsets.iter().map(|&o| o as i64).collect());
+                Arc::new(LargeListArray::new(item(content.data_type().clone()), wide, content, None))
+            }),
+        };
+        let mut field = Field::new(&column.name, array.data_type().clone(), false);
+        if !column.unit.symbol().is_empty() {
+            field.set_metadata([(UNIT.to_owned(), column.unit.symbol().to_owned())]);
+        }
+        fields.push(field);
+        arrays.push(array);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(events.len()));
+    let schema = Arc::new(Schema::new(fields));
+    // The columns of events have equal lengths, so this cannot fail.
+    RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)
+        .unwrap_or_else(|_| RecordBatch::new_empty(schema))
+}
+
+/// A file that is being written, batch by batch. It appears under its name, whole, with [`Sink::finish`].
+pub trait Sink {
+    /// Appends rows. All batches have one schema.
+    ///
+    /// # Errors
+    /// [`crate::Error`] if the system refuses or the format has no place for a column.
+    fn write(&mut self, batch: &RecordBatch) -> Result<()>;
+    /// Puts the file in place.
+    ///
+    /// # Errors
+    /// [`crate::Error`] if the system refuses.
+    fn finish(self: Box<Self>) -> Result<()>;
+}
