@@ -7,6 +7,7 @@
 
 pub mod csv;
 pub mod parquet;
+pub mod root;
 pub mod table;
 
 use std::fs::File;

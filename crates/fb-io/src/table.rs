@@ -100,10 +100,8 @@ pub fn read_batch(
         table.read(branches, entries)?
     };
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(schema(table, branches), arrays, &options).map_err(|e| crate::Error::Unsupported {
-        path: table.name().into(),
-        place: "columns".to_owned(),
-        reason: e.to_string(),
+    RecordBatch::try_new_with_options(schema(table, branches), arrays, &options).map_err(|e| {
+        crate::Error::Unsupported { path: table.name().into(), place: "columns".to_owned(), reason: e.to_string() }
     })
 }
 
