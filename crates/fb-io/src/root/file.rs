@@ -57,9 +57,6 @@ impl Key {
         let length = |n: i64| usize::try_from(n).map_err(|_| format!("the key `{path}` has a length of {n}"));
         let [record, unpacked, header] = [record.into(), unpacked.into(), header.into()].map(length);
         let (record, unpacked, header) = (record?, unpacked?, header?);
-        if header > record {
-            return Err(format!("the key `{path}` is longer than its record, {header} against {record} bytes"));
-        }
         Ok(Self { path, class, cycle, seek, record, header, unpacked })
     }
 }

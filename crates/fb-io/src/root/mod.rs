@@ -2,8 +2,35 @@
 //!
 //! The format is described in ROOT's documentation of `TFile`, `TKey` and `TDirectory`; see the modules for their parts.
 
+mod basket;
 mod bytes;
+mod column;
 mod compression;
 mod file;
+mod layout;
+mod object;
+mod tree;
+
+use std::path::Path;
+use std::sync::Arc;
 
 pub use compression::Codec;
+
+use crate::Result;
+use crate::table::Table;
+
+/// All trees of a file, in the order of its keys.
+///
+/// # Errors
+/// [`crate::Error::Corrupt`] if the file is damaged, or if none of its trees can be opened.
+pub fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
+    let file = Arc::new(file::File::open(path)?);
+    let infos = object::Infos::read(&file).map_err(|reason| file.corrupt("streamer infos", reason))?;
+    let mut tables: Vec<Box<dyn Table>> = Vec::new();
+    for key in &file.keys {
+        if matches!(key.class.as_str(), "TTree" | "TNtuple" | "TNtupleD") {
+            tables.push(Box::new(tree::Tree::open(&file, &infos, key)?));
+        }
+    }
+    Ok(tables)
+}
