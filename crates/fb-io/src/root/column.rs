@@ -115,16 +115,16 @@ pub(super) enum Item {
     Headed(Box<Item>),
     /// Keys and values.
     Map(Box<Item>, Box<Item>),
-    /// An object: its version and its members.
-    Record(Vec<Member>),
+    /// An object: its version and its members. A class without a version has this checksum in its place.
+    Record(Vec<Member>, u32),
 }
 
 /// A member of an object.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Member {
     Field(String, Item),
-    /// The members of a base, behind a version of their own.
-    Base(Vec<Member>),
+    /// The members of a base, behind a version (or checksum) of their own.
+    Base(Vec<Member>, u32),
     /// What all `TObject` have, which is not kept.
     TObject,
     /// A variable array, whose length is the value of the field of this name.
@@ -169,7 +169,7 @@ impl Item {
                 len: 0,
                 fields: vec![("key".to_owned(), key.builder()), ("value".to_owned(), value.builder())],
             }),
-            Self::Record(members) => {
+            Self::Record(members, _) => {
                 let mut fields = Vec::new();
                 add_fields(members, &mut fields);
                 Builder::Record { len: 0, fields }
@@ -179,11 +179,16 @@ impl Item {
 }
 
 fn add_fields(members: &[Member], fields: &mut Vec<(String, Builder)>) {
+    // A class may have a member of the same name as one of its base.
+    let free = |name: &str, fields: &[(String, Builder)]| {
+        let taken = fields.iter().filter(|(other, _)| other.split('\'').next() == Some(name)).count();
+        format!("{name}{}", "'".repeat(taken))
+    };
     for member in members {
         match member {
-            Member::Field(name, item) => fields.push((name.clone(), item.builder())),
-            Member::Counted(name, item, _) => fields.push((name.clone(), Builder::list(item.builder()))),
-            Member::Base(members) => add_fields(members, fields),
+            Member::Field(name, item) => fields.push((free(name, fields), item.builder())),
+            Member::Counted(name, item, _) => fields.push((free(name, fields), Builder::list(item.builder()))),
+            Member::Base(members, _) => add_fields(members, fields),
             Member::TObject => {}
         }
     }
@@ -362,12 +367,9 @@ fn append(what: &Item, cursor: &mut Cursor<'_>, builder: &mut Builder, depth: us
             ends.push(ends.last().unwrap_or(&0) + n);
             Ok(())
         }
-        (Item::Record(members), Builder::Record { len, fields }) => {
+        (Item::Record(members, checksum), Builder::Record { len, fields }) => {
             let found = header(cursor)?;
-            if found.version == 0 {
-                // A class without a version has a checksum in its place.
-                cursor.skip(4)?;
-            }
+            skip_checksum(cursor, *checksum)?;
             let mut at = 0;
             append_members(members, cursor, fields, &mut at, depth)?;
             *len += 1;
@@ -380,6 +382,11 @@ fn append(what: &Item, cursor: &mut Cursor<'_>, builder: &mut Builder, depth: us
         }
         _ => Err("the branch has another form".to_owned()),
     }
+}
+
+fn skip_checksum(cursor: &mut Cursor<'_>, checksum: u32) -> Fault<()> {
+    let mut ahead = *cursor;
+    if checksum != 0 && ahead.u32() == Ok(checksum) { cursor.skip(4) } else { Ok(()) }
 }
 
 fn append_members(
@@ -395,11 +402,9 @@ fn append_members(
     for member in members {
         match member {
             Member::TObject => skip_tobject(cursor)?,
-            Member::Base(members) => {
-                let found = header(cursor)?;
-                if found.version == 0 {
-                    cursor.skip(4)?;
-                }
+            Member::Base(members, checksum) => {
+                header(cursor)?;
+                skip_checksum(cursor, *checksum)?;
                 append_members(members, cursor, fields, at, depth + 1)?;
             }
             Member::Field(_, item) => {
@@ -439,7 +444,7 @@ fn append_member_wise(item: &Item, cursor: &mut Cursor<'_>, builder: &mut Builde
     let (Item::List(inner), Builder::List { ends, item: builder }) = (item, builder) else {
         return Err("members one after the other in what is no list".to_owned());
     };
-    let (Item::Record(members), Builder::Record { len, fields }) = (&**inner, &mut **builder) else {
+    let (Item::Record(members, _), Builder::Record { len, fields }) = (&**inner, &mut **builder) else {
         return Err("members one after the other in what is no list of objects".to_owned());
     };
     if cursor.u16()? == 0 {
@@ -460,7 +465,7 @@ fn flatten<'a>(members: &'a [Member], flat: &mut Vec<&'a Item>) -> Fault<()> {
     for member in members {
         match member {
             Member::Field(_, item) => flat.push(item),
-            Member::Base(members) => flatten(members, flat)?,
+            Member::Base(members, _) => flatten(members, flat)?,
             Member::TObject | Member::Counted(..) => {
                 return Err("members one after the other of a TObject or with a variable array".to_owned());
             }

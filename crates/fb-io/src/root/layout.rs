@@ -259,7 +259,8 @@ fn item_of(infos: &Infos, name: &str, depth: usize) -> Described<Item> {
             _ => {}
         }
     }
-    members_of(infos, &name, depth).map(Item::Record)
+    let checksum = infos.get(&name, i64::MAX, 0).map_or(0, |info| info.checksum);
+    members_of(infos, &name, depth).map(|members| Item::Record(members, checksum))
 }
 
 /// The members of a class.
@@ -283,12 +284,20 @@ fn members_of(infos: &Infos, class: &str, depth: usize) -> Described<Vec<Member>
     if holds_data { Ok(members) } else { Err(format!("`{class}` has no member")) }
 }
 
+fn named() -> Vec<Member> {
+    let text = |name: &str| Member::Field(name.to_owned(), Item::Text);
+    vec![Member::TObject, text("fName"), text("fTitle")]
+}
+
 fn member_of(infos: &Infos, element: &Element, depth: usize) -> Described<Option<Member>> {
     let name = element.name.clone();
+    if name == "TObject" && matches!(element.kind, 0 | 66) {
+        return Ok(Some(Member::TObject));
+    }
+    if name == "TNamed" && matches!(element.kind, 0 | 67) {
+        return Ok(Some(Member::Base(named(), 0)));
+    }
     if element.kind == 0 {
-        if name == "TObject" {
-            return Ok(Some(Member::TObject));
-        }
         let info = infos.get(&name, i64::MAX, 0).ok_or_else(|| format!("the base `{name}` has no streamer info"))?;
         if depth > DEEPEST {
             return Err(format!("`{name}` holds itself"));
@@ -297,7 +306,7 @@ fn member_of(infos: &Infos, element: &Element, depth: usize) -> Described<Option
         for element in &info.elements {
             members.extend(member_of(infos, element, depth + 1)?);
         }
-        return Ok(Some(Member::Base(members)));
+        return Ok(Some(Member::Base(members, info.checksum)));
     }
     if let Some(number) = number_of_kind(element.kind - 40, &element.title) {
         return Ok(Some(Member::Counted(name, Item::Number(number), element.counter.clone())));
@@ -322,6 +331,9 @@ fn item_of_element(infos: &Infos, element: &Element, depth: usize) -> Described<
         }
         65 | 365 => Ok(Item::Text),
         61 | 62 => item_of(infos, &element.type_name, depth + 1),
+        81 | 82 if dimensions.iter().all(|&n| i32::try_from(n).is_ok()) => {
+            item_of(infos, &element.type_name, depth + 1).map(|item| fixed(dimensions, item))
+        }
         300 | 500 => {
             let name = normal(&element.type_name);
             match item_of(infos, &name, depth + 1)? {
@@ -346,7 +358,8 @@ fn element(infos: &Infos, branch: &Object, leaves: &[Leaf<'_>]) -> (String, Desc
     let name = branch.text("fName");
     let name = name.trim_end_matches('.');
     let name = name.rsplit('.').next().unwrap_or(name).split('[').next().unwrap_or_default();
-    let Some(element) = find(infos, branch, name) else {
+    let found = find(infos, branch, name).cloned().or_else(|| part_of_pair(&class, name));
+    let Some(element) = &found else {
         // The leaf tells enough of a number.
         let kind = branch.int("fStreamerType").unwrap_or(-1);
         let dimensions =
@@ -400,6 +413,44 @@ fn whole(item: Item, alone: bool) -> Form {
         Item::List(item) if alone && item.size().is_some() => Form::Filled { skip: 10, headed: false, item: *item },
         item @ (Item::List(_) | Item::Map(..)) if alone => Form::One(Item::Headed(Box::new(item))),
         item => Form::One(item),
+    }
+}
+
+/// A member of a `pair` or `tuple`, which not every file describes.
+fn part_of_pair(class: &str, name: &str) -> Option<Element> {
+    let (head, all) = arguments(class)?;
+    let at = match (head, name) {
+        ("pair", "first") => 0,
+        ("pair", "second") => 1,
+        ("tuple", _) => name.strip_prefix('_')?.parse().ok()?,
+        _ => return None,
+    };
+    let type_name = (*all.get(at)?).to_owned();
+    let kind = match type_name.as_str() {
+        "string" => 365,
+        _ if type_name.contains('<') => 500,
+        _ => number_of_name(&type_name).map_or(62, kind_of_number),
+    };
+    let (title, counter) = (String::new(), String::new());
+    Some(Element { name: name.to_owned(), title, kind, length: 0, dimensions: Vec::new(), type_name, counter })
+}
+
+/// The number by which a streamer info knows a kind of number.
+fn kind_of_number(number: Number) -> i64 {
+    match number {
+        Number::Bool => 18,
+        Number::I8 => 1,
+        Number::I16 => 2,
+        Number::I32 => 3,
+        Number::I64 => 16,
+        Number::U8 => 11,
+        Number::U16 => 12,
+        Number::U32 => 13,
+        Number::U64 => 17,
+        Number::F32 => 5,
+        Number::F64 => 8,
+        Number::Packed(Packed { double: true, .. }) => 9,
+        Number::Packed(_) => 19,
     }
 }
 

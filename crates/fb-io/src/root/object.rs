@@ -398,7 +398,8 @@ impl<'a> Reader<'a> {
                 &[("fTypeName", 65)]
             }
             _ if class.starts_with("TStreamer") => {
-                self.base("TStreamerElement", at)?;
+                let base = if class == "TStreamerSTLstring" { "TStreamerSTL" } else { "TStreamerElement" };
+                self.base(base, at)?;
                 match class {
                     "TStreamerBasicPointer" | "TStreamerLoop" => {
                         &[("fCountVersion", 3), ("fCountName", 65), ("fCountClass", 65)]
