@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{ArrayRef, BooleanArray, FixedSizeListArray, ListArray, PrimitiveArray, StringArray, StructArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, FixedSizeListArray, ListArray, MapArray, PrimitiveArray, StringArray, StructArray,
+};
 use arrow_buffer::{BooleanBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Fields};
 
@@ -165,10 +167,11 @@ impl Item {
             Self::Fixed(n, item) => Builder::Fixed { n: *n, len: 0, item: Box::new(item.builder()) },
             Self::List(item) => Builder::list(item.builder()),
             Self::Headed(item) => item.builder(),
-            Self::Map(key, value) => Builder::list(Builder::Record {
-                len: 0,
-                fields: vec![("key".to_owned(), key.builder()), ("value".to_owned(), value.builder())],
-            }),
+            Self::Map(key, value) => {
+                let fields = vec![("key".to_owned(), key.builder()), ("value".to_owned(), value.builder())];
+                let item = Box::new(Builder::Record { len: 0, fields });
+                Builder::List { ends: vec![0], item, is_map: true }
+            }
             Self::Record(members, _) => {
                 let mut fields = Vec::new();
                 add_fields(members, &mut fields);
@@ -238,7 +241,7 @@ impl Form {
         }
         if let Self::Filled { skip: 0, headed: false, item } = self
             && let Some(size) = item.size().filter(|&size| size > 0)
-            && let Builder::List { ends, item: inner } = builder
+            && let Builder::List { ends, item: inner, .. } = builder
         {
             let (start, mut end) = (place(range.start), *ends.last().unwrap_or(&0));
             let bytes = &content[start..place(range.end)];
@@ -267,7 +270,7 @@ impl Form {
         let mut cursor = Cursor::new(bytes);
         match (self, builder) {
             (Self::Flat(item) | Self::One(item), builder) => append(item, &mut cursor, builder, 0)?,
-            (Self::Filled { skip, headed, item }, Builder::List { ends, item: inner }) => {
+            (Self::Filled { skip, headed, item }, Builder::List { ends, item: inner, .. }) => {
                 if bytes.is_empty() {
                     ends.push(*ends.last().unwrap_or(&0));
                     return Ok(());
@@ -342,7 +345,7 @@ fn append(what: &Item, cursor: &mut Cursor<'_>, builder: &mut Builder, depth: us
             *len += 1;
             append_n(item, *n, cursor, inner, depth)
         }
-        (Item::List(item), Builder::List { ends, item: inner }) => {
+        (Item::List(item), Builder::List { ends, item: inner, .. }) => {
             let n = cursor.count(item.size().unwrap_or(1).max(1))?;
             append_n(item, n, cursor, inner, depth)?;
             ends.push(ends.last().unwrap_or(&0) + n);
@@ -355,7 +358,7 @@ fn append(what: &Item, cursor: &mut Cursor<'_>, builder: &mut Builder, depth: us
             }
             append(item, cursor, builder, depth + 1)
         }
-        (Item::Map(key, value), Builder::List { ends, item: inner }) => {
+        (Item::Map(key, value), Builder::List { ends, item: inner, .. }) => {
             let Builder::Record { len, fields } = &mut **inner else { return Err("a map of another form".to_owned()) };
             let n = cursor.count(2)?;
             for _ in 0..n {
@@ -368,12 +371,17 @@ fn append(what: &Item, cursor: &mut Cursor<'_>, builder: &mut Builder, depth: us
             Ok(())
         }
         (Item::Record(members, checksum), Builder::Record { len, fields }) => {
-            let found = header(cursor)?;
+            // An object that is all of an entry has no version.
+            let mut ahead = *cursor;
+            let end = header(&mut ahead).ok().and_then(|found| found.end);
+            if end.is_some() {
+                *cursor = ahead;
+            }
             skip_checksum(cursor, *checksum)?;
             let mut at = 0;
             append_members(members, cursor, fields, &mut at, depth)?;
             *len += 1;
-            match found.end {
+            match end {
                 Some(end) if end != cursor.position() => {
                     Err(format!("an object ends at {end}, its last member at {}", cursor.position()))
                 }
@@ -416,7 +424,7 @@ fn append_members(
                 let n = counted.and_then(|n| usize::try_from(n).ok());
                 let n = n.ok_or_else(|| format!("nothing counts the entries of `{name}`"))?;
                 let n = if cursor.u8()? == 0 { 0 } else { n };
-                let Builder::List { ends, item: inner } = &mut fields[*at].1 else {
+                let Builder::List { ends, item: inner, .. } = &mut fields[*at].1 else {
                     return Err("the branch has another form".to_owned());
                 };
                 append_n(item, n, cursor, inner, depth)?;
@@ -439,26 +447,52 @@ fn append_n(item: &Item, n: usize, cursor: &mut Cursor<'_>, builder: &mut Builde
     (0..n).try_for_each(|_| append(item, cursor, builder, depth + 1))
 }
 
-/// A list of objects whose members follow each other: all first members, all second members, ….
+/// A list of objects or a map whose members follow each other: all first members, all second members, ….
 fn append_member_wise(item: &Item, cursor: &mut Cursor<'_>, builder: &mut Builder, depth: usize) -> Fault<()> {
-    let (Item::List(inner), Builder::List { ends, item: builder }) = (item, builder) else {
-        return Err("members one after the other in what is no list".to_owned());
-    };
-    let (Item::Record(members, _), Builder::Record { len, fields }) = (&**inner, &mut **builder) else {
-        return Err("members one after the other in what is no list of objects".to_owned());
-    };
+    let none = || "members one after the other in what is no list of objects".to_owned();
+    let Builder::List { ends, item: builder, .. } = builder else { return Err(none()) };
+    let Builder::Record { len, fields } = &mut **builder else { return Err(none()) };
+    let mut flat = Vec::new();
+    match item {
+        Item::List(inner) => {
+            let Item::Record(members, _) = &**inner else { return Err(none()) };
+            flatten(members, &mut flat)?;
+        }
+        Item::Map(key, value) => flat.extend([&**key, &**value]),
+        _ => return Err(none()),
+    }
     if cursor.u16()? == 0 {
         cursor.skip(4)?;
     }
     let n = cursor.count(1)?;
-    let mut flat = Vec::new();
-    flatten(members, &mut flat)?;
     for (item, (_, builder)) in flat.into_iter().zip(fields) {
-        append_n(item, n, cursor, builder, depth + 1)?;
+        append_run(item, n, cursor, builder, depth + 1)?;
     }
     *len += n;
     ends.push(ends.last().unwrap_or(&0) + n);
     Ok(())
+}
+
+/// The same member of several objects: collections and texts have one version for all.
+fn append_run(item: &Item, n: usize, cursor: &mut Cursor<'_>, builder: &mut Builder, depth: usize) -> Fault<()> {
+    if let Item::Headed(inner) = item {
+        if n > 0 {
+            header(cursor)?;
+        }
+        return append_n(inner, n, cursor, builder, depth);
+    }
+    let mut ahead = *cursor;
+    if let (Item::Text, Builder::Text { ends, bytes }) = (item, &mut *builder)
+        && header(&mut ahead).is_ok_and(|found| found.end.is_some())
+    {
+        for _ in 0..n {
+            bytes.extend(ahead.text_bytes()?);
+            ends.push(bytes.len());
+        }
+        *cursor = ahead;
+        return Ok(());
+    }
+    append_n(item, n, cursor, builder, depth)
 }
 
 fn flatten<'a>(members: &'a [Member], flat: &mut Vec<&'a Item>) -> Fault<()> {
@@ -490,10 +524,25 @@ fn append_many(item: &Item, bytes: &[u8], n: usize, builder: &mut Builder) -> Fa
 #[derive(Debug)]
 pub(super) enum Builder {
     Numbers(Numbers),
-    Text { ends: Vec<usize>, bytes: Vec<u8> },
-    List { ends: Vec<usize>, item: Box<Builder> },
-    Fixed { n: usize, len: usize, item: Box<Builder> },
-    Record { len: usize, fields: Vec<(String, Builder)> },
+    Text {
+        ends: Vec<usize>,
+        bytes: Vec<u8>,
+    },
+    /// Lists; those of keys and values may be maps.
+    List {
+        ends: Vec<usize>,
+        item: Box<Builder>,
+        is_map: bool,
+    },
+    Fixed {
+        n: usize,
+        len: usize,
+        item: Box<Builder>,
+    },
+    Record {
+        len: usize,
+        fields: Vec<(String, Builder)>,
+    },
 }
 
 /// Numbers of one type.
@@ -592,7 +641,7 @@ impl Numbers {
 
 impl Builder {
     fn list(item: Self) -> Self {
-        Self::List { ends: vec![0], item: Box::new(item) }
+        Self::List { ends: vec![0], item: Box::new(item), is_map: false }
     }
 
     /// The last number, where it is an integer.
@@ -614,7 +663,8 @@ impl Builder {
         match self {
             Self::Numbers(numbers) => numbers.data_type(),
             Self::Text { .. } => DataType::Utf8,
-            Self::List { item, .. } => list_of(item.data_type()),
+            Self::List { item, is_map: false, .. } => list_of(item.data_type()),
+            Self::List { item, is_map: true, .. } => DataType::Map(entries(item.data_type()), false),
             Self::Fixed { n, item: inner, .. } => DataType::FixedSizeList(item(inner.data_type()), *n as i32),
             Self::Record { fields, .. } => {
                 let field = |(name, builder): &(String, Self)| Field::new(name, builder.data_type(), true);
@@ -636,7 +686,17 @@ impl Builder {
                 };
                 Arc::new(StringArray::try_new(narrow(&ends)?, bytes.into_bytes().into(), None).map_err(wrong)?)
             }
-            Self::List { ends, item: inner } => {
+            Self::List { ends, item: inner, is_map: true } => {
+                let pairs = inner.finish()?;
+                let pairs = pairs.as_any().downcast_ref::<StructArray>().ok_or("a map without keys")?;
+                let DataType::Struct(fields) = entries(pairs.data_type().clone()).data_type().clone() else {
+                    return Err("a map without keys".to_owned());
+                };
+                let pairs = StructArray::try_new(fields, pairs.columns().to_vec(), None).map_err(wrong)?;
+                let field = entries(pairs.data_type().clone());
+                Arc::new(MapArray::try_new(field, narrow(&ends)?, pairs, None, false).map_err(wrong)?)
+            }
+            Self::List { ends, item: inner, is_map: false } => {
                 let inner = inner.finish()?;
                 let field = item(inner.data_type().clone());
                 Arc::new(ListArray::try_new(field, narrow(&ends)?, inner, None).map_err(wrong)?)
@@ -659,6 +719,17 @@ impl Builder {
             }
         })
     }
+}
+
+/// The field of a map's keys and values; a key is never missing.
+fn entries(pairs: DataType) -> Arc<Field> {
+    let pairs = match pairs {
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|f| f.as_ref().clone().with_nullable(f.name() != "key")).collect())
+        }
+        other => other,
+    };
+    Arc::new(Field::new("entries", pairs, false))
 }
 
 /// Texts that are not UTF-8, with a mark in the place of each byte that is none.

@@ -320,7 +320,9 @@ fn item_of_element(infos: &Infos, element: &Element, depth: usize) -> Described<
         if element.dimensions.is_empty() { std::slice::from_ref(&element.length) } else { &element.dimensions };
     match element.kind {
         kind if number_of_kind(kind, "").is_some() => {
-            number_of_kind(kind, &element.title).map(Item::Number).ok_or_else(String::new)
+            let number = number_of_kind(kind, &element.title).map(Item::Number).ok_or_else(String::new)?;
+            // Some writers give a fixed array the kind of a single number.
+            Ok(if element.length > 0 { fixed(dimensions, number) } else { number })
         }
         kind if number_of_kind(kind - 20, "").is_some() => {
             let number = number_of_kind(kind - 20, &element.title).map(Item::Number).ok_or_else(String::new)?;

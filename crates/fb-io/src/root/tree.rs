@@ -84,6 +84,11 @@ impl Tree {
         walk(&objects, list, "", 0, &mut found)?;
         let total = tree.int("fTotBytes").unwrap_or(0).max(0) as u64;
         self.weight = (total / self.entries.max(1)).max(1);
+        if self.entries == 0 {
+            // Some writers leave it to the branches to count.
+            let most = found.iter().filter_map(|(_, branch)| branch.int("fEntries")).max();
+            self.entries = most.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        }
         for (path, object) in &found {
             let name = object.text("fName");
             let unique = found.iter().filter(|(_, other)| other.text("fName") == name).count() == 1;
