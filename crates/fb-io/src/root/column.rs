@@ -6,7 +6,8 @@ use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{
-    ArrayRef, BooleanArray, FixedSizeListArray, ListArray, MapArray, PrimitiveArray, StringArray, StructArray,
+    Array as _, ArrayRef, BooleanArray, FixedSizeListArray, ListArray, MapArray, PrimitiveArray, StringArray,
+    StructArray,
 };
 use arrow_buffer::{BooleanBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Fields};
