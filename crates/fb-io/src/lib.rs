@@ -1,21 +1,29 @@
 //! The outside world to events and back: one file per format.
 //!
-//! Every reader gives the file in blocks, so that memory follows what is kept and not the size of the file, and every
-//! writer puts the whole file in place at once.
+//! A file holds tables ([`table::Table`]), which are read in ranges of entries into columns of Arrow, so that memory
+//! follows what is kept and not the size of the file. A writer ([`table::Sink`]) puts the whole file in place at once.
 
 #![forbid(unsafe_code)]
 
-pub mod csv;
+mod csv;
+mod file;
 pub mod parquet;
 pub mod root;
+mod spec;
 pub mod table;
+mod trackml;
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use arrow_schema::SchemaRef;
+use fb_core::run::Alone;
 use fb_core::{Events, closest};
-use sha2::{Digest as _, Sha256};
+
+use file::open_file;
+pub use file::{fingerprint, write_whole};
+pub use spec::{expand, name, split};
+use table::{Sink, Table};
 
 /// The result of reading or writing a file.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -60,6 +68,14 @@ pub enum Error {
         /// What is supported.
         reason: String,
     },
+    /// No table of this name, or none named where there are several.
+    #[error("{}: {reason}", path.display())]
+    NoTable {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for, and what there is.
+        reason: String,
+    },
     /// Columns do not fit together.
     #[error("{}: {source}", path.display())]
     Events {
@@ -70,6 +86,24 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The bytes of `path` are not what its format asks for.
+    pub(crate) fn corrupt(path: &Path, place: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Corrupt { path: path.to_owned(), place: place.into(), reason: reason.to_string() }
+    }
+
+    /// Well formed, but not read or not written.
+    pub(crate) fn unsupported(path: &Path, place: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Unsupported { path: path.to_owned(), place: place.into(), reason: reason.to_string() }
+    }
+}
+
+/// Runs a call into a library that may panic on damaged bytes, as it trusts lengths that contradict each other.
+fn guard<T>(path: &Path, place: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(Error::corrupt(path, place, "its lengths contradict each other")))
+}
+
 /// A format that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -77,115 +111,171 @@ enum Format {
     Csv,
 }
 
-fn format(path: &Path) -> Result<Format> {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
-    match extension.as_str() {
-        "parquet" => Ok(Format::Parquet),
-        "csv" => Ok(Format::Csv),
-        other => Err(Error::Unsupported {
-            path: path.to_owned(),
-            place: format!("extension `{other}`"),
-            reason: format!(
-                "expected .parquet or .csv{}",
-                closest(other, ["parquet", "csv"]).map_or_else(String::new, |e| format!("; did you mean .{e}?"))
-            ),
-        }),
+/// How names of files end.
+const ENDINGS: [(&str, Format); 2] = [("parquet", Format::Parquet), ("csv", Format::Csv)];
+
+/// How files begin, for those whose name does not say what they are.
+const BEGINNINGS: [(&[u8], Format); 1] = [(b"PAR1", Format::Parquet)];
+
+/// The formats that are written.
+const WRITTEN: &str = ".parquet or .csv";
+
+impl Format {
+    /// By the end of the name: `.h5`, `.lhe.gz`.
+    fn of_name(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.to_lowercase();
+        let ends = |ending: &str| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.'));
+        ENDINGS.iter().find(|(ending, _)| ends(ending)).map(|(_, format)| *format)
+    }
+
+    /// By the name, or else by the first bytes.
+    fn of(path: &Path) -> Result<Self> {
+        if let Some(format) = Self::of_name(path) {
+            return Ok(format);
+        }
+        let beginning = file::beginning(path)?;
+        let begins = BEGINNINGS.iter().find(|(begin, _)| beginning.starts_with(begin));
+        let expected = || ENDINGS.map(|(ending, _)| format!(".{ending}")).join(", ");
+        begins.map(|(_, format)| *format).ok_or_else(|| Self::unknown(path, &format!("expected one of {}", expected())))
+    }
+
+    fn unknown(path: &Path, expected: &str) -> Error {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+        let near = closest(&extension, ENDINGS.map(|(ending, _)| ending));
+        let hint = near.map_or_else(String::new, |e| format!("; did you mean .{e}?"));
+        Error::unsupported(path, format!("extension `{extension}`"), format!("{expected}{hint}"))
     }
 }
 
-/// Calls `each` with one block of events after the other: row groups of Parquet, stretches of lines of CSV.
+/// All tables of a file. The end of its name says what format it is, or else its first bytes.
 ///
 /// # Errors
-/// [`Error`], or what `each` gives, which ends the reading.
-pub fn for_each_block<E: From<Error>>(
-    path: &Path,
-    each: &mut dyn FnMut(Events) -> std::result::Result<(), E>,
-) -> std::result::Result<(), E> {
-    match format(path)? {
-        Format::Parquet => parquet::for_each_block(path, each),
-        Format::Csv => csv::for_each_block(path, each),
+/// [`Error`] if the file is not there, not of a format that is read, or damaged where it says what it holds.
+pub fn tables(path: impl AsRef<Path>) -> Result<Vec<Box<dyn Table>>> {
+    let path = path.as_ref();
+    if let Some(quartet) = trackml::Quartet::of(path) {
+        return quartet.tables();
+    }
+    match Format::of(path)? {
+        Format::Parquet => Ok(vec![parquet::table(path)?]),
+        Format::Csv => Ok(vec![csv::table(path, "", "CSV")?]),
     }
 }
 
-/// All events of a file.
-pub fn read(path: &Path) -> Result<Events> {
+/// The table of a specification: `file.ext` or `file.ext:table/in/it`. The name of the table may be left out where there
+/// is one only, or one that is the file as a whole.
+///
+/// # Errors
+/// Those of [`tables`]; [`Error::NoTable`] with the names there are.
+pub fn open(spec: impl AsRef<Path>) -> Result<Box<dyn Table>> {
+    let (path, named) = split(spec.as_ref());
+    let named = named.or_else(|| trackml::Quartet::of(&path)?.named.map(str::to_owned));
+    let mut tables = tables(&path)?;
+    let at = match &named {
+        Some(name) => tables.iter().position(|table| table.name().trim_matches('/') == name.trim_matches('/')),
+        None if tables.len() == 1 => Some(0),
+        None => tables.iter().position(|table| table.name().is_empty()),
+    };
+    let Some(at) = at else {
+        let names: Vec<&str> = tables.iter().map(|table| table.name()).filter(|name| !name.is_empty()).collect();
+        let there = match names.len() {
+            0 if tables.is_empty() => "it has no table".to_owned(),
+            0 => "its only table has no name".to_owned(),
+            n => format!("it has {}{}", names[..n.min(20)].join(", "), if n > 20 { ", …" } else { "" }),
+        };
+        let reason = match &named {
+            Some(name) => {
+                let hint = closest(name, names.iter().copied());
+                let hint = hint.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+                format!("no table `{name}`, {there}{hint}")
+            }
+            None if tables.is_empty() => there,
+            None => format!("name one of its tables behind a colon ({there})"),
+        };
+        return Err(Error::NoTable { path, reason });
+    };
+    Ok(tables.swap_remove(at))
+}
+
+/// A file that is to be written, in the format that the end of its name says.
+///
+/// # Errors
+/// [`Error::Unsupported`] if the format is not written, or has no place for a column; [`Error::System`].
+pub fn sink(path: &Path, schema: &SchemaRef) -> Result<Box<dyn Sink>> {
+    match Format::of_name(path) {
+        Some(Format::Parquet) => parquet::sink(path, schema),
+        Some(Format::Csv) => csv::sink(path, schema),
+        _ => Err(Format::unknown(path, &format!("expected {WRITTEN}"))),
+    }
+}
+
+/// Calls `each` with one block of events after the other, of the columns that have one of these names: whole ones, and
+/// patterns with `*` (`["*"]` stands for all). A name that is not in the file is passed over.
+///
+/// Columns that methods do not see (lists of lists, records) are left out where a pattern found them.
+///
+/// # Errors
+/// [`Error`], also for a column that is named and that methods do not see, or what `each` gives, which ends the reading.
+pub fn for_each_block<E: From<Error>>(
+    spec: impl AsRef<Path>,
+    columns: &[&str],
+    each: &mut dyn FnMut(Events) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let (path, _) = split(spec.as_ref());
+    let table = open(spec.as_ref())?;
+    let mut chosen = Vec::new();
+    for (i, branch) in table.branches().iter().enumerate() {
+        let unseen = branch.content.as_ref().map_or_else(Clone::clone, |content| {
+            table::unseen(content).map_or_else(String::new, |kind| format!("{kind} are not read as columns"))
+        });
+        if unseen.is_empty() && columns.iter().any(|pattern| matches(pattern, &branch.name)) {
+            chosen.push(i);
+        } else if columns.contains(&branch.name.as_str()) {
+            let reason = format!("{unseen}, expected numbers, texts or lists of them");
+            return Err(Error::unsupported(&path, format!("column `{}`", branch.name), reason).into());
+        }
+    }
+    let mut clusters = table.clusters();
+    if clusters.is_empty() {
+        // A file without events still has columns.
+        clusters.push(0..0);
+    }
+    for cluster in clusters {
+        let batch = table::read_batch(&*table, &chosen, cluster, &Alone)?;
+        let (events, left_out) = table::events(&batch);
+        if let Some(name) = left_out.first() {
+            let reason = "a text is missing (null); fill it in, for example with an empty one";
+            return Err(Error::unsupported(&path, format!("column `{name}`"), reason).into());
+        }
+        each(events)?;
+    }
+    Ok(())
+}
+
+/// Whether a name fits a pattern with `*`.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((begin, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(name) = name.strip_prefix(begin) else { return false };
+    // The parts between stars are found from the left, the last one at the end.
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or_default();
+    let Some(mut name) = name.strip_suffix(end) else { return false };
+    parts.iter().all(|part| name.find(part).map(|at| name = &name[at + part.len()..]).is_some())
+}
+
+/// All events of a table, of all columns that methods see.
+pub fn read(spec: impl AsRef<Path>) -> Result<Events> {
     let mut all = Events::default();
-    for_each_block(path, &mut |block| {
-        all.append(block).map_err(|source| Error::Events { path: path.to_owned(), source })
+    for_each_block(spec.as_ref(), &["*"], &mut |block| {
+        all.append(block).map_err(|source| Error::Events { path: spec.as_ref().to_owned(), source })
     })?;
     Ok(all)
 }
 
-/// Writes a table in the format of the path's extension.
+/// Writes events in the format that the end of the name says.
 pub fn write(path: &Path, events: &Events) -> Result<()> {
-    match format(path)? {
-        Format::Parquet => parquet::write(path, events),
-        Format::Csv => csv::write(path, events),
-    }
-}
-
-/// The files that a path or a pattern with `*` and `?` stands for, in alphabetic order.
-///
-/// # Errors
-/// [`Error::NoMatch`] if there is none.
-pub fn expand(pattern: &str) -> Result<Vec<PathBuf>> {
-    let none = || Error::NoMatch { pattern: pattern.to_owned() };
-    if !pattern.contains(['*', '?', '[']) {
-        let path = PathBuf::from(pattern);
-        return if path.exists() { Ok(vec![path]) } else { Err(none()) };
-    }
-    let mut paths: Vec<PathBuf> = glob::glob(pattern).map_err(|_| none())?.flatten().collect();
-    paths.sort();
-    if paths.is_empty() { Err(none()) } else { Ok(paths) }
-}
-
-/// Opens a file for reading. The system opens a folder as well and refuses only to read it.
-fn open_file(path: &Path) -> Result<File> {
-    let system = |source| Error::System { what: "open", path: path.to_owned(), source };
-    let file = File::open(path).map_err(system)?;
-    if file.metadata().map_err(system)?.is_dir() {
-        return Err(system(std::io::ErrorKind::IsADirectory.into()));
-    }
-    Ok(file)
-}
-
-/// Size in bytes and SHA-256 of a file.
-pub fn fingerprint(path: &Path) -> Result<(u64, String)> {
-    let system = |what| move |source| Error::System { what, path: path.to_owned(), source };
-    let mut file = open_file(path)?;
-    let (mut hash, mut size, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
-    loop {
-        let n = file.read(&mut buffer).map_err(system("read"))?;
-        if n == 0 {
-            return Ok((size, fb_core::artifact::hex(&hash.finalize())));
-        }
-        hash.update(&buffer[..n]);
-        size += n as u64;
-    }
-}
-
-/// Puts a file in place whole or not at all: written beside it, forced to disk, renamed.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let system = |source| Error::System { what: "write", path: path.to_owned(), source };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new().suffix(".tmp").tempfile_in(folder).map_err(system)?;
-    file.write_all(bytes).map_err(system)?;
-    file.as_file().sync_all().map_err(system)?;
-    readable(&file).map_err(system)?;
-    file.persist(path).map_err(|e| system(e.error))?;
-    // The name itself is on disk once the folder is.
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(system)
-}
-
-/// A temporary file is its owner's alone; a result is as readable as any other file.
-fn readable(file: &tempfile::NamedTempFile) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    }
-    Ok(())
+    let batch = table::batch(events);
+    let mut sink = sink(path, batch.schema_ref())?;
+    sink.write(&batch)?;
+    sink.finish()
 }

@@ -1,33 +1,49 @@
-//! Parquet: flat columns and lists of numbers, read in row groups.
+//! Parquet: every type that Arrow has, read in row groups, only the columns that are asked for.
+//!
+//! Decimal numbers and times stay what they are in a table; methods see them as floats and as counts of their unit.
+//! Units of columns stand in the metadata of the fields.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow_array::{Array as _, ArrayRef, RecordBatch, RecordBatchReader as _, new_empty_array};
+use arrow_schema::{DataType, Field, FieldRef, Fields, SchemaRef};
+use arrow_select::concat::concat;
 use bytes::Bytes;
-use fb_core::{Column, Data, Events};
-use parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, Type as Physical, ZstdLevel};
-use parquet::column::page::{Page, PageMetadata, PageReader};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int64Type};
+use fb_core::Unit;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups, RowSelection, RowSelector};
+use parquet::arrow::{
+    ArrowWriter, FieldLevels, ProjectionMask, parquet_to_arrow_field_levels, parquet_to_arrow_schema,
+};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::{ChunkReader, FileReader, Length, RowGroupReader, SerializedFileReader};
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor, Type};
+use parquet::file::reader::{ChunkReader, FileReader as _, Length, SerializedFileReader};
+use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::schema::types::Type;
 
-use crate::{Error, Result, open_file, write_whole};
+use crate::file::{Whole, open_file, system};
+use crate::table::{Branch, Sink, Table, UNIT};
+use crate::{Error, Result, guard};
 
 /// Records that are asked for at a time: never as many as a footer claims, which may be damaged.
-const RECORDS: usize = 1 << 14;
+const RECORDS: usize = 1 << 16;
+/// A row group that unpacks to more is read in parts.
+const LARGEST_CLUSTER: i64 = 256 << 20;
+/// Memory that a row group may take while it is written.
+const LARGEST_GROUP: usize = 64 << 20;
 
 fn corrupt(path: &Path, place: impl Into<String>, reason: impl std::fmt::Display) -> Error {
-    Error::Corrupt { path: path.to_owned(), place: place.into(), reason: reason.to_string() }
+    Error::corrupt(path, place, reason)
 }
 
 /// The file, refused where it claims sizes that cannot be: the library makes room for them before it looks at the bytes.
+/// Each reading has a handle of its own, since a handle has one position.
 struct Source(File);
 
 impl Length for Source {
@@ -41,7 +57,9 @@ impl ChunkReader for Source {
 
     /// Only the header of a page is read in this way.
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        let mut reader = self.0.get_read(start)?;
+        let mut file = self.0.try_clone()?;
+        file.seek(SeekFrom::Start(start))?;
+        let mut reader = BufReader::with_capacity(1 << 12, file);
         match page_sizes(reader.fill_buf()?) {
             Some([unpacked, packed]) if unpacked / LARGEST_RATIO > packed => {
                 Err(ParquetError::General(format!("a page of {packed} bytes claims to hold {unpacked}")))
@@ -54,7 +72,14 @@ impl ChunkReader for Source {
         if start.saturating_add(length as u64) > Length::len(self) {
             return Err(ParquetError::EOF(format!("{length} bytes at {start} lie beyond the end")));
         }
-        self.0.get_bytes(start, length)
+        let mut file = &self.0;
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::with_capacity(length);
+        let read = file.take(length as u64).read_to_end(&mut bytes)?;
+        if read < length {
+            return Err(ParquetError::EOF(format!("{length} bytes at {start} lie beyond the end")));
+        }
+        Ok(bytes.into())
     }
 }
 
@@ -82,12 +107,6 @@ fn page_sizes(header: &[u8]) -> Option<[u64; 2]> {
     Some([number()?, number()?])
 }
 
-/// Runs a call into the Parquet library, which may panic on damaged bytes, as it trusts lengths inside of pages.
-fn guard<T>(path: &Path, place: &str, call: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|_| Err(corrupt(path, place, "its lengths contradict each other")))
-}
-
 fn open(path: &Path) -> Result<SerializedFileReader<Source>> {
     let file = open_file(path)?;
     guard(path, "footer", || SerializedFileReader::new(Source(file)).map_err(|e| corrupt(path, "footer", e)))
@@ -100,109 +119,241 @@ pub fn metadata(path: &Path) -> Result<Vec<(String, String)>> {
     Ok(pairs.into_iter().map(|pair| (pair.key, pair.value.unwrap_or_default())).collect())
 }
 
-/// Calls `each` with one row group after the other; a file without any gives one block without events.
-pub fn for_each_block<E: From<Error>>(
-    path: &Path,
-    each: &mut dyn FnMut(Events) -> std::result::Result<(), E>,
-) -> std::result::Result<(), E> {
+struct Parquet {
+    path: PathBuf,
+    metadata: Arc<ParquetMetaData>,
+    branches: Vec<Branch>,
+    /// How to read each branch.
+    levels: Vec<Option<FieldLevels>>,
+    /// The first entry of each row group, and their end.
+    starts: Vec<u64>,
+}
+
+/// The table of a file.
+pub(crate) fn table(path: &Path) -> Result<Box<dyn Table>> {
     let reader = open(path)?;
-    let schema = reader.metadata().file_metadata().schema_descr();
-    check_schema(path, schema)?;
-    for group in 0..reader.num_row_groups() {
-        let place = format!("row group {group}");
-        let events = guard(path, &place, || {
-            let row_group = reader.get_row_group(group).map_err(|e| corrupt(path, &place, e))?;
-            read_row_group(path, &place, &*row_group)
-        })?;
-        each(events)?;
+    let metadata = Arc::new(reader.metadata().clone());
+    let mut starts: Vec<u64> = vec![0];
+    for (i, group) in metadata.row_groups().iter().enumerate() {
+        let end = u64::try_from(group.num_rows()).ok().and_then(|rows| starts[i].checked_add(rows));
+        let end = end.filter(|&end| end <= i64::MAX as u64);
+        starts.push(end.ok_or_else(|| {
+            corrupt(path, format!("row group {i}"), format!("{} rows, expected a number of them", group.num_rows()))
+        })?);
     }
-    if reader.num_row_groups() == 0 {
-        let columns = schema.columns().iter().map(|c| without_events(c)).collect();
-        each(Events::new(columns).map_err(|source| Error::Events { path: path.to_owned(), source })?)?;
-    }
-    Ok(())
+    let source = Arc::new(Source(open_file(path)?));
+    let (branches, levels) = guard(path, "schema", || Ok(branches(&source, &metadata)))?.into_iter().unzip();
+    Ok(Box::new(Parquet { path: path.to_owned(), metadata, branches, levels, starts }))
 }
 
-/// The first part of the path is the column's name; a list adds `list.element` or `bag.array_element`.
-fn name_of(descriptor: &ColumnDescriptor) -> &str {
-    descriptor.path().parts().first().map_or("", String::as_str)
-}
-
-/// Refuses what would otherwise be read as something that it is not.
-fn check_schema(path: &Path, schema: &SchemaDescriptor) -> Result<()> {
-    for (i, descriptor) in schema.columns().iter().enumerate() {
-        let name = name_of(descriptor);
-        let unsupported = |found: String, expected: &str| {
-            let (path, place) = (path.to_owned(), format!("column `{name}`"));
-            Err(Error::Unsupported { path, place, reason: format!("{found}, expected {expected}") })
+/// The branches and how to read them. One of a kind that is not read says why.
+fn branches(source: &Arc<Source>, metadata: &ParquetMetaData) -> Vec<(Branch, Option<FieldLevels>)> {
+    let file = metadata.file_metadata();
+    let descriptor = file.schema_descr();
+    // Types that Parquet itself cannot tell (lists of a fixed length, units) stand in a copy of Arrow's schema.
+    let hint = parquet_to_arrow_schema(descriptor, file.key_value_metadata()).ok();
+    let hint: Option<Fields> = hint.map(|schema| schema.fields().iter().map(|field| plain_field(field)).collect());
+    let roots = descriptor.root_schema().get_fields();
+    let branch = |(i, root): (usize, &Arc<Type>)| {
+        let mask = || ProjectionMask::roots(descriptor, [i]);
+        let levels = parquet_to_arrow_field_levels(descriptor, mask(), hint.as_ref())
+            .or_else(|_| parquet_to_arrow_field_levels(descriptor, mask(), None));
+        // Only a reader tells the types, and whether there is one for them.
+        let nothing = Group { source, metadata, group: None };
+        let schema = levels.as_ref().map_err(ToString::to_string).and_then(|levels| {
+            let reader = ParquetRecordBatchReader::try_new_with_row_groups(levels, &nothing, 1, None);
+            reader.map(|reader| reader.schema()).map_err(|e| e.to_string())
+        });
+        let field = schema.as_ref().ok().and_then(|schema| schema.fields().first());
+        let unit = field.and_then(|field| field.metadata().get(UNIT)).map_or(Unit::Unknown, |u| Unit::from_symbol(u));
+        let content = match (&schema, field) {
+            (_, Some(field)) => Ok(field.data_type().clone()),
+            (Err(reason), None) => Err(reason.clone()),
+            (Ok(_), None) => Err("a group without columns is not read".to_owned()),
         };
-        let lists = "numbers or lists of numbers";
-        if descriptor.max_rep_level() > 1 {
-            return unsupported("lists of lists are not read".to_owned(), lists);
-        }
-        // A list is up to three parts; the leaves of a struct or of a map share their first.
-        let parts = descriptor.path().parts().len();
-        let shared = schema.columns()[..i].iter().any(|other| name_of(other) == name);
-        if shared || parts > 3 || (parts > 1 && descriptor.max_rep_level() == 0) {
-            return unsupported("structs are not read".to_owned(), lists);
-        }
-        let kind = descriptor.physical_type();
-        if matches!(descriptor.logical_type_ref(), Some(LogicalType::Decimal(_)))
-            || descriptor.converted_type() == ConvertedType::DECIMAL
-        {
-            return unsupported("decimal numbers are not read".to_owned(), "integers or floats");
-        }
-        if matches!(kind, Physical::INT96 | Physical::FIXED_LEN_BYTE_ARRAY) {
-            let found = match descriptor.logical_type_ref() {
-                Some(LogicalType::Float16) => "16-bit floats are not read".to_owned(),
-                _ => format!("{kind} is not read"),
-            };
-            return unsupported(found, "a number, a boolean or a text");
-        }
-    }
-    Ok(())
-}
-
-/// A column of a file that has no row group.
-fn without_events(descriptor: &ColumnDescriptor) -> Column {
-    let data = match descriptor.physical_type() {
-        Physical::FLOAT => Data::F32(Vec::new()),
-        Physical::DOUBLE => Data::F64(Vec::new()),
-        Physical::BYTE_ARRAY => Data::Text(Vec::new()),
-        _ => Data::I64(Vec::new()),
+        let branch = Branch { name: root.name().to_owned(), type_name: type_name(root), content, unit };
+        (branch, levels.ok())
     };
-    let offsets = (descriptor.max_rep_level() > 0).then(|| Arc::new(vec![0]));
-    Column { offsets, ..Column::flat(name_of(descriptor), data) }
+    roots.iter().enumerate().map(branch).collect()
 }
 
-fn read_row_group(path: &Path, group_place: &str, group: &dyn RowGroupReader) -> Result<Events> {
-    let rows = group.metadata().num_rows();
-    let mut columns: Vec<Column> = Vec::new();
-    for i in 0..group.num_columns() {
-        let chunk = group.metadata().column(i);
-        let descriptor = chunk.column_descr();
-        let place = format!("{group_place}, column `{}`", name_of(descriptor));
-        let column = guard(path, &place, || {
-            let pages = group.get_column_page_reader(i).map_err(|e| corrupt(path, &place, e))?;
-            let pages = Counted { pages, entries: chunk.num_values() };
-            let reader = get_column_reader(chunk.column_descr_ptr(), Box::new(pages));
-            read_column(path, &place, descriptor, reader)
-        })?;
-        if column.events() as i64 != rows {
-            return Err(corrupt(path, place, format!("{} rows, expected {rows}", column.events())));
+fn type_name(column: &Type) -> String {
+    let info = column.get_basic_info();
+    let logical = info.logical_type_ref().map(|l| format!("{l:?}"));
+    match column {
+        Type::PrimitiveType { physical_type, .. } => {
+            logical.map_or_else(|| physical_type.to_string(), |l| format!("{physical_type} ({l})"))
         }
-        // Lists of equal lengths are one collection and share their offsets.
-        let same = columns.iter().filter_map(|c| c.offsets.as_ref()).find(|o| Some(*o) == column.offsets.as_ref());
-        let offsets = same.cloned().or(column.offsets);
-        columns.push(Column { offsets, ..column });
+        Type::GroupType { .. } => logical.unwrap_or_else(|| "group".to_owned()),
     }
-    Events::new(columns).map_err(|source| Error::Events { path: path.to_owned(), source })
 }
+
+/// The same content, without dictionaries and views, which are ways to store and not kinds of content.
+fn plain(content: &DataType) -> DataType {
+    match content {
+        DataType::Dictionary(_, values) => plain(values),
+        DataType::RunEndEncoded(_, values) => plain(values.data_type()),
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        DataType::List(inner) | DataType::ListView(inner) => DataType::List(plain_field(inner)),
+        DataType::LargeList(inner) | DataType::LargeListView(inner) => DataType::LargeList(plain_field(inner)),
+        DataType::FixedSizeList(inner, n) => DataType::FixedSizeList(plain_field(inner), *n),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain_field).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(plain_field(entries), *sorted),
+        other => other.clone(),
+    }
+}
+
+fn plain_field(field: &FieldRef) -> FieldRef {
+    let plain = Field::new(field.name(), plain(field.data_type()), field.is_nullable());
+    Arc::new(plain.with_metadata(field.metadata().clone()))
+}
+
+impl Table for Parquet {
+    fn name(&self) -> &'static str {
+        ""
+    }
+
+    fn kind(&self) -> &'static str {
+        "Parquet"
+    }
+
+    fn entries(&self) -> u64 {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    fn branches(&self) -> &[Branch] {
+        &self.branches
+    }
+
+    fn clusters(&self) -> Vec<Range<u64>> {
+        let mut clusters = Vec::new();
+        for (group, rows) in self.metadata.row_groups().iter().zip(self.starts.windows(2)) {
+            // The number of parts is bounded, as the footer may claim any size.
+            let parts = (group.total_byte_size() / LARGEST_CLUSTER).clamp(0, 1 << 10) as u64 + 1;
+            let step = (rows[1] - rows[0]).div_ceil(parts).max(1);
+            clusters.extend(
+                (0..parts)
+                    .map(|i| rows[0].saturating_add(i.saturating_mul(step)))
+                    .map_while(|start| (start < rows[1]).then(|| start..start.saturating_add(step).min(rows[1]))),
+            );
+        }
+        clusters
+    }
+
+    fn read(&self, branches: &[usize], entries: Range<u64>) -> Result<Vec<ArrayRef>> {
+        if branches.is_empty() {
+            return Ok(Vec::new());
+        }
+        let source = Arc::new(Source(open_file(&self.path)?));
+        branches.iter().map(|&branch| self.read_branch(&source, branch, &entries)).collect()
+    }
+}
+
+impl Parquet {
+    fn read_branch(&self, source: &Arc<Source>, branch: usize, entries: &Range<u64>) -> Result<ArrayRef> {
+        let Branch { name, content, .. } = &self.branches[branch];
+        let (content, levels) = match (content, &self.levels[branch]) {
+            (Ok(content), Some(levels)) => (content, levels),
+            (Err(reason), _) => return Err(Error::unsupported(&self.path, format!("column `{name}`"), reason)),
+            (Ok(_), None) => return Err(Error::unsupported(&self.path, format!("column `{name}`"), "is not read")),
+        };
+        let mut parts: Vec<ArrayRef> = Vec::new();
+        for (group, rows) in self.starts.windows(2).enumerate() {
+            let (start, end) = (entries.start.max(rows[0]), entries.end.min(rows[1]));
+            if start < end {
+                let place = format!("row group {group}, column `{name}`");
+                let group = Group { source, metadata: &self.metadata, group: Some(group) };
+                let range = (start - rows[0]) as usize..(end - rows[0]) as usize;
+                guard(&self.path, &place, || {
+                    parts.extend(group.read(levels, range).map_err(|e| corrupt(&self.path, &place, e))?);
+                    Ok(())
+                })?;
+            }
+        }
+        if parts.len() == 1 {
+            return Ok(parts.swap_remove(0));
+        }
+        if parts.is_empty() {
+            return Ok(new_empty_array(content));
+        }
+        let parts: Vec<_> = parts.iter().map(|part| part.as_ref()).collect();
+        guard(&self.path, name, || {
+            concat(&parts).map_err(|e| Error::unsupported(&self.path, format!("column `{name}`"), e))
+        })
+    }
+}
+
+/// A row group, or none, as the library wants to see it.
+struct Group<'a> {
+    source: &'a Arc<Source>,
+    metadata: &'a ParquetMetaData,
+    group: Option<usize>,
+}
+
+impl Group<'_> {
+    fn own(&self) -> Option<&RowGroupMetaData> {
+        self.group.map(|group| self.metadata.row_group(group))
+    }
+
+    /// The arrays of a column in a range of rows.
+    fn read(&self, levels: &FieldLevels, rows: Range<usize>) -> parquet::errors::Result<Vec<ArrayRef>> {
+        let selection = (rows.start > 0)
+            .then(|| RowSelection::from(vec![RowSelector::skip(rows.start), RowSelector::select(rows.len())]));
+        let mut reader = ParquetRecordBatchReader::try_new_with_row_groups(levels, self, RECORDS, selection)?;
+        let (mut parts, mut missing) = (Vec::new(), rows.len());
+        while missing > 0 {
+            let Some(batch) = reader.next() else {
+                let found = rows.len() - missing;
+                return Err(ParquetError::EOF(format!("{found} rows, expected {}", rows.len())));
+            };
+            let batch = batch.map_err(|e| ParquetError::General(e.to_string()))?;
+            let taken = batch.num_rows().min(missing);
+            missing -= taken;
+            parts.extend(batch.columns().first().map(|column| column.slice(0, taken)));
+        }
+        Ok(parts)
+    }
+}
+
+impl RowGroups for Group<'_> {
+    fn num_rows(&self) -> usize {
+        self.own().map_or(0, |group| group.num_rows() as usize)
+    }
+
+    fn column_chunks(&self, i: usize) -> parquet::errors::Result<Box<dyn PageIterator>> {
+        let Some(chunk) = self.own().map(|group| group.column(i)) else { return Ok(Box::new(Chunks(None))) };
+        let pages = SerializedPageReader::new(Arc::clone(self.source), chunk, self.num_rows(), None)?;
+        let pages: Box<dyn PageReader> = Box::new(Counted { pages, entries: chunk.num_values() });
+        Ok(Box::new(Chunks(Some(pages))))
+    }
+
+    fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
+        Box::new(self.own().into_iter())
+    }
+
+    fn metadata(&self) -> &ParquetMetaData {
+        self.metadata
+    }
+}
+
+/// The one chunk of a column in a row group.
+struct Chunks(Option<Box<dyn PageReader>>);
+
+impl Iterator for Chunks {
+    type Item = parquet::errors::Result<Box<dyn PageReader>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.take().map(Ok)
+    }
+}
+
+impl PageIterator for Chunks {}
 
 /// The pages of a column, refused where one claims more entries than there can be: the library makes room for all of
 /// them before it looks at the bytes, and a few damaged ones can stand for billions.
 struct Counted {
-    pages: Box<dyn PageReader>,
+    pages: SerializedPageReader<Source>,
     /// Entries that the footer tells of and that no page has claimed yet.
     entries: i64,
 }
@@ -247,199 +398,38 @@ impl Iterator for Counted {
     }
 }
 
-fn read_column(path: &Path, place: &str, descriptor: &ColumnDescriptor, reader: ColumnReader) -> Result<Column> {
-    let unsupported = |reason: String| Error::Unsupported { path: path.to_owned(), place: place.to_owned(), reason };
-    let fail = |reason: String| corrupt(path, place, reason);
-    let unsigned = |bits: i8, old: ConvertedType| {
-        descriptor.converted_type() == old || descriptor.logical_type_ref() == Some(&LogicalType::integer(bits, false))
-    };
-    let values = match reader {
-        ColumnReader::BoolColumnReader(r) => {
-            numbers(r, descriptor, fail)?.map(|v: Vec<bool>| Data::I64(v.into_iter().map(i64::from).collect()))
-        }
-        ColumnReader::Int32ColumnReader(r) => {
-            let unsigned = unsigned(32, ConvertedType::UINT_32);
-            let widen = |x: i32| if unsigned { i64::from(x as u32) } else { i64::from(x) };
-            numbers(r, descriptor, fail)?.map(|v: Vec<i32>| Data::I64(v.into_iter().map(widen).collect()))
-        }
-        ColumnReader::Int64ColumnReader(r) => {
-            let unsigned = unsigned(64, ConvertedType::UINT_64);
-            numbers(r, descriptor, fail)?.map(|v: Vec<i64>| {
-                // What does not fit is given to the precision of a float, not with a wrong sign.
-                if unsigned && v.iter().any(|&x| x < 0) {
-                    Data::F64(v.into_iter().map(|x| x as u64 as f64).collect())
-                } else {
-                    Data::I64(v)
-                }
-            })
-        }
-        ColumnReader::FloatColumnReader(r) => numbers(r, descriptor, fail)?.map(Data::F32),
-        ColumnReader::DoubleColumnReader(r) => numbers(r, descriptor, fail)?.map(Data::F64),
-        ColumnReader::ByteArrayColumnReader(r) => {
-            let text = |b: ByteArray| String::from_utf8_lossy(b.data()).into_owned();
-            numbers(r, descriptor, fail)?.map(|v: Vec<ByteArray>| Data::Text(v.into_iter().map(text).collect()))
-        }
-        ColumnReader::Int96ColumnReader(_) | ColumnReader::FixedLenByteArrayColumnReader(_) => {
-            return Err(unsupported(format!("{} is not read", descriptor.physical_type())));
-        }
-    };
-    let data = match values.missing {
-        None => values.data,
-        Some(missing) => fill_missing(&values.data, &missing).ok_or_else(|| {
-            unsupported("a text is missing (null); fill it in, for example with an empty one".to_owned())
-        })?,
-    };
-    let offsets = values.offsets.map(Arc::new);
-    Ok(Column { offsets, ..Column::flat(name_of(descriptor), data) })
+struct Writer {
+    path: PathBuf,
+    writer: ArrowWriter<Whole>,
 }
 
-/// Numbers with NaN in the places that have none. `missing` says for every place whether it is one of them.
-fn fill_missing(data: &Data, missing: &[bool]) -> Option<Data> {
-    let mut next = 0;
-    let mut place = |is_missing: &bool| {
-        if *is_missing {
-            return f64::NAN;
-        }
-        next += 1;
-        data.number(next - 1)
-    };
-    match data {
-        Data::Text(_) => None,
-        Data::F32(_) => Some(Data::F32(missing.iter().map(|m| place(m) as f32).collect())),
-        Data::F64(_) | Data::I64(_) => Some(Data::F64(missing.iter().map(place).collect())),
+/// A file compressed with Zstandard, in row groups of some 64 MB.
+pub(crate) fn sink(path: &Path, schema: &SchemaRef) -> Result<Box<dyn Sink>> {
+    let level = ZstdLevel::try_new(3).map_err(|e| refused(path, e))?;
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_bytes(Some(LARGEST_GROUP))
+        .build();
+    let writer = ArrowWriter::try_new(Whole::create(path)?, Arc::clone(schema), Some(properties));
+    Ok(Box::new(Writer { path: path.to_owned(), writer: writer.map_err(|e| refused(path, e))? }))
+}
+
+fn refused(path: &Path, e: ParquetError) -> Error {
+    match e {
+        ParquetError::External(source) => match source.downcast::<std::io::Error>() {
+            Ok(source) => system("write", path)(*source),
+            Err(other) => Error::unsupported(path, "writing", other),
+        },
+        other => Error::unsupported(path, "writing", other),
     }
 }
 
-/// The entries of a column as they are stored.
-struct Stored<D> {
-    data: D,
-    /// For every place whether it is empty; absent if none is.
-    missing: Option<Vec<bool>>,
-    offsets: Option<Vec<usize>>,
-}
+impl Sink for Writer {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.writer.write(batch).map_err(|e| refused(&self.path, e))
+    }
 
-impl<D> Stored<D> {
-    fn map<E>(self, f: impl FnOnce(D) -> E) -> Stored<E> {
-        Stored { data: f(self.data), missing: self.missing, offsets: self.offsets }
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.writer.into_inner().map_err(|e| refused(&self.path, e))?.commit()
     }
-}
-
-fn numbers<T: DataType>(
-    mut reader: ColumnReaderImpl<T>,
-    descriptor: &ColumnDescriptor,
-    fail: impl Fn(String) -> Error,
-) -> Result<Stored<Vec<T::T>>> {
-    let (most_defined, is_list) = (descriptor.max_def_level(), descriptor.max_rep_level() == 1);
-    let mut data = Vec::new();
-    let (mut definition, mut repetition) = (Vec::new(), Vec::new());
-    loop {
-        let (records, values, levels) = reader
-            .read_records(
-                RECORDS,
-                (most_defined > 0).then_some(&mut definition),
-                is_list.then_some(&mut repetition),
-                &mut data,
-            )
-            .map_err(|e| fail(e.to_string()))?;
-        if records == 0 && values == 0 && levels == 0 {
-            break;
-        }
-    }
-    if !is_list {
-        let missing = (definition.len() > data.len()).then(|| definition.iter().map(|&d| d < most_defined).collect());
-        return Ok(Stored { data, missing, offsets: None });
-    }
-    // An entry is defined to the full, or it stands for an empty list, or (one level below the full, where the
-    // element may be missing) for a missing number.
-    let optional_element = descriptor.self_type().get_basic_info().repetition() == Repetition::OPTIONAL;
-    let entry_level = most_defined - i16::from(optional_element);
-    let mut offsets = Vec::new();
-    let (mut entries, mut missing) = (0, Vec::new());
-    for (&d, &r) in definition.iter().zip(&repetition) {
-        if r == 0 {
-            offsets.push(entries);
-        } else if offsets.is_empty() {
-            return Err(fail("its first list has no beginning".to_owned()));
-        }
-        if d >= entry_level {
-            entries += 1;
-            missing.push(d < most_defined);
-        }
-    }
-    offsets.push(entries);
-    let any_missing = missing.iter().any(|&m| m);
-    if missing.iter().filter(|&&m| !m).count() != data.len() {
-        return Err(fail(format!("{} numbers for {entries} entries of lists", data.len())));
-    }
-    Ok(Stored { data, missing: any_missing.then_some(missing), offsets: Some(offsets) })
-}
-
-/// Writes a table as one row group, compressed with Zstandard.
-pub fn write(path: &Path, events: &Events) -> Result<()> {
-    let bytes = to_bytes(events).map_err(|e| Error::Unsupported {
-        path: path.to_owned(),
-        place: "writing".to_owned(),
-        reason: e.to_string(),
-    })?;
-    write_whole(path, &bytes)
-}
-
-fn to_bytes(events: &Events) -> parquet::errors::Result<Vec<u8>> {
-    let fields = events.columns().iter().map(field).collect::<parquet::errors::Result<_>>()?;
-    let schema = Arc::new(Type::group_type_builder("events").with_fields(fields).build()?);
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?)).build();
-    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
-    let mut group = writer.next_row_group()?;
-    for column in events.columns() {
-        let levels = column.offsets.as_ref().map(|offsets| levels(offsets));
-        let (definition, repetition) =
-            levels.as_ref().map_or((None, None), |(d, r)| (Some(d.as_slice()), Some(r.as_slice())));
-        let Some(mut writer) = group.next_column()? else { break };
-        match &column.data {
-            Data::F32(v) => writer.typed::<FloatType>().write_batch(v, definition, repetition)?,
-            Data::F64(v) => writer.typed::<DoubleType>().write_batch(v, definition, repetition)?,
-            Data::I64(v) => writer.typed::<Int64Type>().write_batch(v, definition, repetition)?,
-            Data::Text(v) => {
-                let bytes: Vec<ByteArray> = v.iter().map(|s| ByteArray::from(s.as_str())).collect();
-                writer.typed::<ByteArrayType>().write_batch(&bytes, definition, repetition)?
-            }
-        };
-        writer.close()?;
-    }
-    group.close()?;
-    writer.into_inner()
-}
-
-/// The schema of a column.
-fn field(column: &Column) -> parquet::errors::Result<Arc<Type>> {
-    let (kind, logical) = match column.data {
-        Data::F32(_) => (Physical::FLOAT, None),
-        Data::F64(_) => (Physical::DOUBLE, None),
-        Data::I64(_) => (Physical::INT64, None),
-        Data::Text(_) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-    };
-    let entry = |name: &str| {
-        let entry = Type::primitive_type_builder(name, kind).with_logical_type(logical.clone());
-        entry.with_repetition(Repetition::REQUIRED).build().map(Arc::new)
-    };
-    let group = |name: &str, repetition, logical, inner| {
-        let group = Type::group_type_builder(name).with_repetition(repetition).with_logical_type(logical);
-        group.with_fields(vec![inner]).build().map(Arc::new)
-    };
-    if column.offsets.is_none() {
-        return entry(&column.name);
-    }
-    let list = group("list", Repetition::REPEATED, None, entry("element")?)?;
-    group(&column.name, Repetition::REQUIRED, Some(LogicalType::List), list)
-}
-
-/// Definition and repetition levels of lists.
-fn levels(offsets: &[usize]) -> (Vec<i16>, Vec<i16>) {
-    let (mut definition, mut repetition) = (Vec::new(), Vec::new());
-    for list in offsets.windows(2) {
-        let entries = list[1] - list[0];
-        definition.extend(std::iter::repeat_n(i16::from(entries > 0), entries.max(1)));
-        repetition.extend((0..entries.max(1)).map(|i| i16::from(i > 0)));
-    }
-    (definition, repetition)
 }

@@ -7,12 +7,13 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use arrow_array::types::{
-    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+    Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Float16Type, Float32Type, Float64Type,
+    Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, Int64Array,
-    LargeListArray, LargeStringArray, ListArray, PrimitiveArray, RecordBatch, RecordBatchOptions, StringArray,
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Float64Array,
+    Int64Array, LargeBinaryArray, LargeListArray, LargeStringArray, ListArray, PrimitiveArray, RecordBatch,
+    RecordBatchOptions, StringArray, make_array,
 };
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -148,6 +149,30 @@ pub fn events(batch: &RecordBatch) -> (Events, Vec<String>) {
     (Events::new(columns).unwrap_or_default(), left_out)
 }
 
+/// What kind of content methods do not see, if this is of one.
+pub fn unseen(content: &DataType) -> Option<&'static str> {
+    let seen = |content: &DataType| {
+        content.is_numeric()
+            || content.is_temporal()
+            || matches!(
+                content,
+                DataType::Boolean | DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary
+            )
+    };
+    match content {
+        DataType::List(inner) | DataType::LargeList(inner) | DataType::FixedSizeList(inner, _) => {
+            match inner.data_type() {
+                DataType::Struct(_) => Some("lists of records"),
+                inner if inner.is_nested() => Some("lists of lists"),
+                inner => (!seen(inner)).then_some("lists of bytes"),
+            }
+        }
+        DataType::Struct(_) => Some("records"),
+        DataType::Map(..) => Some("maps"),
+        other => (!seen(other)).then_some("values of this type"),
+    }
+}
+
 fn column(name: &str, array: &ArrayRef) -> Option<Column> {
     let (offsets, content): (Vec<usize>, ArrayRef) = match array.data_type() {
         DataType::List(_) => {
@@ -230,8 +255,39 @@ fn data(array: &ArrayRef) -> Option<Data> {
             let values = array.as_any().downcast_ref::<LargeStringArray>()?;
             (values.null_count() == 0).then(|| Data::Text(values.iter().flatten().map(str::to_owned).collect()))
         }
+        DataType::Binary => {
+            let values = array.as_any().downcast_ref::<BinaryArray>()?;
+            (values.null_count() == 0).then(|| Data::Text(values.iter().flatten().map(text).collect()))
+        }
+        DataType::LargeBinary => {
+            let values = array.as_any().downcast_ref::<LargeBinaryArray>()?;
+            (values.null_count() == 0).then(|| Data::Text(values.iter().flatten().map(text).collect()))
+        }
+        // Exact in the file; methods compute in floats.
+        DataType::Decimal32(..) => decimals(primitive::<Decimal32Type>(array)?),
+        DataType::Decimal64(..) => decimals(primitive::<Decimal64Type>(array)?),
+        DataType::Decimal128(..) => decimals(primitive::<Decimal128Type>(array)?),
+        DataType::Decimal256(..) => decimals(primitive::<Decimal256Type>(array)?),
+        // Dates and times count days, seconds, … in the unit of the file.
+        other if other.is_temporal() => {
+            let width = if other.primitive_width() == Some(4) { DataType::Int32 } else { DataType::Int64 };
+            let counts = array.to_data().into_builder().data_type(width).build().ok()?;
+            data(&make_array(counts))
+        }
         _ => None,
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn decimals<T: DecimalType>(values: &PrimitiveArray<T>) -> Option<Data> {
+    let number = |i: usize| {
+        let missing = values.is_null(i);
+        if missing { f64::NAN } else { values.value_as_string(i).parse().unwrap_or(f64::NAN) }
+    };
+    Some(Data::F64((0..values.len()).map(number).collect()))
 }
 
 /// Columns of Arrow from events.

@@ -11,7 +11,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn read(name: &str) -> Events {
-    fb_io::read(&fixture(name)).unwrap()
+    fb_io::read(fixture(name)).unwrap()
 }
 
 /// The entries as text: NaN equals NaN there, and −0 differs from 0.
@@ -88,7 +88,7 @@ fn missing_numbers_are_nan() {
 
 #[test]
 fn a_missing_text_is_refused_by_name() {
-    let message = fb_io::read(&fixture("null_text")).unwrap_err().to_string();
+    let message = fb_io::read(fixture("null_text")).unwrap_err().to_string();
     assert!(
         message.contains("null_text.parquet") && message.contains("`text`") && message.contains("null"),
         "{message}"
@@ -135,7 +135,7 @@ fn the_layout_of_the_file_does_not_matter() {
 #[test]
 fn row_groups_come_one_by_one() {
     let mut lengths = Vec::new();
-    fb_io::for_each_block(&fixture("groups"), &mut |block| {
+    fb_io::for_each_block(fixture("groups"), &["*"], &mut |block| {
         lengths.push(block.len());
         Ok::<(), Error>(())
     })
@@ -157,22 +157,90 @@ fn files_without_events_keep_their_columns() {
 }
 
 #[test]
-fn what_is_not_read_is_refused_by_name() {
+fn numbers_that_arrow_keeps_apart_are_floats_for_methods() {
+    same(&read("decimal_32"), "decimal_32", &Data::F64(vec![1.25, -2.5]));
+    same(&read("decimal_128"), "decimal_128", &Data::F64(vec![1.25, -2.5]));
+    same(&read("half"), "half", &Data::F32(vec![1.5, 2.5]));
+}
+
+#[test]
+fn what_methods_do_not_see_is_left_out_or_refused_by_name() {
     for (name, reason) in [
         ("list_of_lists", "lists of lists are not read"),
-        ("struct", "structs are not read"),
-        ("list_of_structs", "structs are not read"),
-        ("list_of_small_structs", "structs are not read"),
-        ("struct_of_list", "structs are not read"),
-        ("map", "structs are not read"),
-        ("decimal_32", "decimal numbers are not read"),
-        ("decimal_128", "decimal numbers are not read"),
-        ("half", "16-bit floats are not read"),
-        ("bytes", "FIXED_LEN_BYTE_ARRAY is not read"),
+        ("struct", "records are not read"),
+        ("list_of_structs", "lists of records are not read"),
+        ("list_of_small_structs", "lists of records are not read"),
+        ("struct_of_list", "records are not read"),
+        ("map", "maps are not read"),
+        ("bytes", "values of this type are not read"),
     ] {
-        let error = fb_io::read(&fixture(&format!("unsupported_{name}"))).unwrap_err();
+        let events = read(name);
+        assert_eq!((events.columns().len(), events.columns()[0].name.as_str()), (1, "x"), "{name}");
+        let refused = fb_io::for_each_block(fixture(name), &["x", name], &mut |_| Ok::<(), Error>(()));
+        let error = refused.unwrap_err();
         let message = error.to_string();
         assert!(matches!(error, Error::Unsupported { .. }), "{name}: {message}");
         assert!(message.contains(&format!("column `{name}`")) && message.contains(reason), "{name}: {message}");
     }
+}
+
+/// Every branch of a file as Arrow writes it.
+fn table(name: &str) -> Vec<String> {
+    let table = fb_io::open(fixture(name)).unwrap();
+    let all: Vec<usize> = (0..table.branches().len()).collect();
+    let arrays = table.read(&all, 0..table.entries()).unwrap();
+    for (array, branch) in arrays.iter().zip(table.branches()) {
+        assert_eq!(Ok(array.data_type()), branch.content.as_ref(), "{name}, {}", branch.name);
+    }
+    arrays.iter().map(|array| format!("{array:?}").split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn tables_keep_what_methods_do_not_see() {
+    for (name, expected) in [
+        ("list_of_lists", &["1.0, ]", "2.0, ]"][..]),
+        ("struct", &["StructArray", "\"a\"", "1.0", "2.0"]),
+        ("list_of_structs", &["StructArray", "\"pt\"", "\"eta\"", "1.0", "2.0"]),
+        ("struct_of_list", &["StructArray", "\"a\"", "1.0"]),
+        ("map", &["MapArray", "\"a\"", "1.0"]),
+        ("bytes", &["FixedSizeBinaryArray", "97, 98", "99, 100"]),
+    ] {
+        let shown = table(name);
+        for part in expected {
+            assert!(shown[1].contains(part), "{name}: {part} in {}", shown[1]);
+        }
+    }
+}
+
+#[test]
+fn ranges_of_entries_are_parts_of_the_whole() {
+    for name in ["groups", "page_v1_many", "page_v2", "delta", "lists"] {
+        let table = fb_io::open(fixture(name)).unwrap();
+        let all: Vec<usize> = (0..table.branches().len()).collect();
+        let whole = table.read(&all, 0..table.entries()).unwrap();
+        for range in [0..1, 1..3, 0..0, 2..table.entries(), table.entries() / 2..table.entries()] {
+            let part = table.read(&all, range.clone()).unwrap();
+            for (part, whole) in part.iter().zip(&whole) {
+                let expected = whole.slice(range.start as usize, (range.end - range.start) as usize);
+                assert_eq!(format!("{part:?}"), format!("{expected:?}"), "{name} {range:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn names_and_patterns_choose_columns() {
+    let chosen = |patterns: &[&str]| {
+        let mut names = Vec::new();
+        fb_io::for_each_block(fixture("flat"), patterns, &mut |events| {
+            names = events.columns().iter().map(|c| c.name.clone()).collect();
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+        names.join(" ")
+    };
+    assert_eq!(chosen(&["int8", "none"]), "int8");
+    assert_eq!(chosen(&["float*", "*text"]), "float32 float64 text large_text");
+    assert_eq!(chosen(&["u*6*"]), "uint16 uint64");
+    assert_eq!(chosen(&["int8*8", "t*t*t"]), "", "parts do not overlap");
 }

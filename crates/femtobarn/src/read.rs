@@ -62,7 +62,7 @@ impl Rule {
     pub fn new(read: &Read) -> Result<Self> {
         let mut files = Vec::new();
         for pattern in read.files.iter().chain(&read.signal).chain(&read.background) {
-            files.extend(fb_io::expand(pattern)?.iter().map(|p| name(p)));
+            files.extend(fb_io::expand(pattern)?.iter().map(|p| fb_io::name(p)));
         }
         Ok(Self {
             files,
@@ -84,13 +84,9 @@ impl Rule {
     }
 }
 
-fn name(path: &Path) -> String {
-    path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
 /// Hash of (file name, number of the event in the file): the same for every run, on every machine.
 pub fn identities(path: &Path, events: &Events, first_row: usize, by: Option<&str>) -> Result<Vec<u64>> {
-    let file = philox::hash_text(&name(path));
+    let file = philox::hash_text(&fb_io::name(path));
     let Some(by) = by else {
         return Ok((0..events.len()).map(|i| philox::hash(file, (first_row + i) as u64)).collect());
     };
@@ -221,7 +217,9 @@ fn read_file(
     let (size, sha256) = fb_io::fingerprint(path)?;
     let (mut sample, mut rows) = (Sample::default(), 0);
     let in_file = |source: Error| Failure::In { path: path.to_owned(), source };
-    fb_io::for_each_block::<Failure>(path, &mut |mut events| {
+    // What is named and cannot be seen is an error there; what else cannot be seen is nobody's concern.
+    let columns: Vec<&str> = std::iter::once("*").chain(needed.iter().map(String::as_str)).collect();
+    fb_io::for_each_block::<Failure>(path, &columns, &mut |mut events| {
         for name in needed {
             check_finite(&events, name, rows).map_err(in_file)?;
         }

@@ -42,7 +42,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     for pattern in &arguments.files {
         for path in fb_io::expand(pattern)? {
             let mut rows = 0;
-            fb_io::for_each_block::<Failure>(&path, &mut |mut events| {
+            fb_io::for_each_block::<Failure>(&path, &["*"], &mut |mut events| {
                 let in_file = |source| Failure::In { path: path.clone(), source };
                 read::to_gev(&experiment.read, &path, &mut events, rows == 0)?;
                 let identity =
@@ -50,7 +50,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
                         Failure::Core(source) => in_file(source),
                         other => other,
                     })?;
-                let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+                let name = fb_io::name(&path);
                 let split = identity.iter().map(|&id| card.part(&name, id).to_owned()).collect();
                 let mut columns = vec![
                     Column::flat("file", Data::Text(vec![name; events.len()])),
