@@ -109,13 +109,14 @@ fn guard<T>(path: &Path, place: &str, call: impl FnOnce() -> Result<T>) -> Resul
 enum Format {
     Parquet,
     Csv,
+    Root,
 }
 
 /// How names of files end.
-const ENDINGS: [(&str, Format); 2] = [("parquet", Format::Parquet), ("csv", Format::Csv)];
+const ENDINGS: [(&str, Format); 3] = [("parquet", Format::Parquet), ("csv", Format::Csv), ("root", Format::Root)];
 
 /// How files begin, for those whose name does not say what they are.
-const BEGINNINGS: [(&[u8], Format); 1] = [(b"PAR1", Format::Parquet)];
+const BEGINNINGS: [(&[u8], Format); 2] = [(b"PAR1", Format::Parquet), (b"root", Format::Root)];
 
 /// The formats that are written.
 const WRITTEN: &str = ".parquet or .csv";
@@ -159,6 +160,7 @@ pub fn tables(path: impl AsRef<Path>) -> Result<Vec<Box<dyn Table>>> {
     match Format::of(path)? {
         Format::Parquet => Ok(vec![parquet::table(path)?]),
         Format::Csv => Ok(vec![csv::table(path, "", "CSV")?]),
+        Format::Root => root::tables(path),
     }
 }
 
