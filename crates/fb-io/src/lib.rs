@@ -196,7 +196,8 @@ pub fn open(spec: impl AsRef<Path>) -> Result<Box<dyn Table>> {
         };
         return Err(Error::NoTable { path, reason });
     };
-    Ok(tables.swap_remove(at))
+    let mut table = tables.swap_remove(at);
+    table.damage().map_or(Ok(table), Err)
 }
 
 /// A file that is to be written, in the format that the end of its name says.

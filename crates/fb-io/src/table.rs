@@ -12,8 +12,8 @@ use arrow_array::types::{
 };
 use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Float64Array,
-    Int64Array, LargeBinaryArray, LargeListArray, LargeStringArray, ListArray, PrimitiveArray, RecordBatch,
-    RecordBatchOptions, StringArray, make_array,
+    Int64Array, LargeBinaryArray, LargeListArray, LargeStringArray, ListArray, MapArray, PrimitiveArray, RecordBatch,
+    RecordBatchOptions, StringArray, StructArray, make_array,
 };
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -65,6 +65,10 @@ pub trait Table: Send + Sync {
     /// # Errors
     /// [`crate::Error`] with the branch and the entries.
     fn read(&self, branches: &[usize], entries: Range<u64>) -> Result<Vec<ArrayRef>>;
+    /// Why the table, which its file names, cannot be opened. It then has no branches.
+    fn damage(&mut self) -> Option<crate::Error> {
+        None
+    }
     /// Whether branches are stored apart, so that threads may share them out.
     fn is_columnar(&self) -> bool {
         true
@@ -198,6 +202,29 @@ fn column(name: &str, array: &ArrayRef) -> Option<Column> {
     };
     // A missing list stands for an empty one where it holds no entry.
     Some(Column::jagged(name, data(&content)?, Arc::new(offsets)))
+}
+
+/// The numbers and texts in an array, however deep in lists: those of a record by the names of its members.
+pub fn leaves(name: &str, array: &ArrayRef) -> Vec<(String, Data)> {
+    let inner = |content: &ArrayRef| leaves(name, content);
+    let any = array.as_any();
+    if let Some(list) = any.downcast_ref::<ListArray>() {
+        return inner(list.values());
+    }
+    if let Some(list) = any.downcast_ref::<LargeListArray>() {
+        return inner(list.values());
+    }
+    if let Some(list) = any.downcast_ref::<FixedSizeListArray>() {
+        return inner(list.values());
+    }
+    if let Some(map) = any.downcast_ref::<MapArray>() {
+        return inner(&(Arc::new(map.entries().clone()) as ArrayRef));
+    }
+    if let Some(record) = any.downcast_ref::<StructArray>() {
+        let members = record.fields().iter().zip(record.columns());
+        return members.flat_map(|(field, column)| leaves(&format!("{name}.{}", field.name()), column)).collect();
+    }
+    data(array).map(|data| (name.to_owned(), data)).into_iter().collect()
 }
 
 fn data(array: &ArrayRef) -> Option<Data> {

@@ -16,21 +16,66 @@ use std::sync::Arc;
 
 pub use compression::Codec;
 
-use crate::Result;
-use crate::table::Table;
+use arrow_array::ArrayRef;
 
-/// All trees of a file, in the order of its keys.
+use crate::table::{Branch, Table};
+use crate::{Error, Result};
+
+/// All trees of a file, in the order of its keys. One that cannot be opened is there with its damage.
 ///
 /// # Errors
-/// [`crate::Error::Corrupt`] if the file is damaged, or if none of its trees can be opened.
+/// [`crate::Error::Corrupt`] if header, directories or streamer infos are damaged.
 pub fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
     let file = Arc::new(file::File::open(path)?);
     let infos = object::Infos::read(&file).map_err(|reason| file.corrupt("streamer infos", reason))?;
     let mut tables: Vec<Box<dyn Table>> = Vec::new();
     for key in &file.keys {
-        if matches!(key.class.as_str(), "TTree" | "TNtuple" | "TNtupleD") {
-            tables.push(Box::new(tree::Tree::open(&file, &infos, key)?));
-        }
+        let opened: Result<Box<dyn Table>> = match key.class.as_str() {
+            "TTree" | "TNtuple" | "TNtupleD" => tree::Tree::open(&file, &infos, key).map(|tree| Box::new(tree) as _),
+            _ => continue,
+        };
+        tables.push(
+            opened.unwrap_or_else(|error| {
+                Box::new(Damaged { name: key.path.clone(), kind: "TTree", error: Some(error) })
+            }),
+        );
     }
     Ok(tables)
+}
+
+/// A table that cannot be opened.
+struct Damaged {
+    name: String,
+    kind: &'static str,
+    error: Option<Error>,
+}
+
+impl Table for Damaged {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn entries(&self) -> u64 {
+        0
+    }
+
+    fn branches(&self) -> &[Branch] {
+        &[]
+    }
+
+    fn clusters(&self) -> Vec<std::ops::Range<u64>> {
+        Vec::new()
+    }
+
+    fn read(&self, _: &[usize], _: std::ops::Range<u64>) -> Result<Vec<ArrayRef>> {
+        Ok(Vec::new())
+    }
+
+    fn damage(&mut self) -> Option<Error> {
+        self.error.take()
+    }
 }

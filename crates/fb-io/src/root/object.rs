@@ -455,8 +455,8 @@ impl<'a> Reader<'a> {
                 self.depth -= 1;
                 base.map(|()| Value::Nothing)
             }
-            kind @ 21..40 => self.array(kind - 20, element.length),
-            kind @ 41..60 => {
+            kind @ 21..=39 => self.array(kind - 20, element.length),
+            kind @ 41..=59 => {
                 let n = self.objects[at].int(&element.counter).unwrap_or(-1);
                 // A byte in front says whether there is an array.
                 if self.cursor.u8()? == 0 {

@@ -101,7 +101,10 @@ impl Tree {
                 }
             };
             let content = form.as_ref().map(Form::data_type).map_err(Clone::clone);
-            let name = if unique { name } else { path.clone() };
+            let mut name = if unique { name } else { path.clone() };
+            while self.branches.iter().any(|branch| branch.name == name) {
+                name.push('\'');
+            }
             self.branches.push(Branch { name, type_name, content, unit: Unit::Unknown });
             self.parts.push(Part { form: form.ok(), ..part });
         }

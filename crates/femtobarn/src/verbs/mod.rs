@@ -1,5 +1,7 @@
 //! The commands of `fb`, one file each.
 
+mod convert;
+mod inspect;
 mod list;
 mod predict;
 mod resume;
@@ -35,6 +37,8 @@ enum Verb {
     Show(show::Arguments),
     Predict(predict::Arguments),
     Verify(verify::Arguments),
+    Inspect(inspect::Arguments),
+    Convert(convert::Arguments),
 }
 
 impl Cli {
@@ -47,6 +51,8 @@ impl Cli {
             Verb::Show(arguments) => show::execute(&arguments),
             Verb::Predict(arguments) => predict::execute(&arguments),
             Verb::Verify(arguments) => verify::execute(&arguments),
+            Verb::Inspect(arguments) => inspect::execute(&arguments),
+            Verb::Convert(arguments) => convert::execute(&arguments),
         }
     }
 }
