@@ -119,7 +119,7 @@ const ENDINGS: [(&str, Format); 3] = [("parquet", Format::Parquet), ("csv", Form
 const BEGINNINGS: [(&[u8], Format); 2] = [(b"PAR1", Format::Parquet), (b"root", Format::Root)];
 
 /// The formats that are written.
-const WRITTEN: &str = ".parquet or .csv";
+const WRITTEN: &str = ".parquet, .csv or .root";
 
 impl Format {
     /// By the end of the name: `.h5`, `.lhe.gz`.
@@ -205,7 +205,10 @@ pub fn open(spec: impl AsRef<Path>) -> Result<Box<dyn Table>> {
 /// # Errors
 /// [`Error::Unsupported`] if the format is not written, or has no place for a column; [`Error::System`].
 pub fn sink(path: &Path, schema: &SchemaRef) -> Result<Box<dyn Sink>> {
+    let (path, named) = split(path);
+    let path = path.as_path();
     match Format::of_name(path) {
+        Some(Format::Root) => root::sink(path, named.as_deref().unwrap_or("Events"), schema, root::Codec::default()),
         Some(Format::Parquet) => parquet::sink(path, schema),
         Some(Format::Csv) => csv::sink(path, schema),
         _ => Err(Format::unknown(path, &format!("expected {WRITTEN}"))),

@@ -78,6 +78,10 @@ impl File {
         &self.path
     }
 
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// An error of this file at some place.
     pub(super) fn corrupt(&self, place: impl Into<String>, reason: impl Into<String>) -> Error {
         Error::Corrupt { path: self.path.clone(), place: place.into(), reason: reason.into() }

@@ -3,13 +3,17 @@
 //! The format is described in ROOT's documentation of `TFile`, `TKey` and `TDirectory`; see the modules for their parts.
 
 mod basket;
+mod builtin;
 mod bytes;
 mod column;
 mod compression;
+mod container;
 mod file;
 mod layout;
 mod object;
+mod output;
 mod tree;
+mod tree_writer;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +21,9 @@ use std::sync::Arc;
 pub use compression::Codec;
 
 use arrow_array::ArrayRef;
+use arrow_schema::SchemaRef;
 
-use crate::table::{Branch, Table};
+use crate::table::{Branch, Sink, Table};
 use crate::{Error, Result};
 
 /// All trees of a file, in the order of its keys. One that cannot be opened is there with its damage.
@@ -41,6 +46,14 @@ pub fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
         );
     }
     Ok(tables)
+}
+
+/// A file with one tree, flat or jagged, that is to be written.
+///
+/// # Errors
+/// [`Error::Unsupported`] for columns that a tree has no place for; [`Error::System`].
+pub fn sink(path: &Path, tree: &str, schema: &SchemaRef, codec: Codec) -> Result<Box<dyn Sink>> {
+    Ok(Box::new(tree_writer::TreeSink::create(path, tree, schema, codec)?))
 }
 
 /// A table that cannot be opened.

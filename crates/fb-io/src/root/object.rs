@@ -51,6 +51,9 @@ impl Infos {
     /// The record of streamer infos of a file. A file without one has no classes of its own.
     pub(super) fn read(file: &File) -> Fault<Self> {
         let mut infos = Self::default();
+        for (class, info) in super::builtin::infos() {
+            infos.classes.insert(class.to_owned(), vec![info]);
+        }
         let (seek, length) = file.infos;
         if seek == 0 || length == 0 {
             return Ok(infos);
