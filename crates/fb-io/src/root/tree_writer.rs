@@ -57,8 +57,8 @@ struct Branch {
     leaf: Leaf,
     /// Column of the table; none for a counter.
     column: Option<usize>,
-    /// Entries of a fixed array.
-    fixed: Option<usize>,
+    /// Dimensions of a fixed array.
+    dimensions: Vec<usize>,
     /// The branch that counts a variable array.
     counter: Option<usize>,
     /// Bytes of the entries that are not written yet, and where each ends if their lengths vary.
@@ -86,14 +86,9 @@ impl TreeSink {
     pub(super) fn create(path: &Path, tree: &str, schema: &SchemaRef, codec: Codec) -> Result<Self> {
         let container = Container::create(path, codec)?;
         for field in schema.fields() {
-            let inner = match field.data_type() {
-                DataType::List(inner) | DataType::LargeList(inner) | DataType::FixedSizeList(inner, _) => {
-                    inner.data_type()
-                }
-                other => other,
-            };
+            let (is_list, dimensions, inner) = parts(field.data_type());
             let is_text = matches!(inner, DataType::Utf8 | DataType::LargeUtf8);
-            if leaf(inner).is_none() || (is_text && inner != field.data_type()) {
+            if leaf(inner).is_none() || (is_text && (is_list || !dimensions.is_empty())) {
                 let reason = format!(
                     "{} is not written to a TTree, expected numbers, lists of numbers or texts; choose other branches \
                      or write an RNTuple or Parquet",
@@ -112,11 +107,7 @@ impl TreeSink {
         // Name and lengths of each counter.
         let mut counters: Vec<(String, Vec<i32>, usize)> = Vec::new();
         for (i, field) in schema.fields().iter().enumerate() {
-            let (fixed, content) = match field.data_type() {
-                DataType::FixedSizeList(inner, n) => (Some(*n as usize), inner.data_type()),
-                DataType::List(inner) | DataType::LargeList(inner) => (None, inner.data_type()),
-                other => (None, other),
-            };
+            let (_, dimensions, content) = parts(field.data_type());
             let Some(leaf) = leaf(content) else { continue };
             let mut counter = None;
             if let Some(counts) = counts(batch.column(i)) {
@@ -145,7 +136,7 @@ impl TreeSink {
                 continue;
             }
             let mut branch = Branch::new(field.name().clone(), leaf, Some(i));
-            (branch.fixed, branch.counter) = (fixed, counter);
+            (branch.dimensions, branch.counter) = (dimensions, counter);
             self.branches.push(branch);
         }
     }
@@ -159,8 +150,9 @@ impl TreeSink {
                 let place = format!("column `{}`", self.schema.field(column).name());
                 self.container.refused(place, reason)
             };
-            let fills = matches!(array.data_type(), DataType::Float16 | DataType::Float32 | DataType::Float64);
-            if array.null_count() > 0 && !fills {
+            let content = flat(array);
+            let missing = content.null_count() > 0 && !content.data_type().is_floating();
+            if missing || (array.null_count() > 0 && array.data_type().is_nested()) {
                 return Err(refused("a value is missing (null), and a TTree has no place for that"));
             }
             if let (Some(counter), Some(counts)) = (self.branches[i].counter, counts(array)) {
@@ -170,22 +162,14 @@ impl TreeSink {
                         "its lists are no longer as long as the others that `{name}` counts; name it otherwise"
                     )));
                 }
-                let content = content(array).ok_or_else(|| refused("is no list"))?;
-                let (from, size) = (self.branches[i].bytes.len(), self.branches[i].leaf.size);
-                let mut end = from;
-                let ends = counts.iter().map(|&n| {
+                let branch = &mut self.branches[i];
+                let (mut end, size) =
+                    (branch.bytes.len(), branch.leaf.size * branch.dimensions.iter().product::<usize>());
+                branch.ends.extend(counts.iter().map(|&n| {
                     end += n as usize * size;
                     end as u32
-                });
-                let ends: Vec<u32> = ends.collect();
-                if content.null_count() > 0 && !fills && !content.data_type().is_floating() {
-                    return Err(refused("a value is missing (null), and a TTree has no place for that"));
-                }
-                self.branches[i].ends.extend(ends);
-                put(&mut self.branches[i].bytes, &content);
-            } else if matches!(array.data_type(), DataType::FixedSizeList(..)) {
-                let list = array.as_fixed_size_list();
-                put(&mut self.branches[i].bytes, list.values());
+                }));
+                put(&mut branch.bytes, &content);
             } else if self.branches[i].leaf.letter == 'C' {
                 let branch = &mut self.branches[i];
                 for text in texts(array) {
@@ -195,7 +179,7 @@ impl TreeSink {
                     branch.ends.push(branch.bytes.len() as u32);
                 }
             } else {
-                put(&mut self.branches[i].bytes, array);
+                put(&mut self.branches[i].bytes, &content);
             }
         }
         for (branch, counts) in self.branches.iter_mut().zip(&lengths) {
@@ -294,9 +278,8 @@ impl TreeSink {
     /// A branch; gives the place of its leaf.
     fn branch(&self, out: &mut Output, branch: &Branch, counter: Option<Place>) -> Place {
         let counted = branch.counter.and_then(|counter| self.branches.get(counter)).map(|counter| counter.name.clone());
-        let fixed = branch.fixed.map(|n| n.to_string());
-        let brackets = counted.or(fixed).map_or_else(String::new, |n| format!("[{n}]"));
-        let title = format!("{}{brackets}", branch.name);
+        let lengths = counted.into_iter().chain(branch.dimensions.iter().map(ToString::to_string));
+        let title = format!("{}{}", branch.name, lengths.map(|n| format!("[{n}]")).collect::<String>());
         let n = branch.baskets.len();
         let entries = self.firsts.last().copied().unwrap_or(0);
         out.named(&branch.name, &format!("{title}/{}", branch.leaf.letter));
@@ -336,7 +319,7 @@ impl TreeSink {
 fn write_leaf(out: &mut Output, branch: &Branch, title: &str, counter: Option<Place>) {
     out.framed(2, |out| {
         out.named(&branch.name, title);
-        out.i32(branch.fixed.unwrap_or(1) as i32);
+        out.i32(branch.dimensions.iter().product::<usize>() as i32);
         out.i32(branch.leaf.size as i32);
         out.i32(0);
         // A counter has a range, up to its largest count.
@@ -382,8 +365,8 @@ fn features(out: &mut Output) {
 
 impl Branch {
     fn new(name: String, leaf: Leaf, column: Option<usize>) -> Self {
-        let (bytes, ends, baskets) = Default::default();
-        Self { name, leaf, column, fixed: None, counter: None, bytes, ends, baskets, most: -1 }
+        let (dimensions, bytes, ends, baskets) = Default::default();
+        Self { name, leaf, column, dimensions, counter: None, bytes, ends, baskets, most: -1 }
     }
 
     fn varies(&self) -> bool {
@@ -400,19 +383,33 @@ fn counts(array: &ArrayRef) -> Option<Vec<i32>> {
     }
 }
 
-/// What the lists of a column hold.
-fn content(array: &ArrayRef) -> Option<ArrayRef> {
-    let slice = |values: &ArrayRef, from: usize, to: usize| values.slice(from, to - from);
+/// Whether a column has lists, the fixed dimensions in them, and the type of the numbers.
+fn parts(content: &DataType) -> (bool, Vec<usize>, &DataType) {
+    let (is_list, mut inner) = match content {
+        DataType::List(inner) | DataType::LargeList(inner) => (true, inner.data_type()),
+        other => (false, other),
+    };
+    let mut dimensions = Vec::new();
+    while let DataType::FixedSizeList(next, n) = inner {
+        dimensions.push(*n as usize);
+        inner = next.data_type();
+    }
+    (is_list, dimensions, inner)
+}
+
+/// The numbers of a column without its lists.
+fn flat(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::List(_) => {
-            let list = array.as_list::<i32>();
-            Some(slice(list.values(), list.offsets().first() as usize, list.offsets().last() as usize))
+            let (values, offsets) = (array.as_list::<i32>().values(), array.as_list::<i32>().offsets());
+            flat(&values.slice(offsets.first() as usize, (offsets.last() - offsets.first()) as usize))
         }
         DataType::LargeList(_) => {
-            let list = array.as_list::<i64>();
-            Some(slice(list.values(), list.offsets().first() as usize, list.offsets().last() as usize))
+            let (values, offsets) = (array.as_list::<i64>().values(), array.as_list::<i64>().offsets());
+            flat(&values.slice(offsets.first() as usize, (offsets.last() - offsets.first()) as usize))
         }
-        _ => None,
+        DataType::FixedSizeList(..) => flat(array.as_fixed_size_list().values()),
+        _ => Arc::clone(array),
     }
 }
 
