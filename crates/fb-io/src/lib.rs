@@ -5,11 +5,16 @@
 
 #![forbid(unsafe_code)]
 
+mod arrays;
 mod csv;
 mod file;
+mod hdf5;
+mod npy;
 pub mod parquet;
+mod raw;
 pub mod root;
 mod spec;
+mod spool;
 pub mod table;
 mod trackml;
 
@@ -109,16 +114,28 @@ fn guard<T>(path: &Path, place: &str, call: impl FnOnce() -> Result<T>) -> Resul
 enum Format {
     Parquet,
     Csv,
+    Hdf5,
+    Npy,
+    Npz,
 }
 
 /// How names of files end.
-const ENDINGS: [(&str, Format); 2] = [("parquet", Format::Parquet), ("csv", Format::Csv)];
+const ENDINGS: [(&str, Format); 7] = [
+    ("parquet", Format::Parquet),
+    ("csv", Format::Csv),
+    ("h5", Format::Hdf5),
+    ("hdf5", Format::Hdf5),
+    ("hdf", Format::Hdf5),
+    ("npz", Format::Npz),
+    ("npy", Format::Npy),
+];
 
 /// How files begin, for those whose name does not say what they are.
-const BEGINNINGS: [(&[u8], Format); 1] = [(b"PAR1", Format::Parquet)];
+const BEGINNINGS: [(&[u8], Format); 4] =
+    [(b"PAR1", Format::Parquet), (hdf5::MAGIC, Format::Hdf5), (npy::MAGIC, Format::Npy), (npy::ZIP, Format::Npz)];
 
 /// The formats that are written.
-const WRITTEN: &str = ".parquet or .csv";
+const WRITTEN: &str = ".parquet, .csv, .h5 or .npz";
 
 impl Format {
     /// By the end of the name: `.h5`, `.lhe.gz`.
@@ -159,6 +176,9 @@ pub fn tables(path: impl AsRef<Path>) -> Result<Vec<Box<dyn Table>>> {
     match Format::of(path)? {
         Format::Parquet => Ok(vec![parquet::table(path)?]),
         Format::Csv => Ok(vec![csv::table(path, "", "CSV")?]),
+        Format::Hdf5 => hdf5::tables(path),
+        Format::Npy => npy::table(path),
+        Format::Npz => npy::tables(path),
     }
 }
 
@@ -205,6 +225,8 @@ pub fn sink(path: &Path, schema: &SchemaRef) -> Result<Box<dyn Sink>> {
     match Format::of_name(path) {
         Some(Format::Parquet) => parquet::sink(path, schema),
         Some(Format::Csv) => csv::sink(path, schema),
+        Some(Format::Hdf5) => hdf5::sink(path, schema),
+        Some(Format::Npz) => npy::sink(path, schema),
         _ => Err(Format::unknown(path, &format!("expected {WRITTEN}"))),
     }
 }
