@@ -61,7 +61,7 @@ pub(crate) struct File {
 #[derive(Clone)]
 enum Source {
     Rows(usize),
-    Lists { offsets: usize, values: usize },
+    Lists { offsets: usize, values: usize, length: u64 },
 }
 
 struct Arrays {
@@ -126,7 +126,7 @@ fn columns(arrays: &[Array]) -> Vec<Column> {
                 let entries = offsets.rows - 1;
                 Column {
                     branch: branch(format!("lists of {}", array.type_name), array.content.clone().map(table::list_of)),
-                    source: Source::Lists { offsets: offsets.id, values: array.id },
+                    source: Source::Lists { offsets: offsets.id, values: array.id, length: array.rows },
                     entries,
                     size: (array.row_size.saturating_mul(array.rows) / entries.max(1)).saturating_add(8),
                 }
@@ -174,7 +174,7 @@ impl Table for Arrays {
         let mut rows = self.file.store.read(&rows, entries.clone())?.into_iter();
         let array = |&b: &usize| match self.sources[b] {
             Source::Rows(_) => rows.next().map_or_else(|| Err(self.corrupt(b, "it was not read")), Ok),
-            Source::Lists { offsets, values } => self.lists(b, offsets, values, entries.clone()),
+            Source::Lists { offsets, values, length } => self.lists(b, offsets, (values, length), entries.clone()),
         };
         branches.iter().map(array).collect()
     }
@@ -189,17 +189,21 @@ impl Arrays {
         Error::corrupt(&self.file.path, format!("`{}`", self.branches[branch].name), reason)
     }
 
-    fn lists(&self, branch: usize, offsets: usize, values: usize, entries: Range<u64>) -> Result<ArrayRef> {
+    fn lists(&self, branch: usize, offsets: usize, values: (usize, u64), entries: Range<u64>) -> Result<ArrayRef> {
         let mut read = self.file.store.read(&[offsets], entries.start..entries.end + 1)?;
         let offsets = read.pop().and_then(|offsets| integers(&offsets));
         let offsets = offsets.filter(|o| o.is_sorted() && o.len() as u64 == entries.end - entries.start + 1);
         let Some((first, last)) = offsets.as_ref().and_then(|o| Some((*o.first()?, *o.last()?))) else {
             return Err(self.corrupt(branch, "its offsets do not rise from zero"));
         };
+        let (values, length) = values;
+        if last > length {
+            return Err(self.corrupt(branch, format!("its offsets reach {last}, and it has {length} values")));
+        }
         let content = self.file.store.read(&[values], first..last)?.pop();
         let from_zero: Vec<usize> = offsets.iter().flatten().map(|&o| (o - first) as usize).collect();
         let list = content.and_then(|content| table::list(&from_zero, content));
-        list.ok_or_else(|| self.corrupt(branch, format!("its offsets reach {last}, beyond its values")))
+        list.ok_or_else(|| self.corrupt(branch, "its lists are longer than 2³¹ entries in all"))
     }
 }
 
