@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
@@ -23,9 +23,10 @@ use arrow_schema::{DataType, SchemaRef};
 use arrow_select::take::take;
 use fb_core::Unit;
 use hdf5_pure::{
-    AttrValue, CharacterSet, Dataset, Datatype, DatatypeByteOrder, EnumTypeBuilder, FileAccessProperties, FileBuilder,
-    FloatingPointLayout, Group, MaxExtent, StringPadding, SyncPolicy, make_f32_type, make_f64_type, make_i8_type,
-    make_i16_type, make_i32_type, make_i64_type, make_u8_type, make_u16_type, make_u32_type, make_u64_type,
+    AttrValue, CharacterSet, Chunk, Dataset, Datatype, DatatypeByteOrder, EnumTypeBuilder, FileAccessProperties,
+    FileBuilder, FloatingPointLayout, Group, MaxExtent, StringPadding, SyncPolicy, make_f32_type, make_f64_type,
+    make_i8_type, make_i16_type, make_i32_type, make_i64_type, make_u8_type, make_u16_type, make_u32_type,
+    make_u64_type,
 };
 
 use crate::arrays::{self, Array, Store};
@@ -64,10 +65,32 @@ struct Set {
     stride: usize,
     /// Records in a row.
     records: usize,
+    /// Whether its chunks lie in the file.
+    checked: OnceLock<Kind<()>>,
+}
+
+impl Set {
+    /// The library makes room for a chunk before it reads it, so the sizes that a file claims are looked at first.
+    fn check(&self, size: u64) -> Kind<()> {
+        let check = || {
+            if !self.set.is_chunked() {
+                return Ok(());
+            }
+            let chunks = self.set.chunks().map_err(|e| e.to_string())?;
+            let lies_in_file = |chunk: &Chunk| chunk.address.saturating_add(chunk.storage_size) <= size;
+            match chunks.iter().find(|chunk| !lies_in_file(chunk)) {
+                Some(c) => Err(format!("a chunk of {} bytes at {} lies beyond the end", c.storage_size, c.address)),
+                None => Ok(()),
+            }
+        };
+        self.checked.get_or_init(check).clone()
+    }
 }
 
 struct Sets {
     path: PathBuf,
+    /// Bytes of the file.
+    size: u64,
     sets: Vec<Set>,
     members: Vec<Member>,
 }
@@ -77,8 +100,8 @@ pub(crate) fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
     let size = open_file(path)?.metadata().map_err(system("read", path))?.len();
     guard(path, "groups", || {
         let file = hdf5_pure::File::open_streaming(path).map_err(|e| Error::corrupt(path, "header", e))?;
-        let store = Sets { path: path.to_owned(), sets: Vec::new(), members: Vec::new() };
-        let mut walk = Walk { size, store, groups: Vec::new() };
+        let store = Sets { path: path.to_owned(), size, sets: Vec::new(), members: Vec::new() };
+        let mut walk = Walk { store, groups: Vec::new() };
         walk.group(&file.root(), "", 0)?;
         let file = arrays::File {
             path: path.to_owned(),
@@ -94,8 +117,6 @@ pub(crate) fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
 
 /// A walk over all groups of a file.
 struct Walk {
-    /// Bytes of the file.
-    size: u64,
     store: Sets,
     /// The arrays of each table.
     groups: Vec<(String, Vec<Array>)>,
@@ -154,7 +175,7 @@ impl Walk {
             text(UNIT).or_else(|| text("units"))
         });
         let stride = kind.type_size() as usize;
-        self.store.sets.push(Set { path: full.to_owned(), set, stride, records: 1 });
+        self.store.sets.push(Set { path: full.to_owned(), set, stride, records: 1, checked: OnceLock::new() });
         Ok((self.store.sets.len() - 1, shape, kind, unit.unwrap_or_default()))
     }
 
@@ -166,8 +187,8 @@ impl Walk {
         self.store.sets[index].records = records;
         let row_size = (records as u64).saturating_mul(self.store.sets[index].stride as u64);
         let claimed = row_size.saturating_mul(rows.unwrap_or(1));
-        let possible = if claimed > self.size.saturating_mul(LARGEST_RATIO).saturating_add(LARGEST_UNWRITTEN) {
-            Err(format!("it claims {claimed} bytes in a file of {}", self.size))
+        let possible = if claimed > self.store.size.saturating_mul(LARGEST_RATIO).saturating_add(LARGEST_UNWRITTEN) {
+            Err(format!("it claims {claimed} bytes in a file of {}", self.store.size))
         } else if let Err(e) = self.store.sets[index].set.layout() {
             Err(format!("its layout is not read: {e}"))
         } else if rows.is_none() {
@@ -263,8 +284,8 @@ impl Walk {
         let (index, shape, kind, _) = self.enter(full, items.clone())?;
         let fail = |reason: String| Error::corrupt(&self.store.path, format!("`{full}`"), reason);
         let size = shape.first().copied().unwrap_or(0).saturating_mul(u64::from(kind.type_size()));
-        if size > self.size.saturating_mul(LARGEST_RATIO) {
-            return Err(fail(format!("it claims {size} bytes in a file of {}", self.size)));
+        if size > self.store.size.saturating_mul(LARGEST_RATIO) {
+            return Err(fail(format!("it claims {size} bytes in a file of {}", self.store.size)));
         }
         if matches!(kind, Datatype::FixedPoint { .. }) {
             return Ok(items.read_i64().map_err(|e| fail(e.to_string()))?.iter().map(ToString::to_string).collect());
@@ -340,6 +361,7 @@ impl Store for Sets {
             let place = format!("`{}`, entries {}..{}", set.path, rows.start, rows.end);
             guard(&self.path, &place, || {
                 let fail = |e: hdf5_pure::Error| Error::corrupt(&self.path, &place, e);
+                set.check(self.size).map_err(|reason| Error::corrupt(&self.path, &place, reason))?;
                 let count = rows.end - rows.start;
                 if of_set.iter().all(|(_, member)| member.place.is_none()) {
                     let texts = set.set.read_string_rows(rows.start, count).map_err(fail)?;

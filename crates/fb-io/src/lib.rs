@@ -9,6 +9,7 @@ mod arrays;
 mod csv;
 mod file;
 mod hdf5;
+mod lhe;
 mod npy;
 pub mod parquet;
 mod raw;
@@ -16,6 +17,7 @@ pub mod root;
 mod spec;
 mod spool;
 pub mod table;
+mod text;
 mod trackml;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -117,10 +119,11 @@ enum Format {
     Hdf5,
     Npy,
     Npz,
+    Lhe,
 }
 
 /// How names of files end.
-const ENDINGS: [(&str, Format); 7] = [
+const ENDINGS: [(&str, Format); 9] = [
     ("parquet", Format::Parquet),
     ("csv", Format::Csv),
     ("h5", Format::Hdf5),
@@ -128,11 +131,18 @@ const ENDINGS: [(&str, Format); 7] = [
     ("hdf", Format::Hdf5),
     ("npz", Format::Npz),
     ("npy", Format::Npy),
+    ("lhe", Format::Lhe),
+    ("lhe.gz", Format::Lhe),
 ];
 
 /// How files begin, for those whose name does not say what they are.
-const BEGINNINGS: [(&[u8], Format); 4] =
-    [(b"PAR1", Format::Parquet), (hdf5::MAGIC, Format::Hdf5), (npy::MAGIC, Format::Npy), (npy::ZIP, Format::Npz)];
+const BEGINNINGS: [(&[u8], Format); 5] = [
+    (b"PAR1", Format::Parquet),
+    (hdf5::MAGIC, Format::Hdf5),
+    (npy::MAGIC, Format::Npy),
+    (npy::ZIP, Format::Npz),
+    (lhe::MAGIC, Format::Lhe),
+];
 
 /// The formats that are written.
 const WRITTEN: &str = ".parquet, .csv, .h5 or .npz";
@@ -179,11 +189,12 @@ pub fn tables(path: impl AsRef<Path>) -> Result<Vec<Box<dyn Table>>> {
         Format::Hdf5 => hdf5::tables(path),
         Format::Npy => npy::table(path),
         Format::Npz => npy::tables(path),
+        Format::Lhe => lhe::tables(path),
     }
 }
 
 /// The table of a specification: `file.ext` or `file.ext:table/in/it`. The name of the table may be left out where there
-/// is one only, or one that is the file as a whole.
+/// is one only, or one that is the file as a whole or is called `events`.
 ///
 /// # Errors
 /// Those of [`tables`]; [`Error::NoTable`] with the names there are.
@@ -194,7 +205,8 @@ pub fn open(spec: impl AsRef<Path>) -> Result<Box<dyn Table>> {
     let at = match &named {
         Some(name) => tables.iter().position(|table| table.name().trim_matches('/') == name.trim_matches('/')),
         None if tables.len() == 1 => Some(0),
-        None => tables.iter().position(|table| table.name().is_empty()),
+        // The file as a whole, or what it is there for.
+        None => tables.iter().position(|table| matches!(table.name(), "" | "events")),
     };
     let Some(at) = at else {
         let names: Vec<&str> = tables.iter().map(|table| table.name()).filter(|name| !name.is_empty()).collect();

@@ -71,6 +71,53 @@ pub trait Table: Send + Sync {
     }
 }
 
+/// A small table that is held in memory.
+pub fn held(name: &str, kind: &'static str, batch: &RecordBatch) -> Box<dyn Table> {
+    let branch = |field: &Arc<Field>| Branch {
+        name: field.name().clone(),
+        type_name: field.data_type().to_string(),
+        content: Ok(field.data_type().clone()),
+        unit: field.metadata().get(UNIT).map_or(Unit::Unknown, |symbol| Unit::from_symbol(symbol)),
+    };
+    let branches = batch.schema_ref().fields().iter().map(branch).collect();
+    Box::new(Held { name: name.to_owned(), kind, branches, batch: batch.clone() })
+}
+
+struct Held {
+    name: String,
+    kind: &'static str,
+    branches: Vec<Branch>,
+    batch: RecordBatch,
+}
+
+impl Table for Held {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn entries(&self) -> u64 {
+        self.batch.num_rows() as u64
+    }
+
+    fn branches(&self) -> &[Branch] {
+        &self.branches
+    }
+
+    fn clusters(&self) -> Vec<Range<u64>> {
+        let entries = self.entries();
+        if entries == 0 { Vec::new() } else { std::iter::once(0..entries).collect() }
+    }
+
+    fn read(&self, branches: &[usize], entries: Range<u64>) -> Result<Vec<ArrayRef>> {
+        let (start, length) = (entries.start as usize, (entries.end - entries.start) as usize);
+        Ok(branches.iter().map(|&b| self.batch.column(b).slice(start, length)).collect())
+    }
+}
+
 /// The schema of some branches of a table.
 pub fn schema(table: &dyn Table, branches: &[usize]) -> SchemaRef {
     Arc::new(Schema::new(branches.iter().filter_map(|&b| table.branches()[b].field()).collect::<Vec<_>>()))
