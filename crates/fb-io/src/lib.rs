@@ -9,6 +9,7 @@ mod arrays;
 mod csv;
 mod file;
 mod hdf5;
+mod hepmc;
 mod lhe;
 mod npy;
 pub mod parquet;
@@ -120,10 +121,11 @@ enum Format {
     Npy,
     Npz,
     Lhe,
+    HepMc,
 }
 
 /// How names of files end.
-const ENDINGS: [(&str, Format); 9] = [
+const ENDINGS: [(&str, Format); 13] = [
     ("parquet", Format::Parquet),
     ("csv", Format::Csv),
     ("h5", Format::Hdf5),
@@ -133,15 +135,20 @@ const ENDINGS: [(&str, Format); 9] = [
     ("npy", Format::Npy),
     ("lhe", Format::Lhe),
     ("lhe.gz", Format::Lhe),
+    ("hepmc", Format::HepMc),
+    ("hepmc3", Format::HepMc),
+    ("hepmc.gz", Format::HepMc),
+    ("hepmc3.gz", Format::HepMc),
 ];
 
 /// How files begin, for those whose name does not say what they are.
-const BEGINNINGS: [(&[u8], Format); 5] = [
+const BEGINNINGS: [(&[u8], Format); 6] = [
     (b"PAR1", Format::Parquet),
     (hdf5::MAGIC, Format::Hdf5),
     (npy::MAGIC, Format::Npy),
     (npy::ZIP, Format::Npz),
     (lhe::MAGIC, Format::Lhe),
+    (hepmc::MAGIC, Format::HepMc),
 ];
 
 /// The formats that are written.
@@ -190,6 +197,7 @@ pub fn tables(path: impl AsRef<Path>) -> Result<Vec<Box<dyn Table>>> {
         Format::Npy => npy::table(path),
         Format::Npz => npy::tables(path),
         Format::Lhe => lhe::tables(path),
+        Format::HepMc => hepmc::tables(path),
     }
 }
 

@@ -180,6 +180,11 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// Events so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.entries
+    }
+
     /// Enters an event that begins with the next line.
     pub(crate) fn enter(&mut self, lines: &Lines) {
         let is_full = self

@@ -271,3 +271,13 @@ fn npz_mutants() {
 fn npy_mutants() {
     mutants("npy", 5, ["pairs.npy", "fortran.npy", "records.npy", "version_2.npy"].map(fixture).to_vec());
 }
+
+#[test]
+fn lhe_mutants() {
+    mutants("lhe", 6, ["small.lhe", "compact.lhe"].map(fixture).to_vec());
+}
+
+#[test]
+fn hepmc_mutants() {
+    mutants("hepmc3", 7, vec![fixture("small.hepmc3")]);
+}
