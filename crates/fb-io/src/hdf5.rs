@@ -60,7 +60,7 @@ struct Member {
 
 struct Set {
     path: String,
-    set: Dataset,
+    handle: Dataset,
     /// Bytes of a record.
     stride: usize,
     /// Records in a row.
@@ -73,10 +73,10 @@ impl Set {
     /// The library makes room for a chunk before it reads it, so the sizes that a file claims are looked at first.
     fn check(&self, size: u64) -> Kind<()> {
         let check = || {
-            if !self.set.is_chunked() {
+            if !self.handle.is_chunked() {
                 return Ok(());
             }
-            let chunks = self.set.chunks().map_err(|e| e.to_string())?;
+            let chunks = self.handle.chunks().map_err(|e| e.to_string())?;
             let lies_in_file = |chunk: &Chunk| chunk.address.saturating_add(chunk.storage_size) <= size;
             match chunks.iter().find(|chunk| !lies_in_file(chunk)) {
                 Some(c) => Err(format!("a chunk of {} bytes at {} lies beyond the end", c.storage_size, c.address)),
@@ -91,7 +91,7 @@ struct Sets {
     path: PathBuf,
     /// Bytes of the file.
     size: u64,
-    sets: Vec<Set>,
+    all: Vec<Set>,
     members: Vec<Member>,
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
     let size = open_file(path)?.metadata().map_err(system("read", path))?.len();
     guard(path, "groups", || {
         let file = hdf5_pure::File::open_streaming(path).map_err(|e| Error::corrupt(path, "header", e))?;
-        let store = Sets { path: path.to_owned(), size, sets: Vec::new(), members: Vec::new() };
+        let store = Sets { path: path.to_owned(), size, all: Vec::new(), members: Vec::new() };
         let mut walk = Walk { store, groups: Vec::new() };
         walk.group(&file.root(), "", 0)?;
         let file = arrays::File {
@@ -127,7 +127,7 @@ impl Walk {
         let fail = |e: hdf5_pure::Error| Error::corrupt(&self.store.path, format!("group `{name}`"), e);
         let sets: BTreeMap<String, Dataset> = group.iter_datasets().map_err(fail)?.collect();
         let groups: BTreeMap<String, Group> = group.iter_groups().map_err(fail)?.collect();
-        if depth > DEEPEST || self.store.sets.len() + sets.len() > MOST_SETS {
+        if depth > DEEPEST || self.store.all.len() + sets.len() > MOST_SETS {
             let reason = format!("expected up to {DEEPEST} groups in each other and {MOST_SETS} data sets");
             return Err(Error::unsupported(&self.store.path, format!("group `{name}`"), reason));
         }
@@ -175,8 +175,8 @@ impl Walk {
             text(UNIT).or_else(|| text("units"))
         });
         let stride = kind.type_size() as usize;
-        self.store.sets.push(Set { path: full.to_owned(), set, stride, records: 1, checked: OnceLock::new() });
-        Ok((self.store.sets.len() - 1, shape, kind, unit.unwrap_or_default()))
+        self.store.all.push(Set { path: full.to_owned(), handle: set, stride, records: 1, checked: OnceLock::new() });
+        Ok((self.store.all.len() - 1, shape, kind, unit.unwrap_or_default()))
     }
 
     fn set(&mut self, name: &str, full: &str, set: Dataset) -> Result<Arrays> {
@@ -184,12 +184,12 @@ impl Walk {
         let (rows, inner) = (shape.first().copied(), shape.get(1..).unwrap_or_default());
         let records =
             inner.iter().try_fold(1usize, |n, &m| n.checked_mul(usize::try_from(m).ok()?)).unwrap_or(usize::MAX);
-        self.store.sets[index].records = records;
-        let row_size = (records as u64).saturating_mul(self.store.sets[index].stride as u64);
+        self.store.all[index].records = records;
+        let row_size = (records as u64).saturating_mul(self.store.all[index].stride as u64);
         let claimed = row_size.saturating_mul(rows.unwrap_or(1));
         let possible = if claimed > self.store.size.saturating_mul(LARGEST_RATIO).saturating_add(LARGEST_UNWRITTEN) {
             Err(format!("it claims {claimed} bytes in a file of {}", self.store.size))
-        } else if let Err(e) = self.store.sets[index].set.layout() {
+        } else if let Err(e) = self.store.all[index].handle.layout() {
             Err(format!("its layout is not read: {e}"))
         } else if rows.is_none() {
             Err("a single value, expected one per entry".to_owned())
@@ -239,7 +239,7 @@ impl Walk {
         let content = possible.and(content);
         if place.is_some() {
             // A row is one record, with all that it holds.
-            let set = &mut self.store.sets[index];
+            let set = &mut self.store.all[index];
             (set.stride, set.records) = (usize::try_from(row_size).unwrap_or(usize::MAX), 1);
         }
         self.store.members.push(Member { set: index, place, many: None });
@@ -357,20 +357,22 @@ impl Store for Sets {
         for index in sets {
             let of_set = arrays.iter().enumerate().filter(|&(_, &id)| self.members[id].set == index);
             let of_set: Vec<(usize, &Member)> = of_set.map(|(at, &id)| (at, &self.members[id])).collect();
-            let set = &self.sets[index];
+            let set = &self.all[index];
             let place = format!("`{}`, entries {}..{}", set.path, rows.start, rows.end);
             guard(&self.path, &place, || {
                 let fail = |e: hdf5_pure::Error| Error::corrupt(&self.path, &place, e);
                 set.check(self.size).map_err(|reason| Error::corrupt(&self.path, &place, reason))?;
                 let count = rows.end - rows.start;
                 if of_set.iter().all(|(_, member)| member.place.is_none()) {
-                    let texts = set.set.read_string_rows(rows.start, count).map_err(fail)?;
+                    let texts = set.handle.read_string_rows(rows.start, count).map_err(fail)?;
                     let array: ArrayRef = Arc::new(StringArray::from(texts));
-                    of_set.iter().for_each(|&(at, _)| read[at] = Some(ArrayRef::clone(&array)));
+                    for &(at, _) in &of_set {
+                        read[at] = Some(ArrayRef::clone(&array));
+                    }
                     return Ok(());
                 }
                 let bytes =
-                    if count == 0 { Vec::new() } else { set.set.read_raw_rows(rows.start, count).map_err(fail)? };
+                    if count == 0 { Vec::new() } else { set.handle.read_raw_rows(rows.start, count).map_err(fail)? };
                 let expected = (count as usize).saturating_mul(set.records).saturating_mul(set.stride);
                 if bytes.len() != expected {
                     let reason = format!("{} bytes, expected {expected}", bytes.len());

@@ -67,7 +67,7 @@ pub(crate) fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
             // Line breaks between names are written as `\|`.
             "N" if is_first && index.count() == 0 => names = rest.split("\\|").map(str::to_owned).collect(),
             "W" if is_first && index.count() == 1 && weights.is_none() => {
-                weights = Some(rest.split_whitespace().count())
+                weights = Some(rest.split_whitespace().count());
             }
             "U" if is_first && momentum.is_none() => momentum = Some(units(&lines, rest)?.0),
             _ => {}

@@ -140,15 +140,17 @@ fn init(lines: &mut Lines) -> Result<RecordBatch> {
     }
     let array = |(i, (name, is_integer)): (usize, &(&'static str, bool))| {
         let array: ArrayRef = if *is_integer {
-            Arc::new(Int64Array::from_iter(rows.iter().map(|row| match row[i] {
+            let integers = rows.iter().map(|row| match row[i] {
                 Number::Integer(n) => Some(n),
                 Number::Float(_) => None,
-            })))
+            });
+            Arc::new(integers.collect::<Int64Array>())
         } else {
-            Arc::new(Float64Array::from_iter(rows.iter().map(|row| match row[i] {
+            let floats = rows.iter().map(|row| match row[i] {
                 Number::Float(x) => Some(x),
                 Number::Integer(_) => None,
-            })))
+            });
+            Arc::new(floats.collect::<Float64Array>())
         };
         (*name, array)
     };
@@ -212,7 +214,7 @@ impl Grammar for Lhe {
             }
             let text = match line.split_once("<weights>") {
                 Some((_, rest)) => {
-                    (is_compact, unnamed) = (true, 0);
+                    unnamed = 0;
                     rest
                 }
                 None if is_compact => &line,

@@ -198,10 +198,8 @@ impl Numpy {
             Err(e) => e.into_bytes().iter().map(|&b| char::from(b)).collect(),
         };
         let header_error = || fail(format!("cannot read `{}`", text.trim().chars().take(200).collect::<String>()));
-        let entries = match (Parser { left: text.trim(), depth: 0 }).value() {
-            Some(Value::Dictionary(entries)) => entries,
-            _ => return Err(header_error()),
-        };
+        let mut parser = Parser { left: text.trim(), depth: 0 };
+        let Some(Value::Dictionary(entries)) = parser.value() else { return Err(header_error()) };
         let get = |key: &str| entries.iter().find(|(k, _)| *k == Value::Text(key.to_owned())).map(|(_, value)| value);
         let (Some(descr), Some(Value::Bool(is_fortran)), Some(Value::Tuple(shape))) =
             (get("descr"), get("fortran_order"), get("shape"))
@@ -532,9 +530,11 @@ fn header(array: &Spooled) -> Vec<u8> {
         // As many letters as there are bytes is enough.
         Scalar::Utf8(n) | Scalar::Utf32(n) => format!("<U{}", n.max(1)),
     };
-    let shape: String = array.element.shape.iter().map(|n| format!(", {n}")).collect();
-    let shape = if shape.is_empty() { "," } else { &shape };
-    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}{shape}), }}", array.entries);
+    let dimensions = std::iter::once(array.entries).chain(array.element.shape.iter().map(|&n| n as u64));
+    let shape = dimensions.map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+    // A tuple of one has a comma.
+    let comma = if array.element.shape.is_empty() { "," } else { "" };
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}{comma}), }}");
     let length = (10 + text.len() + 1).next_multiple_of(64) - 10;
     let mut bytes = MAGIC.to_vec();
     bytes.extend([1, 0]);

@@ -311,10 +311,10 @@ fn data(array: &ArrayRef) -> Option<Data> {
             (values.null_count() == 0).then(|| Data::Text(values.iter().flatten().map(text).collect()))
         }
         // Exact in the file; methods compute in floats.
-        DataType::Decimal32(..) => decimals(primitive::<Decimal32Type>(array)?),
-        DataType::Decimal64(..) => decimals(primitive::<Decimal64Type>(array)?),
-        DataType::Decimal128(..) => decimals(primitive::<Decimal128Type>(array)?),
-        DataType::Decimal256(..) => decimals(primitive::<Decimal256Type>(array)?),
+        DataType::Decimal32(..) => Some(decimals(primitive::<Decimal32Type>(array)?)),
+        DataType::Decimal64(..) => Some(decimals(primitive::<Decimal64Type>(array)?)),
+        DataType::Decimal128(..) => Some(decimals(primitive::<Decimal128Type>(array)?)),
+        DataType::Decimal256(..) => Some(decimals(primitive::<Decimal256Type>(array)?)),
         // Dates and times count days, seconds, … in the unit of the file.
         other if other.is_temporal() => {
             let width = if other.primitive_width() == Some(4) { DataType::Int32 } else { DataType::Int64 };
@@ -329,12 +329,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn decimals<T: DecimalType>(values: &PrimitiveArray<T>) -> Option<Data> {
+fn decimals<T: DecimalType>(values: &PrimitiveArray<T>) -> Data {
     let number = |i: usize| {
         let missing = values.is_null(i);
         if missing { f64::NAN } else { values.value_as_string(i).parse().unwrap_or(f64::NAN) }
     };
-    Some(Data::F64((0..values.len()).map(number).collect()))
+    Data::F64((0..values.len()).map(number).collect())
 }
 
 /// Columns of Arrow from events.

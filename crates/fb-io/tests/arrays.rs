@@ -107,10 +107,7 @@ fn frames_of_pandas_are_tables_of_their_columns() {
     let frame = read("frame.h5:df");
     let names: Vec<&str> = frame.columns().iter().map(|c| c.name.as_str()).collect();
     assert_eq!(names, ["px", "py", "n", "ok"]);
-    assert_eq!(
-        shown(&frame, "py"),
-        format!("{:?}", Data::F64((0..50).map(|i| f64::from(-i) / 2.0).collect())).replace("[-0.0", "[-0.0")
-    );
+    assert_eq!(shown(&frame, "py"), format!("{:?}", Data::F64((0..50).map(|i| f64::from(-i) / 2.0).collect())));
     assert_eq!(shown(&frame, "n"), format!("{:?}", Data::I64((0..50).collect())));
     let olympics = read("lhco.h5");
     assert_eq!(
@@ -175,8 +172,8 @@ fn batch() -> RecordBatch {
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("small", Arc::new(Int8Array::from_iter_values(-20..20))),
         ("large", Arc::new(UInt64Array::from_iter_values((0..40).map(|i| u64::MAX - i)))),
-        ("flag", Arc::new(BooleanArray::from_iter((0..40).map(|i| Some(i % 3 == 1))))),
-        ("hole", Arc::new(Float32Array::from_iter((0..40).map(|i| (i % 3 != 1).then_some(i as f32))))),
+        ("flag", Arc::new((0..40).map(|i| Some(i % 3 == 1)).collect::<BooleanArray>())),
+        ("hole", Arc::new((0..40).map(|i| (i % 3 != 1).then_some(i as f32)).collect::<Float32Array>())),
         ("text", Arc::new(texts)),
         ("part", Arc::new(lists(40))),
         ("wide", Arc::new(wide)),

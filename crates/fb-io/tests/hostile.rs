@@ -251,7 +251,7 @@ fn huge(random: &mut Philox, files: &[Vec<u8>]) -> Vec<u8> {
 fn mutants(extension: &str, seed: u64, files: Vec<Vec<u8>>) {
     let make = move |i: u64| {
         let mut random = Philox::new(seed, i, 0);
-        if i % 4 == 0 { huge(&mut random, &files) } else { damaged(&mut random, &files) }
+        if i.is_multiple_of(4) { huge(&mut random, &files) } else { damaged(&mut random, &files) }
     };
     let (whole, refused) = read_all(extension, MUTANTS, make);
     assert!(whole > 100 && refused > 100, "the mutants are neither all whole nor all dead: {whole}, {refused}");
