@@ -75,6 +75,53 @@ pub trait Table: Send + Sync {
     }
 }
 
+/// A small table that is held in memory.
+pub fn held(name: &str, kind: &'static str, batch: &RecordBatch) -> Box<dyn Table> {
+    let branch = |field: &Arc<Field>| Branch {
+        name: field.name().clone(),
+        type_name: field.data_type().to_string(),
+        content: Ok(field.data_type().clone()),
+        unit: field.metadata().get(UNIT).map_or(Unit::Unknown, |symbol| Unit::from_symbol(symbol)),
+    };
+    let branches = batch.schema_ref().fields().iter().map(branch).collect();
+    Box::new(Held { name: name.to_owned(), kind, branches, batch: batch.clone() })
+}
+
+struct Held {
+    name: String,
+    kind: &'static str,
+    branches: Vec<Branch>,
+    batch: RecordBatch,
+}
+
+impl Table for Held {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn entries(&self) -> u64 {
+        self.batch.num_rows() as u64
+    }
+
+    fn branches(&self) -> &[Branch] {
+        &self.branches
+    }
+
+    fn clusters(&self) -> Vec<Range<u64>> {
+        let entries = self.entries();
+        if entries == 0 { Vec::new() } else { std::iter::once(0..entries).collect() }
+    }
+
+    fn read(&self, branches: &[usize], entries: Range<u64>) -> Result<Vec<ArrayRef>> {
+        let (start, length) = (entries.start as usize, (entries.end - entries.start) as usize);
+        Ok(branches.iter().map(|&b| self.batch.column(b).slice(start, length)).collect())
+    }
+}
+
 /// The schema of some branches of a table.
 pub fn schema(table: &dyn Table, branches: &[usize]) -> SchemaRef {
     Arc::new(Schema::new(branches.iter().filter_map(|&b| table.branches()[b].field()).collect::<Vec<_>>()))
@@ -291,10 +338,10 @@ fn data(array: &ArrayRef) -> Option<Data> {
             (values.null_count() == 0).then(|| Data::Text(values.iter().flatten().map(text).collect()))
         }
         // Exact in the file; methods compute in floats.
-        DataType::Decimal32(..) => decimals(primitive::<Decimal32Type>(array)?),
-        DataType::Decimal64(..) => decimals(primitive::<Decimal64Type>(array)?),
-        DataType::Decimal128(..) => decimals(primitive::<Decimal128Type>(array)?),
-        DataType::Decimal256(..) => decimals(primitive::<Decimal256Type>(array)?),
+        DataType::Decimal32(..) => Some(decimals(primitive::<Decimal32Type>(array)?)),
+        DataType::Decimal64(..) => Some(decimals(primitive::<Decimal64Type>(array)?)),
+        DataType::Decimal128(..) => Some(decimals(primitive::<Decimal128Type>(array)?)),
+        DataType::Decimal256(..) => Some(decimals(primitive::<Decimal256Type>(array)?)),
         // Dates and times count days, seconds, … in the unit of the file.
         other if other.is_temporal() => {
             let width = if other.primitive_width() == Some(4) { DataType::Int32 } else { DataType::Int64 };
@@ -309,12 +356,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn decimals<T: DecimalType>(values: &PrimitiveArray<T>) -> Option<Data> {
+fn decimals<T: DecimalType>(values: &PrimitiveArray<T>) -> Data {
     let number = |i: usize| {
         let missing = values.is_null(i);
         if missing { f64::NAN } else { values.value_as_string(i).parse().unwrap_or(f64::NAN) }
     };
-    Some(Data::F64((0..values.len()).map(number).collect()))
+    Data::F64((0..values.len()).map(number).collect())
 }
 
 /// Columns of Arrow from events.
