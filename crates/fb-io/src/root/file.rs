@@ -78,6 +78,11 @@ impl File {
         &self.path
     }
 
+    /// Bytes of the file.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// An error of this file at some place.
     pub(super) fn corrupt(&self, place: impl Into<String>, reason: impl Into<String>) -> Error {
         Error::Corrupt { path: self.path.clone(), place: place.into(), reason: reason.into() }
@@ -104,7 +109,7 @@ impl File {
         Ok(begin.saturating_add(name))
     }
 
-    /// Bytes of the file.
+    /// A stretch of the file.
     pub(super) fn bytes(&self, from: u64, length: usize) -> Fault<Vec<u8>> {
         let mut bytes = Vec::new();
         self.bytes_into(from, length, &mut bytes)?;

@@ -9,6 +9,7 @@ mod compression;
 mod file;
 mod layout;
 mod object;
+mod rntuple;
 mod tree;
 
 use std::path::Path;
@@ -19,7 +20,7 @@ pub use compression::Codec;
 use crate::Result;
 use crate::table::Table;
 
-/// All trees of a file, in the order of its keys.
+/// All tables of a file, in the order of its keys.
 ///
 /// # Errors
 /// [`crate::Error::Corrupt`] if the file is damaged, or if none of its trees can be opened.
@@ -30,6 +31,8 @@ pub fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
     for key in &file.keys {
         if matches!(key.class.as_str(), "TTree" | "TNtuple" | "TNtupleD") {
             tables.push(Box::new(tree::Tree::open(&file, &infos, key)?));
+        } else if key.class == "ROOT::RNTuple" {
+            tables.push(Box::new(rntuple::open(Arc::clone(&file), key)?));
         }
     }
     Ok(tables)
