@@ -6,6 +6,7 @@ mod basket;
 mod bytes;
 mod column;
 mod compression;
+mod container;
 mod file;
 mod layout;
 mod object;
@@ -16,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use compression::Codec;
+pub use rntuple::{RNTupleSink, sink};
 
 use crate::Result;
 use crate::table::Table;

@@ -7,16 +7,21 @@
 
 mod clusters;
 mod envelope;
+mod layout;
 mod node;
+mod pages;
 mod scan;
 mod schema;
 mod values;
+mod write;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 use fb_core::Unit;
+
+pub use self::write::{RNTupleSink, sink};
 
 use self::clusters::Cluster;
 use self::envelope::{Anchor, Envelope, Kind};
@@ -75,7 +80,9 @@ pub(super) fn open(file: Arc<File>, key: &Key) -> Result<RNTuple> {
         let node = Node::new(&schema, id);
         let content = node.as_ref().map(Node::data_type).map_err(Clone::clone);
         let (name, type_name) = (field.name.clone(), field.type_name.clone());
-        branches.push(Branch { name, type_name, content, unit: Unit::Unknown });
+        // Our own files tell the unit where others describe the field.
+        let unit = Unit::from_symbol(&field.description);
+        branches.push(Branch { name, type_name, content, unit });
         nodes.push(node.ok());
     }
     Ok(RNTuple { name: key.path.clone(), file, schema, clusters, branches, nodes })

@@ -20,6 +20,7 @@ pub(super) enum Role {
 pub(super) struct Field {
     pub(super) name: String,
     pub(super) type_name: String,
+    pub(super) description: String,
     pub(super) role: Role,
     /// The length of a field of fixed-size arrays.
     pub(super) repeated: Option<u64>,
@@ -172,9 +173,9 @@ fn read_field(mut frame: Reader<'_>) -> Fault<(Field, usize)> {
     };
     let flags = frame.u16()?;
     let (name, type_name) = (frame.text()?, frame.text()?);
-    let (_alias, _description) = (frame.text()?, frame.text()?);
+    let (_alias, description) = (frame.text()?, frame.text()?);
     let repeated = if flags & 1 == 0 { None } else { Some(frame.u64()?) };
-    Ok((Field { name, type_name, role, repeated, children: Vec::new(), columns: Vec::new() }, parent))
+    Ok((Field { name, type_name, description, role, repeated, children: Vec::new(), columns: Vec::new() }, parent))
 }
 
 /// A column and the number of its field.
