@@ -24,7 +24,8 @@ const KEY_SIZE: usize = 34;
 /// What the directory takes: two versions, two times, two lengths, three places, and the identity.
 const DIRECTORY_SIZE: usize = 60;
 /// An empty list of streamer infos, for files without classes of their own.
-pub(super) const NO_INFOS: &[u8] = b"\x40\x00\x00\x11\x00\x05\x00\x01\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00";
+pub(super) const NO_INFOS: &[u8] =
+    b"\x40\x00\x00\x11\x00\x05\x00\x01\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00";
 
 /// A ROOT file in the making. It appears under its name with [`Writer::finish`].
 pub(super) struct Writer {
@@ -69,8 +70,7 @@ impl Writer {
     pub(super) fn finish(mut self, infos: &[u8]) -> Result<()> {
         let infos_at = self.at;
         let packed = self.pack(infos, Codec::Zlib)?;
-        let infos_key =
-            key("TList", "StreamerInfo", "Doubly linked list", infos.len(), packed.len(), infos_at, BEGIN);
+        let infos_key = key("TList", "StreamerInfo", "Doubly linked list", infos.len(), packed.len(), infos_at, BEGIN);
         self.record(&infos_key, &packed)?;
         let infos_length = (infos_key.len() + packed.len()) as u32;
 

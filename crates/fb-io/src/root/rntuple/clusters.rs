@@ -1,5 +1,6 @@
 //! Clusters and the places of their pages.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::envelope::{Envelope, FRAME, Kind, Link, Locator, Reader};
@@ -36,12 +37,16 @@ pub(super) struct Page {
 /// Clusters in the order of their entries, without a gap.
 pub(super) fn read(file: &File, groups: &mut Reader<'_>, header: u64) -> Fault<Vec<Cluster>> {
     let mut clusters = Vec::new();
+    let mut seen = HashSet::new();
     let (count, mut frames) = groups.list(FRAME)?;
     for group in 0..count {
         let mut frame = frames.record()?;
         let (_first, _span, count) = (frame.u64()?, frame.u64()?, frame.u32()? as usize);
-        let before = clusters.len();
-        read_group(file, frame.link()?, header, &mut clusters).map_err(|e| format!("page list {group}: {e}"))?;
+        let (before, link) = (clusters.len(), frame.link()?);
+        if !seen.insert(link.locator.at) {
+            return Err(format!("page list {group} is that of another group"));
+        }
+        read_group(file, link, header, &mut clusters).map_err(|e| format!("page list {group}: {e}"))?;
         let found = clusters.len() - before;
         if found != count {
             return Err(format!("page list {group}: {found} clusters, expected {count}"));

@@ -12,6 +12,9 @@ use crate::root::file::File;
 /// The smallest size of a frame.
 pub(super) const FRAME: usize = 8;
 
+/// The largest envelope, but for 256 times its packed size. Metadata do not repeat themselves more than that.
+const MOST_UNPACKED: usize = 1 << 24;
+
 /// Bytes that are read from the front.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a> {
@@ -144,6 +147,9 @@ impl Envelope {
     pub(super) fn read(file: &File, link: Link, kind: Kind) -> Fault<Self> {
         let packed = file.bytes(link.locator.at, link.locator.length)?;
         let unpacked = usize::try_from(link.unpacked).map_err(|_| format!("{} bytes", link.unpacked))?;
+        if unpacked > MOST_UNPACKED.saturating_add(packed.len().saturating_mul(256)) {
+            return Err(format!("{} bytes claim to hold {unpacked}", packed.len()));
+        }
         let mut bytes = unpack(&packed, unpacked)?;
         let Some((content, check)) = bytes.split_last_chunk::<8>().filter(|(content, _)| content.len() >= 8) else {
             return Err(format!("an envelope of {} bytes, expected 16 or more", bytes.len()));

@@ -34,13 +34,30 @@ pub(super) struct Field {
 
 #[derive(Debug)]
 enum Shape {
-    Number { type_name: &'static str, column: usize },
-    Text { ends: usize, bytes: usize },
-    List { ends: usize, item: Box<Field> },
+    Number {
+        type_name: &'static str,
+        column: usize,
+    },
+    Text {
+        ends: usize,
+        bytes: usize,
+    },
+    List {
+        ends: usize,
+        item: Box<Field>,
+    },
     /// A list of pairs.
-    Map { ends: usize, item: Box<Field> },
-    Fixed { size: usize, item: Box<Field> },
-    Record { members: Vec<Field> },
+    Map {
+        ends: usize,
+        item: Box<Field>,
+    },
+    Fixed {
+        size: usize,
+        item: Box<Field>,
+    },
+    Record {
+        members: Vec<Field>,
+    },
 }
 
 impl Field {
@@ -166,21 +183,14 @@ impl Field {
         }
         let present = match nulls {
             None => Arc::clone(array),
-            Some(nulls) => {
-                filter(array, &BooleanArray::new(nulls.inner().clone(), None)).map_err(|e| e.to_string())?
-            }
+            Some(nulls) => filter(array, &BooleanArray::new(nulls.inner().clone(), None)).map_err(|e| e.to_string())?,
         };
         self.count += all;
         // A list of records that is missing is an empty one, as there is no `std::optional` of what has no name.
         self.append_present(&present, nulls.filter(|_| !is_typed), columns)
     }
 
-    fn append_present(
-        &mut self,
-        array: &ArrayRef,
-        empty: Option<&NullBuffer>,
-        columns: &mut Columns,
-    ) -> Fault<()> {
+    fn append_present(&mut self, array: &ArrayRef, empty: Option<&NullBuffer>, columns: &mut Columns) -> Fault<()> {
         let wrong = || unexpected(array);
         match &mut self.shape {
             Shape::Number { column, .. } => match array.data_type() {

@@ -35,6 +35,8 @@ use crate::{Error, Result};
 
 /// Entries that are read at once, where a cluster has more.
 const LARGEST_BLOCK: u64 = 1 << 20;
+/// Bytes that one call may take without bytes of the file behind them, besides eight times its size.
+const UNBACKED: usize = 1 << 25;
 /// Blocks of a cluster, whatever number of entries it claims.
 const MOST_BLOCKS: u64 = 1 << 12;
 
@@ -109,14 +111,12 @@ fn read_footer(file: &File, footer: &Envelope, header: u64, schema: &mut Schema)
 }
 
 impl RNTuple {
-    fn column(&self, branch: usize, entries: &Range<u64>) -> Fault<ArrayRef> {
+    fn column(&self, branch: usize, entries: &Range<u64>, credit: &mut usize) -> Fault<ArrayRef> {
         let node = self.nodes.get(branch).and_then(Option::as_ref).ok_or("it is not read")?;
         if entries.start > entries.end || entries.end > self.entries() {
             return Err(format!("there are {} entries", self.entries()));
         }
         let mut builder = node.builder();
-        // What is not backed by bytes of the file stays below this.
-        let mut credit = (1_usize << 26).saturating_add(self.file.size().saturating_mul(8) as usize);
         let first = self.clusters.partition_point(|cluster| cluster.entries.end <= entries.start);
         for cluster in &self.clusters[first..] {
             let Range { start, end } = cluster.entries;
@@ -124,7 +124,7 @@ impl RNTuple {
             if from >= to {
                 break;
             }
-            let mut scan = Scan::new(&self.file, &self.schema.columns, cluster, &mut credit);
+            let mut scan = Scan::new(&self.file, &self.schema.columns, cluster, credit);
             node.read(&mut scan, Some(end - start), from - start..to - start, &mut builder)?;
         }
         builder.finish()
@@ -159,8 +159,10 @@ impl Table for RNTuple {
     }
 
     fn read(&self, branches: &[usize], entries: Range<u64>) -> Result<Vec<ArrayRef>> {
+        // What is not backed by bytes of the file stays below this.
+        let mut credit = UNBACKED.saturating_add(self.file.size().saturating_mul(8) as usize);
         let read = |&branch: &usize| {
-            self.column(branch, &entries).map_err(|reason| {
+            self.column(branch, &entries, &mut credit).map_err(|reason| {
                 let field = self.branches.get(branch).map_or("?", |branch| &branch.name);
                 let Range { start, end } = entries;
                 self.file.corrupt(format!("RNTuple `{}`, field `{field}`, entries {start} to {end}", self.name), reason)

@@ -1,13 +1,14 @@
 //! Fields as columns of Arrow.
 //!
-//! A record becomes a struct, a collection a list, a fixed-size array a list of fixed size, `std::optional` and
+//! A record becomes a struct, a collection a list, one of keys and values a map, a fixed-size array a list of fixed size, `std::optional` and
 //! `std::unique_ptr` values that may be missing. A variant becomes a struct of all its alternatives, all but one of which
 //! are missing: Parquet has no unions. Members of base classes are members of the class. Classes around a single value (enumerations, `std::atomic`) are that value.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, FixedSizeListArray, ListArray, StringArray, StructArray, UInt32Array};
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, ListArray, MapArray, StringArray, StructArray, UInt32Array};
 use arrow_buffer::{BooleanBufferBuilder, Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field};
 use arrow_select::take::take;
@@ -20,6 +21,8 @@ use crate::table::{item, list_of};
 
 /// Fields within fields.
 const DEEPEST: usize = 64;
+/// Alternatives of a variant, by the definition of the format.
+const MOST_ALTERNATIVES: usize = 125;
 
 /// How a field is read.
 #[derive(Debug)]
@@ -40,6 +43,7 @@ pub(super) enum Node {
     List {
         ends: Slot,
         item: Box<Node>,
+        is_map: bool,
     },
     /// A list of none or one.
     Optional {
@@ -78,54 +82,63 @@ impl Node {
             (0..field.children.len()).map(named).collect()
         };
         let slots = slots(schema, &field.columns)?;
-        let node = match (field.role, &slots[..], field.children.len()) {
-            (Role::Leaf, [], 1) => child(0)?,
-            (Role::Leaf, [column], 0) if field.type_name.starts_with("ROOT::RNTupleCardinality<") => {
-                index(schema, column)?;
-                let data_type = if field.type_name.contains("64") { DataType::UInt64 } else { DataType::UInt32 };
-                Some(Self::Size { ends: column.clone(), data_type })
-            }
-            (Role::Leaf, [column], 0) => {
-                let stored = numbers(schema, column)?;
-                let data_type = number(&field.type_name).unwrap_or(stored);
-                Some(Self::Number { column: column.clone(), data_type })
-            }
-            (Role::Leaf, [ends, bytes], 0) => {
-                index(schema, ends)?;
-                if numbers(schema, bytes)? != DataType::UInt8 {
-                    return Err("a text in a column of numbers".to_owned());
+        let node =
+            match (field.role, &slots[..], field.children.len()) {
+                (Role::Leaf, [], 1) => child(0)?,
+                (Role::Leaf, [column], 0) if field.type_name.starts_with("ROOT::RNTupleCardinality<") => {
+                    index(schema, column)?;
+                    let data_type = if field.type_name.contains("64") { DataType::UInt64 } else { DataType::UInt32 };
+                    Some(Self::Size { ends: column.clone(), data_type })
                 }
-                Some(Self::Text { ends: ends.clone(), bytes: bytes.clone() })
-            }
-            (Role::Collection, [ends], 1) => {
-                index(schema, ends)?;
-                let (ends, item) = (ends.clone(), child(0)?.map(Box::new));
-                let is_optional = ["std::optional<", "std::unique_ptr<"].iter().any(|t| field.type_name.starts_with(t));
-                item.map(|item| if is_optional { Self::Optional { ends, item } } else { Self::List { ends, item } })
-            }
-            (Role::Record, [], _) => {
-                let members = inherited(schema, &field.children, members()?);
-                (!members.is_empty()).then_some(Self::Record { members })
-            }
-            (Role::Variant, [switch], 1..) => {
-                let is_switch = |column: &Column| column.encoding == Encoding::Switch;
-                if !switch.iter().all(|&id| schema.columns.get(id).is_some_and(is_switch)) {
-                    return Err("the alternatives of a variant are in a column of numbers".to_owned());
+                (Role::Leaf, [column], 0) => {
+                    let stored = numbers(schema, column)?;
+                    let data_type = number(&field.type_name).unwrap_or(stored);
+                    Some(Self::Number { column: column.clone(), data_type })
                 }
-                let named = |(name, node): (String, Option<Self>)| {
-                    node.map(|node| (name, node)).ok_or_else(|| "an alternative holds no values".to_owned())
-                };
-                let members = members()?.into_iter().map(named).collect::<Fault<Vec<_>>>()?;
-                Some(Self::Variant { switch: switch.clone(), members })
-            }
-            (Role::Streamer, ..) => {
-                return Err(format!("`{}` is written by a streamer, which is not read", field.type_name));
-            }
-            (Role::Unknown(role), ..) => return Err(format!("its structure {role:#x} is not known")),
-            (role, columns, children) => {
-                return Err(format!("{role:?} with {} columns and {children} fields", columns.len()));
-            }
-        };
+                (Role::Leaf, [ends, bytes], 0) => {
+                    index(schema, ends)?;
+                    if numbers(schema, bytes)? != DataType::UInt8 {
+                        return Err("a text in a column of numbers".to_owned());
+                    }
+                    Some(Self::Text { ends: ends.clone(), bytes: bytes.clone() })
+                }
+                (Role::Collection, [ends], 1) => {
+                    index(schema, ends)?;
+                    let (ends, item) = (ends.clone(), child(0)?.map(Box::new));
+                    let is = |types: &[&str]| {
+                        let template = field.type_name.strip_prefix("std::").and_then(|rest| rest.split_once('<'));
+                        template.is_some_and(|(template, _)| types.contains(&template))
+                    };
+                    let is_pair = matches!(item.as_deref(), Some(Self::Record { members }) if members.len() == 2);
+                    let is_map = is_pair && is(&["map", "unordered_map", "multimap", "unordered_multimap"]);
+                    let is_optional = is(&["optional", "unique_ptr"]);
+                    item.map(|item| {
+                        if is_optional { Self::Optional { ends, item } } else { Self::List { ends, item, is_map } }
+                    })
+                }
+                (Role::Record, [], _) => {
+                    let members = inherited(schema, &field.children, members()?);
+                    (!members.is_empty()).then_some(Self::Record { members })
+                }
+                (Role::Variant, [switch], 1..=MOST_ALTERNATIVES) => {
+                    let is_switch = |column: &Column| column.encoding == Encoding::Switch;
+                    if !switch.iter().all(|&id| schema.columns.get(id).is_some_and(is_switch)) {
+                        return Err("the alternatives of a variant are in a column of numbers".to_owned());
+                    }
+                    let named = |(name, node): (String, Option<Self>)| {
+                        node.map(|node| (name, node)).ok_or_else(|| "an alternative holds no values".to_owned())
+                    };
+                    let members = members()?.into_iter().map(named).collect::<Fault<Vec<_>>>()?;
+                    Some(Self::Variant { switch: switch.clone(), members })
+                }
+                (Role::Streamer, ..) => {
+                    return Err(format!("`{}` is written by a streamer, which is not read", field.type_name));
+                }
+                (Role::Unknown(role), ..) => return Err(format!("its structure {role:#x} is not known")),
+                (role, columns, children) => {
+                    return Err(format!("{role:?} with {} columns and {children} fields", columns.len()));
+                }
+            };
         let Some(size) = field.repeated else { return Ok(node) };
         let size = i32::try_from(size).map_err(|_| format!("an array of {size}"))? as usize;
         Ok(node.filter(|_| size > 0).map(|item| Self::Fixed { size, item: Box::new(item) }))
@@ -139,6 +152,7 @@ impl Node {
         match self {
             Self::Number { data_type, .. } | Self::Size { data_type, .. } => data_type.clone(),
             Self::Text { .. } => DataType::Utf8,
+            Self::List { item, is_map: true, .. } => DataType::Map(entries(item.data_type()), false),
             Self::List { item, .. } => list_of(item.data_type()),
             Self::Optional { item, .. } => item.data_type(),
             Self::Fixed { size, item: inner } => DataType::FixedSizeList(item(inner.data_type()), *size as i32),
@@ -153,7 +167,9 @@ impl Node {
                 Builder::Numbers(Values::of(data_type).unwrap_or(Values::Bool(BooleanBufferBuilder::new(0))))
             }
             Self::Text { .. } => Builder::Text { ends: vec![0], bytes: Values::U8(Vec::new()) },
-            Self::List { item, .. } => Builder::List { ends: vec![0], item: Box::new(item.builder()) },
+            Self::List { item, is_map, .. } => {
+                Builder::List { ends: vec![0], item: Box::new(item.builder()), is_map: *is_map }
+            }
             Self::Optional { item, .. } => Builder::Optional { at: Vec::new(), item: Box::new(item.builder()) },
             Self::Fixed { size, item } => Builder::Fixed { size: *size, item: Box::new(item.builder()) },
             Self::Record { members } => {
@@ -193,7 +209,7 @@ impl Node {
                 let inner = lists(&scan.ends(ends, level, range)?, to)?;
                 scan.numbers(bytes, None, inner, content)
             }
-            (Self::List { ends, item }, Builder::List { ends: to, item: content }) => {
+            (Self::List { ends, item, .. }, Builder::List { ends: to, item: content, .. }) => {
                 let inner = lists(&scan.ends(ends, level, range)?, to)?;
                 item.read(scan, None, inner, content)
             }
@@ -247,7 +263,7 @@ impl Node {
 /// The members of a class with those of its bases, which are stored as members `:_0`, `:_1`, …. Where two have one name,
 /// that of the base is behind the name of the base, as in C++.
 fn inherited(schema: &Schema, ids: &[usize], members: Vec<(String, Option<Node>)>) -> Vec<(String, Node)> {
-    let mut all: Vec<(String, Node)> = Vec::new();
+    let mut all: Vec<(String, Node)> = Vec::with_capacity(members.len());
     let mut bases = Vec::new();
     for (&id, (name, node)) in ids.iter().zip(members) {
         match node {
@@ -259,9 +275,11 @@ fn inherited(schema: &Schema, ids: &[usize], members: Vec<(String, Option<Node>)
             None => {}
         }
     }
+    let mut taken: HashSet<String> = all.iter().map(|(name, _)| name.clone()).collect();
     for (base, name, node) in bases {
-        let is_taken = all.iter().any(|(taken, _)| *taken == name);
-        all.push((if is_taken { format!("{base}::{name}") } else { name }, node));
+        let name = if taken.contains(&name) { format!("{base}::{name}") } else { name };
+        taken.insert(name.clone());
+        all.push((name, node));
     }
     all
 }
@@ -341,6 +359,18 @@ fn narrow(n: u64) -> Fault<u32> {
     }
 }
 
+/// The field of a map's keys and values; a key is never missing.
+fn entries(pairs: DataType) -> Arc<Field> {
+    let pairs = match pairs {
+        DataType::Struct(fields) => {
+            let named = ["key", "value"].into_iter().zip(&fields);
+            DataType::Struct(named.map(|(name, f)| Field::new(name, f.data_type().clone(), name != "key")).collect())
+        }
+        other => other,
+    };
+    Arc::new(Field::new("entries", pairs, false))
+}
+
 /// A column in the making.
 #[derive(Debug)]
 pub(super) enum Builder {
@@ -352,6 +382,7 @@ pub(super) enum Builder {
     List {
         ends: Vec<i32>,
         item: Box<Builder>,
+        is_map: bool,
     },
     /// Where in the content each value is.
     Optional {
@@ -387,7 +418,16 @@ impl Builder {
                 let Values::U8(bytes) = bytes else { return Err("a text of numbers".to_owned()) };
                 text(ends, bytes)?
             }
-            Self::List { ends, item: content } => {
+            Self::List { ends, item: pairs, is_map: true } => {
+                let pairs = pairs.finish()?;
+                let pairs = pairs.as_any().downcast_ref::<StructArray>().ok_or("a map without pairs")?;
+                let field = entries(pairs.data_type().clone());
+                let DataType::Struct(fields) = field.data_type() else { return Err("a map without pairs".to_owned()) };
+                let pairs = StructArray::try_new(fields.clone(), pairs.columns().to_vec(), None).map_err(wrong)?;
+                let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
+                Arc::new(MapArray::try_new(field, offsets, pairs, None, false).map_err(wrong)?)
+            }
+            Self::List { ends, item: content, .. } => {
                 let content = content.finish()?;
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
                 let field = item(content.data_type().clone());

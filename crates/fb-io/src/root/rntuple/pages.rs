@@ -5,10 +5,10 @@ use arrow_buffer::BooleanBufferBuilder;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::envelope::Locator;
+use crate::Result;
 use crate::root::bytes::Fault;
 use crate::root::compression::{Codec, pack};
 use crate::root::container::Writer;
-use crate::Result;
 
 /// Bytes of a page before it is packed.
 const PAGE: usize = 1 << 18;

@@ -77,10 +77,10 @@ impl RNTupleSink {
             header.extend((text.len() as u32).to_le_bytes());
             header.extend(text.as_bytes());
         }
-        header.extend(list(fields.iter().map(|field| record(field)).collect()));
-        header.extend(list(columns.map(|column| record(&column)).collect()));
-        header.extend(list(Vec::new()));
-        header.extend(list(Vec::new()));
+        header.extend(list(&fields.iter().map(|field| record(field)).collect::<Vec<_>>()));
+        header.extend(list(&columns.map(|column| record(&column)).collect::<Vec<_>>()));
+        header.extend(list(&[]));
+        header.extend(list(&[]));
         header
     }
 
@@ -103,11 +103,11 @@ impl RNTupleSink {
                 *offset += pages.iter().map(|page| i64::from(page.elements)).sum::<i64>();
                 list_of(pages.len(), &items)
             });
-            lists.push(list(columns.collect()));
+            lists.push(list(&columns.collect::<Vec<_>>()));
         }
         let mut content = header.to_le_bytes().to_vec();
-        content.extend(list(summaries));
-        content.extend(list(lists));
+        content.extend(list(&summaries));
+        content.extend(list(&lists));
         content
     }
 
@@ -122,8 +122,8 @@ impl RNTupleSink {
         });
         let mut footer = 0_u64.to_le_bytes().to_vec();
         footer.extend(header.to_le_bytes());
-        footer.extend(record(&(0..4).flat_map(|_| list(Vec::new())).collect::<Vec<u8>>()));
-        footer.extend(list(groups.into_iter().collect()));
+        footer.extend(record(&(0..4).flat_map(|_| list(&[])).collect::<Vec<u8>>()));
+        footer.extend(list(&groups.into_iter().collect::<Vec<_>>()));
         footer
     }
 
@@ -162,7 +162,8 @@ impl Sink for RNTupleSink {
         let step = (rows / (bytes / SLICE + 1)).max(1);
         for from in (0..rows).step_by(step) {
             let slice = batch.slice(from, step.min(rows - from));
-            for ((field, column), named) in self.fields.iter_mut().zip(slice.columns()).zip(batch.schema_ref().fields()) {
+            for ((field, column), named) in self.fields.iter_mut().zip(slice.columns()).zip(batch.schema_ref().fields())
+            {
                 let appended = field.append(column, &mut self.columns);
                 appended.map_err(|e| self.writer.refused(&format!("column `{}`: {e}", named.name())))?;
             }
@@ -180,14 +181,12 @@ impl Sink for RNTupleSink {
         }
         let content = self.header();
         let (header, header_size, checksum) = self.envelope(Kind::Header, &content)?;
-        let page_list = match self.clusters.len() {
-            0 => None,
-            _ => {
-                let content = self.page_list(checksum);
-                let (locator, size, _) = self.envelope(Kind::PageList, &content)?;
-                Some((locator, size))
-            }
-        };
+        let mut page_list = None;
+        if !self.clusters.is_empty() {
+            let content = self.page_list(checksum);
+            let (locator, size, _) = self.envelope(Kind::PageList, &content)?;
+            page_list = Some((locator, size));
+        }
         let content = self.footer(checksum, page_list);
         let (footer, footer_size, _) = self.envelope(Kind::Footer, &content)?;
         let mut anchor = VERSION.map(u16::to_be_bytes).concat();
@@ -213,7 +212,7 @@ fn record(content: &[u8]) -> Vec<u8> {
 }
 
 /// A list frame.
-fn list(items: Vec<Vec<u8>>) -> Vec<u8> {
+fn list(items: &[Vec<u8>]) -> Vec<u8> {
     list_of(items.len(), &items.concat())
 }
 
