@@ -208,9 +208,10 @@ impl Anchor {
             Ok(Link { locator: Locator { at, length }, unpacked })
         };
         let (header, footer) = (link()?, link()?);
-        // An envelope that is larger than a key may be is spread over several. None is, below a gigabyte.
+        // An envelope that is larger than a key may be is spread over several. None is, below a gigabyte. Some writers
+        // leave the limit at zero.
         let largest = cursor.u64()?;
-        if header.locator.length.max(footer.locator.length) as u64 > largest {
+        if header.locator.length.max(footer.locator.length) as u64 > largest && largest > 0 {
             return Err(format!("an envelope is spread over several keys of {largest} bytes, which is not read"));
         }
         Ok(Self { version, header, footer })

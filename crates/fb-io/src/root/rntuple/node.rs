@@ -4,7 +4,7 @@
 //! `std::unique_ptr` values that may be missing. A variant becomes a struct of all its alternatives, all but one of which
 //! are missing: Parquet has no unions. Members of base classes are members of the class. Classes around a single value (enumerations, `std::atomic`) are that value.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -260,8 +260,8 @@ impl Node {
     }
 }
 
-/// The members of a class with those of its bases, which are stored as members `:_0`, `:_1`, …. Where two have one name,
-/// that of the base is behind the name of the base, as in C++.
+/// The members of a class with those of its bases, which are stored as members `:_0`, `:_1`, …. Where several
+/// have one name, that of a base stands behind the name of the base, as in C++.
 fn inherited(schema: &Schema, ids: &[usize], members: Vec<(String, Option<Node>)>) -> Vec<(String, Node)> {
     let mut all: Vec<(String, Node)> = Vec::with_capacity(members.len());
     let mut bases = Vec::new();
@@ -275,11 +275,13 @@ fn inherited(schema: &Schema, ids: &[usize], members: Vec<(String, Option<Node>)
             None => {}
         }
     }
-    let mut taken: HashSet<String> = all.iter().map(|(name, _)| name.clone()).collect();
+    let mut times: HashMap<String, usize> = HashMap::new();
+    for name in all.iter().map(|(name, _)| name).chain(bases.iter().map(|(_, name, _)| name)) {
+        *times.entry(name.clone()).or_default() += 1;
+    }
     for (base, name, node) in bases {
-        let name = if taken.contains(&name) { format!("{base}::{name}") } else { name };
-        taken.insert(name.clone());
-        all.push((name, node));
+        let is_ambiguous = times.get(&name).is_some_and(|&n| n > 1);
+        all.push((if is_ambiguous { format!("{base}::{name}") } else { name }, node));
     }
     all
 }
