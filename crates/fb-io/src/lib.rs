@@ -247,10 +247,18 @@ pub fn open(spec: impl AsRef<Path>) -> Result<Box<dyn Table>> {
 /// # Errors
 /// [`Error::Unsupported`] if the format is not written, or has no place for a column; [`Error::System`].
 pub fn sink(path: &Path, schema: &SchemaRef) -> Result<Box<dyn Sink>> {
+    sink_as(path, schema, root::Kind::default(), root::Codec::default())
+}
+
+/// The same, where a ROOT file is written in this way.
+///
+/// # Errors
+/// Those of [`sink`].
+pub fn sink_as(path: &Path, schema: &SchemaRef, kind: root::Kind, codec: root::Codec) -> Result<Box<dyn Sink>> {
     let (path, named) = split(path);
     let path = path.as_path();
     match Format::of_name(path) {
-        Some(Format::Root) => root::sink(path, named.as_deref().unwrap_or("Events"), schema, root::Codec::default()),
+        Some(Format::Root) => root::sink(path, named.as_deref().unwrap_or("Events"), schema, kind, codec),
         Some(Format::Parquet) => parquet::sink(path, schema),
         Some(Format::Csv) => csv::sink(path, schema),
         Some(Format::Hdf5) => hdf5::sink(path, schema),

@@ -9,7 +9,7 @@ use arrow_array::types::{Float32Type, Float64Type, Int64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 use fb_core::run::Alone;
-use fb_io::root::Codec;
+use fb_io::root::{Codec, Kind};
 use fb_io::table::{Table, leaves, read_batch, schema};
 use serde_json::{Value as Json, json};
 
@@ -94,7 +94,7 @@ fn what_is_written_is_read_back_equal() {
     let temporary = tempfile::tempdir().unwrap();
     for codec in [Codec::Stored, Codec::Zlib, Codec::Lz4, Codec::Lzma, Codec::Zstd] {
         let path = temporary.path().join(format!("{codec:?}.root"));
-        let mut sink = fb_io::root::sink(&path, "copy", &schema, codec).unwrap();
+        let mut sink = fb_io::root::sink(&path, "copy", &schema, Kind::TTree, codec).unwrap();
         for from in [0, 15, 30] {
             sink.write(&read_batch(&*source, &all, from..(from + 15).min(40), &Alone).unwrap()).unwrap();
         }

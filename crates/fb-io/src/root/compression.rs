@@ -30,13 +30,18 @@ fn size(bytes: &[u8]) -> usize {
     usize::from(bytes[0]) | usize::from(bytes[1]) << 8 | usize::from(bytes[2]) << 16
 }
 
+/// Whether so few bytes can hold as many as expected.
+pub(super) fn would_unpack(packed: usize, expected: usize) -> bool {
+    // Zstandard makes a block of 128 kB out of four bytes and no codec packs more tightly, so that more is damage.
+    expected / (1 << 15) <= packed
+}
+
 /// Unpacks a run of blocks to exactly `expected` bytes. Bytes that are not packed are given back as they are.
 pub(super) fn unpack(packed: &[u8], expected: usize) -> Fault<Vec<u8>> {
     if packed.len() == expected {
         return Ok(packed.to_vec());
     }
-    // Zstandard makes a block of 128 kB out of four bytes and no codec packs more tightly, so that more is damage.
-    if expected / (1 << 15) > packed.len() {
+    if !would_unpack(packed.len(), expected) {
         return Err(format!("{} packed bytes claim to hold {expected}", packed.len()));
     }
     let mut out = Vec::with_capacity(expected.min(LARGEST));

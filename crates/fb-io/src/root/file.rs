@@ -78,6 +78,7 @@ impl File {
         &self.path
     }
 
+    /// Bytes of the file.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
@@ -108,7 +109,7 @@ impl File {
         Ok(begin.saturating_add(name))
     }
 
-    /// Bytes of the file.
+    /// A stretch of the file.
     pub(super) fn bytes(&self, from: u64, length: usize) -> Fault<Vec<u8>> {
         let mut bytes = Vec::new();
         self.bytes_into(from, length, &mut bytes)?;

@@ -12,6 +12,7 @@ mod file;
 mod layout;
 mod object;
 mod output;
+mod rntuple;
 mod tree;
 mod tree_writer;
 
@@ -35,25 +36,38 @@ pub fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
     let infos = object::Infos::read(&file).map_err(|reason| file.corrupt("streamer infos", reason))?;
     let mut tables: Vec<Box<dyn Table>> = Vec::new();
     for key in &file.keys {
-        let opened: Result<Box<dyn Table>> = match key.class.as_str() {
-            "TTree" | "TNtuple" | "TNtupleD" => tree::Tree::open(&file, &infos, key).map(|tree| Box::new(tree) as _),
+        let (kind, opened): (_, Result<Box<dyn Table>>) = match key.class.as_str() {
+            "TTree" | "TNtuple" | "TNtupleD" => {
+                ("TTree", tree::Tree::open(&file, &infos, key).map(|t| Box::new(t) as _))
+            }
+            "ROOT::RNTuple" => ("RNTuple", rntuple::open(Arc::clone(&file), key).map(|t| Box::new(t) as _)),
             _ => continue,
         };
-        tables.push(
-            opened.unwrap_or_else(|error| {
-                Box::new(Damaged { name: key.path.clone(), kind: "TTree", error: Some(error) })
-            }),
-        );
+        let damaged = |error| Box::new(Damaged { name: key.path.clone(), kind, error: Some(error) });
+        tables.push(opened.unwrap_or_else(|error| damaged(error)));
     }
     Ok(tables)
 }
 
-/// A file with one tree, flat or jagged, that is to be written.
+/// How a table is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// Flat and jagged columns, read by every version of ROOT.
+    #[default]
+    TTree,
+    /// Columns of any kind, read by ROOT 6.34 and later.
+    RNTuple,
+}
+
+/// A file with one table that is to be written.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for columns that a tree has no place for; [`Error::System`].
-pub fn sink(path: &Path, tree: &str, schema: &SchemaRef, codec: Codec) -> Result<Box<dyn Sink>> {
-    Ok(Box::new(tree_writer::TreeSink::create(path, tree, schema, codec)?))
+/// [`Error::Unsupported`] for columns that it has no place for; [`Error::System`].
+pub fn sink(path: &Path, table: &str, schema: &SchemaRef, kind: Kind, codec: Codec) -> Result<Box<dyn Sink>> {
+    Ok(match kind {
+        Kind::TTree => Box::new(tree_writer::TreeSink::create(path, table, schema, codec)?),
+        Kind::RNTuple => Box::new(rntuple::sink(path, schema, table, codec)?),
+    })
 }
 
 /// A table that cannot be opened.

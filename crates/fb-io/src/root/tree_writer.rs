@@ -3,7 +3,7 @@
 //! A list becomes a variable array that another branch counts, as in NanoAOD: columns whose names begin alike up to the
 //! first `_` and whose lists are of equal lengths share a counter: `nJet` for `Jet_pt` and `Jet_eta`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
@@ -13,11 +13,12 @@ use arrow_array::types::{
 use arrow_array::{Array as _, ArrayRef, ArrowPrimitiveType, Int32Array, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 
+use super::builtin;
 use super::compression::Codec;
-use super::container::{Container, Record, key_length, settings};
+use super::container::{Record, Writer, key_length};
 use super::output::{Output, Place};
-use crate::Result;
 use crate::table::Sink;
+use crate::{Error, Result};
 
 /// Bytes of all branches that are kept until they are written as baskets.
 const BLOCK: usize = 8 << 20;
@@ -71,7 +72,8 @@ struct Branch {
 
 /// A tree that is being written.
 pub(super) struct TreeSink {
-    container: Container,
+    writer: Writer,
+    path: PathBuf,
     tree: String,
     codec: Codec,
     schema: SchemaRef,
@@ -84,7 +86,7 @@ pub(super) struct TreeSink {
 
 impl TreeSink {
     pub(super) fn create(path: &Path, tree: &str, schema: &SchemaRef, codec: Codec) -> Result<Self> {
-        let container = Container::create(path, codec)?;
+        let writer = Writer::create(path)?;
         for field in schema.fields() {
             let (is_list, dimensions, inner) = parts(field.data_type());
             let is_text = matches!(inner, DataType::Utf8 | DataType::LargeUtf8);
@@ -94,11 +96,12 @@ impl TreeSink {
                      or write an RNTuple or Parquet",
                     field.data_type()
                 );
-                return Err(container.refused(format!("column `{}`", field.name()), reason));
+                return Err(Error::unsupported(path, format!("column `{}`", field.name()), reason));
             }
         }
         let (tree, schema) = (tree.to_owned(), Arc::clone(schema));
-        Ok(Self { container, tree, codec, schema, branches: Vec::new(), waiting: 0, firsts: vec![0] })
+        let path = path.to_owned();
+        Ok(Self { writer, path, tree, codec, schema, branches: Vec::new(), waiting: 0, firsts: vec![0] })
     }
 
     /// The branches, as the first batch shows which lists are of equal lengths.
@@ -148,7 +151,7 @@ impl TreeSink {
             let array = batch.column(column);
             let refused = |reason: &str| {
                 let place = format!("column `{}`", self.schema.field(column).name());
-                self.container.refused(place, reason)
+                Error::unsupported(&self.path, place, reason)
             };
             let content = flat(array);
             let missing = content.null_count() > 0 && !content.data_type().is_floating();
@@ -190,7 +193,7 @@ impl TreeSink {
                 Some(column) if is_counter(batch, self.schema.field(column).name(), counts) => {}
                 Some(_) => {
                     let reason = "it no longer holds the lengths of the lists that it counts".to_owned();
-                    return Err(self.container.refused(format!("column `{}`", branch.name), reason));
+                    return Err(Error::unsupported(&self.path, format!("column `{}`", branch.name), reason));
                 }
             }
         }
@@ -228,7 +231,7 @@ impl TreeSink {
                     .for_each(|from| object.i32((from as usize + header) as i32));
                 object.i32(0);
             }
-            branch.baskets.push(self.container.record(names, &more.bytes, &object.bytes)?);
+            branch.baskets.push(self.writer.basket(names, &more.bytes, &object.bytes, self.codec)?);
         }
         self.firsts.push(self.firsts.last().unwrap_or(&0) + self.waiting as u64);
         self.waiting = 0;
@@ -490,10 +493,22 @@ impl Sink for TreeSink {
             self.lay_out(&RecordBatch::new_empty(Arc::clone(&self.schema)));
         }
         self.flush()?;
-        let names = ["TTree", self.tree.as_str(), ""];
-        let object = self.tree(key_length(names[0], names[1], names[2]));
-        let mut container = self.container;
-        container.listed(names, &object)?;
-        container.finish()
+        let object = self.tree(key_length("TTree", &self.tree, ""));
+        let mut writer = self.writer;
+        writer.object("TTree", &self.tree, "", &object, self.codec)?;
+        let mut infos = Output::behind(key_length("TList", "StreamerInfo", "Doubly linked list"));
+        builtin::write(&mut infos);
+        writer.finish(&infos.bytes)
+    }
+}
+
+/// Codec and level as ROOT counts them.
+fn settings(codec: Codec) -> i32 {
+    match codec {
+        Codec::Stored => 0,
+        Codec::Zlib => 101,
+        Codec::Lzma => 204,
+        Codec::Lz4 => 404,
+        Codec::Zstd => 505,
     }
 }

@@ -1,0 +1,279 @@
+//! Numbers of one type in memory, and how the elements of a page become such.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::types::{
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray};
+use arrow_buffer::BooleanBufferBuilder;
+use arrow_schema::DataType;
+
+use super::schema::{Column, Encoding};
+use crate::root::bytes::Fault;
+
+/// Numbers of one type.
+#[derive(Debug)]
+pub(super) enum Values {
+    Bool(BooleanBufferBuilder),
+    I8(Vec<i8>),
+    I16(Vec<i16>),
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+    U32(Vec<u32>),
+    U64(Vec<u64>),
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+/// The same for numbers of every type but booleans.
+macro_rules! numbers {
+    ($values:expr, bool $b:ident => $bool:expr, $v:ident => $each:expr) => {
+        match $values {
+            Values::Bool($b) => $bool,
+            Values::I8($v) => $each,
+            Values::I16($v) => $each,
+            Values::I32($v) => $each,
+            Values::I64($v) => $each,
+            Values::U8($v) => $each,
+            Values::U16($v) => $each,
+            Values::U32($v) => $each,
+            Values::U64($v) => $each,
+            Values::F32($v) => $each,
+            Values::F64($v) => $each,
+        }
+    };
+}
+
+impl Values {
+    /// No values of a type; `None` if there are no such.
+    pub(super) fn of(data_type: &DataType) -> Option<Self> {
+        Some(match data_type {
+            DataType::Boolean => Self::Bool(BooleanBufferBuilder::new(0)),
+            DataType::Int8 => Self::I8(Vec::new()),
+            DataType::Int16 => Self::I16(Vec::new()),
+            DataType::Int32 => Self::I32(Vec::new()),
+            DataType::Int64 => Self::I64(Vec::new()),
+            DataType::UInt8 => Self::U8(Vec::new()),
+            DataType::UInt16 => Self::U16(Vec::new()),
+            DataType::UInt32 => Self::U32(Vec::new()),
+            DataType::UInt64 => Self::U64(Vec::new()),
+            DataType::Float32 => Self::F32(Vec::new()),
+            DataType::Float64 => Self::F64(Vec::new()),
+            _ => return None,
+        })
+    }
+
+    /// The type whose values a column holds as it is stored.
+    pub(super) fn stored(column: &Column) -> Fault<DataType> {
+        Ok(match (column.encoding, column.bits) {
+            (Encoding::Bit, _) => DataType::Boolean,
+            (Encoding::Signed(_), 8) => DataType::Int8,
+            (Encoding::Signed(_), 16) => DataType::Int16,
+            (Encoding::Signed(_), 32) => DataType::Int32,
+            (Encoding::Signed(_), _) => DataType::Int64,
+            (Encoding::Unsigned(_), 8) => DataType::UInt8,
+            (Encoding::Unsigned(_), 16) => DataType::UInt16,
+            (Encoding::Unsigned(_), 32) => DataType::UInt32,
+            (Encoding::Unsigned(_) | Encoding::Index(_), _) => DataType::UInt64,
+            (Encoding::Real(_), 64) | (Encoding::Quantized, _) => DataType::Float64,
+            (Encoding::Real(_) | Encoding::Truncated, _) => DataType::Float32,
+            (Encoding::Switch, _) => return Err("a column of alternatives, expected one of numbers".to_owned()),
+            (Encoding::Unknown(number), _) => return Err(format!("columns of type {number:#x} are not known")),
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        numbers!(self, bool b => b.len(), v => v.len())
+    }
+
+    /// Bits of a value.
+    pub(super) fn bits(&self) -> usize {
+        fn bits<T>(_: &[T]) -> usize {
+            8 * size_of::<T>()
+        }
+        numbers!(self, bool _b => 1, v => bits(v))
+    }
+
+    pub(super) fn reserve(&mut self, n: usize) {
+        numbers!(self, bool b => b.reserve(n), v => v.reserve(n));
+    }
+
+    pub(super) fn zeros(&mut self, n: usize) {
+        numbers!(self, bool b => b.append_n(n, false), v => v.resize(v.len() + n, Default::default()));
+    }
+
+    /// Converts as C does.
+    fn append(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Bool(to), from) => numbers!(
+                from,
+                bool b => (0..b.len()).for_each(|i| to.append(b.get_bit(i))),
+                v => v.iter().for_each(|x| to.append(is_not_zero(x)))
+            ),
+            (to, Self::Bool(from)) => {
+                let mut bytes = Vec::with_capacity(from.len());
+                bytes.extend((0..from.len()).map(|i| u8::from(from.get_bit(i))));
+                to.append(&Self::U8(bytes));
+            }
+            (to, from) => numbers!(to, bool _b => {}, t => numbers!(
+                from,
+                bool _b => {},
+                f => f.iter().for_each(|&x| t.push(x as _))
+            )),
+        }
+    }
+
+    pub(super) fn finish(self) -> ArrayRef {
+        match self {
+            Self::Bool(v) => Arc::new(BooleanArray::new(v.build(), None)),
+            Self::I8(v) => Arc::new(PrimitiveArray::<Int8Type>::new(v.into(), None)),
+            Self::I16(v) => Arc::new(PrimitiveArray::<Int16Type>::new(v.into(), None)),
+            Self::I32(v) => Arc::new(PrimitiveArray::<Int32Type>::new(v.into(), None)),
+            Self::I64(v) => Arc::new(PrimitiveArray::<Int64Type>::new(v.into(), None)),
+            Self::U8(v) => Arc::new(PrimitiveArray::<UInt8Type>::new(v.into(), None)),
+            Self::U16(v) => Arc::new(PrimitiveArray::<UInt16Type>::new(v.into(), None)),
+            Self::U32(v) => Arc::new(PrimitiveArray::<UInt32Type>::new(v.into(), None)),
+            Self::U64(v) => Arc::new(PrimitiveArray::<UInt64Type>::new(v.into(), None)),
+            Self::F32(v) => Arc::new(PrimitiveArray::<Float32Type>::new(v.into(), None)),
+            Self::F64(v) => Arc::new(PrimitiveArray::<Float64Type>::new(v.into(), None)),
+        }
+    }
+
+    /// Appends the elements in `range` of a page of `n` elements, whose bytes these are.
+    pub(super) fn decode(&mut self, column: &Column, page: &[u8], n: usize, range: Range<usize>) -> Fault<()> {
+        match (&mut *self, column.encoding, column.bits) {
+            (Self::Bool(v), Encoding::Bit, _) => v.append_packed_range(range, page),
+            (Self::I8(v), Encoding::Signed(_) | Encoding::Unsigned(_), 8) => {
+                v.extend(page[range].iter().map(|&x| x as i8));
+            }
+            (Self::U8(v), Encoding::Signed(_) | Encoding::Unsigned(_), 8) => v.extend_from_slice(&page[range]),
+            (Self::I16(v), Encoding::Signed(false), 16) => v.extend(plain(page, range).map(i16::from_le_bytes)),
+            (Self::U16(v), Encoding::Unsigned(false), 16) => v.extend(plain(page, range).map(u16::from_le_bytes)),
+            (Self::F32(v), Encoding::Real(false), 16) => {
+                v.extend(plain(page, range).map(|x| half(u16::from_le_bytes(x))));
+            }
+            (Self::I32(v), Encoding::Signed(false), 32) => v.extend(plain(page, range).map(i32::from_le_bytes)),
+            (Self::U32(v), Encoding::Unsigned(false), 32) => v.extend(plain(page, range).map(u32::from_le_bytes)),
+            (Self::F32(v), Encoding::Real(false), 32) => v.extend(plain(page, range).map(f32::from_le_bytes)),
+            (Self::I64(v), Encoding::Signed(false), 64) => v.extend(plain(page, range).map(i64::from_le_bytes)),
+            (Self::U64(v), Encoding::Unsigned(false) | Encoding::Index(false), 64) => {
+                v.extend(plain(page, range).map(u64::from_le_bytes));
+            }
+            (Self::F64(v), Encoding::Real(false), 64) => v.extend(plain(page, range).map(f64::from_le_bytes)),
+            (Self::I16(v), Encoding::Signed(true), 16) => v.extend(split_16(page, n, range).map(zigzag_16)),
+            (Self::U16(v), Encoding::Unsigned(true), 16) => v.extend(split_16(page, n, range)),
+            (Self::F32(v), Encoding::Real(true), 16) => v.extend(split_16(page, n, range).map(half)),
+            (Self::I32(v), Encoding::Signed(true), 32) => v.extend(split_32(page, n, range).map(zigzag_32)),
+            (Self::U32(v), Encoding::Unsigned(true), 32) => v.extend(split_32(page, n, range)),
+            (Self::F32(v), Encoding::Real(true), 32) => v.extend(split_32(page, n, range).map(f32::from_bits)),
+            (Self::I64(v), Encoding::Signed(true), 64) => v.extend(split_64(page, n, range).map(zigzag_64)),
+            (Self::U64(v), Encoding::Unsigned(true), 64) => v.extend(split_64(page, n, range)),
+            (Self::F64(v), Encoding::Real(true), 64) => v.extend(split_64(page, n, range).map(f64::from_bits)),
+            (Self::U64(v), Encoding::Index(false), 32) => {
+                v.extend(plain(page, range).map(|x| u64::from(u32::from_le_bytes(x))));
+            }
+            (Self::U64(v), Encoding::Index(true), 32) => {
+                sums(v, split_32(page, n, 0..range.end).map(u64::from), &range);
+            }
+            (Self::U64(v), Encoding::Index(true), 64) => sums(v, split_64(page, n, 0..range.end), &range),
+            (Self::F32(v), Encoding::Truncated, bits) => {
+                v.extend(range.map(|i| f32::from_bits(bits_at(page, i * bits, bits) << (32 - bits))));
+            }
+            (Self::F64(v), Encoding::Quantized, bits) => {
+                let (min, max) = column.range;
+                let step = (max - min) / ((1_u64 << bits) - 1) as f64;
+                v.extend(range.map(|i| f64::from(bits_at(page, i * bits, bits)).mul_add(step, min)));
+            }
+            _ => {
+                let stored = Self::stored(column)?;
+                let mut values = Self::of(&stored).ok_or_else(|| format!("a column of {stored}"))?;
+                // What is stored is of the type asked for just below, so this ends here.
+                if std::mem::discriminant(&values) == std::mem::discriminant(self) {
+                    return Err(format!("a column of {stored} of {} bits", column.bits));
+                }
+                values.decode(column, page, n, range)?;
+                self.append(&values);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_not_zero<T: Default + PartialEq>(x: &T) -> bool {
+    *x != T::default()
+}
+
+/// Elements as they are.
+fn plain<const N: usize>(page: &[u8], range: Range<usize>) -> impl Iterator<Item = [u8; N]> {
+    page.as_chunks::<N>().0[range].iter().copied()
+}
+
+/// Elements whose first bytes come first, then all second bytes.
+fn split_16(page: &[u8], n: usize, range: Range<usize>) -> impl Iterator<Item = u16> {
+    let part = |k: usize| page[k * n..][range.clone()].iter().copied();
+    part(0).zip(part(1)).map(|(a, b)| u16::from_le_bytes([a, b]))
+}
+
+fn split_32(page: &[u8], n: usize, range: Range<usize>) -> impl Iterator<Item = u32> {
+    let part = |k: usize| page[k * n..][range.clone()].iter().copied();
+    let pairs = part(0).zip(part(1)).zip(part(2).zip(part(3)));
+    pairs.map(|((a, b), (c, d))| u32::from_le_bytes([a, b, c, d]))
+}
+
+fn split_64(page: &[u8], n: usize, range: Range<usize>) -> impl Iterator<Item = u64> {
+    let half = 4 * n;
+    let low = split_32(&page[..half], n, range.clone());
+    low.zip(split_32(&page[half..], n, range)).map(|(low, high)| u64::from(low) | u64::from(high) << 32)
+}
+
+fn zigzag_16(x: u16) -> i16 {
+    (x >> 1) as i16 ^ -((x & 1) as i16)
+}
+
+fn zigzag_32(x: u32) -> i32 {
+    (x >> 1) as i32 ^ -((x & 1) as i32)
+}
+
+fn zigzag_64(x: u64) -> i64 {
+    (x >> 1) as i64 ^ -((x & 1) as i64)
+}
+
+/// Sums of differences, those in `range` alone.
+fn sums(to: &mut Vec<u64>, differences: impl Iterator<Item = u64>, range: &Range<usize>) {
+    let sums = differences.scan(0_u64, |sum, x| {
+        *sum = sum.wrapping_add(x);
+        Some(*sum)
+    });
+    to.extend(sums.skip(range.start));
+}
+
+/// Up to 32 bits, the lowest first.
+fn bits_at(page: &[u8], at: usize, bits: usize) -> u32 {
+    let mut word = [0; 8];
+    let bytes = &page[at / 8..(at + bits).div_ceil(8)];
+    word[..bytes.len()].copy_from_slice(bytes);
+    (u64::from_le_bytes(word) >> (at % 8) & ((1 << bits) - 1)) as u32
+}
+
+/// A float of half precision.
+fn half(bits: u16) -> f32 {
+    let (sign, exponent, fraction) = (u32::from(bits >> 15) << 31, u32::from(bits >> 10 & 31), u32::from(bits & 0x3ff));
+    match exponent {
+        // Without a leading one: a multiple of 2⁻²⁴.
+        0 => f32::from_bits((fraction as f32 / 16_777_216.0).to_bits() | sign),
+        31 => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
+        _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
+    }
+}
+
+/// The indices of a column of alternatives and which alternative each is for, counted from one.
+pub(super) fn switches(page: &[u8], range: Range<usize>) -> impl Iterator<Item = (u64, u32)> {
+    plain::<12>(page, range).map(|element| {
+        let [a, b, c, d, e, f, g, h, tag @ ..] = element;
+        (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(tag))
+    })
+}
