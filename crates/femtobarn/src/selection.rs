@@ -42,7 +42,8 @@ impl Plot {
         Expression::parse(&self.expression)?;
         let [low, high] = self.range;
         if !(low.is_finite() && high.is_finite() && low < high) {
-            let text = format!("`plot.range` of `{}`: found [{low}, {high}], expected two rising numbers", self.expression);
+            let text =
+                format!("`plot.range` of `{}`: found [{low}, {high}], expected two rising numbers", self.expression);
             return Err(Failure::Usage(text));
         }
         if self.bins == 0 || self.bins > 10_000 {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fb_core::closest;
+use fb_io::root::{Codec, Kind};
 use fb_io::table::{Table, read_batch, schema};
 
 use crate::console::Console;
@@ -24,9 +25,36 @@ pub struct Arguments {
     /// The branches to write [default: all that can be read].
     #[arg(long, value_delimiter = ',')]
     branches: Vec<String>,
+    /// Write a ROOT file as an RNTuple, which has a place for columns of any kind, and not as a TTree.
+    #[arg(long)]
+    rntuple: bool,
+    /// How a ROOT file is packed.
+    #[arg(long, value_enum, default_value_t = Packing::Zstd)]
+    codec: Packing,
     /// Threads; 0 stands for all of the machine.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Packing {
+    None,
+    Zlib,
+    Lz4,
+    Lzma,
+    Zstd,
+}
+
+impl Packing {
+    fn codec(self) -> Codec {
+        match self {
+            Self::None => Codec::Stored,
+            Self::Zlib => Codec::Zlib,
+            Self::Lz4 => Codec::Lz4,
+            Self::Lzma => Codec::Lzma,
+            Self::Zstd => Codec::Zstd,
+        }
+    }
 }
 
 pub(super) fn execute(arguments: &Arguments) -> Result<()> {
@@ -50,7 +78,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
             let place = first.0.display();
             return Err(Failure::Data(format!("{place}: no branch can be read, nothing is written")));
         }
-        match write(&tables, &names, &arguments.out, &workers)? {
+        match write(&tables, &names, arguments, &workers)? {
             Ok(entries) => {
                 let out = arguments.out.display();
                 super::print(&format!("{entries} entries, {} columns  {out}\n", names.len()));
@@ -124,11 +152,13 @@ type Damaged = Vec<(String, String)>;
 fn write(
     tables: &[(PathBuf, Box<dyn Table>)],
     names: &[String],
-    out: &Path,
+    arguments: &Arguments,
     workers: &Threads,
 ) -> Result<std::result::Result<u64, Damaged>> {
     let Some((_, first)) = tables.first() else { return Ok(Ok(0)) };
-    let mut sink = fb_io::sink(out, &schema(&**first, &indices(&**first, names)))?;
+    let kind = if arguments.rntuple { Kind::RNTuple } else { Kind::TTree };
+    let schema = schema(&**first, &indices(&**first, names));
+    let mut sink = fb_io::sink_as(&arguments.out, &schema, kind, arguments.codec.codec())?;
     let mut entries = 0;
     for (_, table) in tables {
         let branches = indices(&**table, names);
