@@ -182,7 +182,7 @@ fn batch(n: usize, with_nulls: bool) -> RecordBatch {
         ("float64", Arc::new(Float64Array::new(numbers(n, |i| i as f64 / -7.0).into(), nulls()))),
         (
             "text",
-            Arc::new(StringArray::from_iter((0..n).map(|i| (!with_nulls || i % 3 != 1).then(|| "xµ".repeat(i % 5))))),
+            Arc::new((0..n).map(|i| (!with_nulls || i % 3 != 1).then(|| "xµ".repeat(i % 5))).collect::<StringArray>()),
         ),
         ("lists", Arc::clone(&lists)),
         ("nested", list_of(item(lists.data_type().clone()), numbers(n, |_| 1), lists, None)),
