@@ -127,6 +127,18 @@ fn any_range(table: &dyn Table, step: usize) {
     assert!(table.read(&branches, 0..n + 1).is_err());
 }
 
+#[test]
+fn threads_share_a_table() {
+    let table = open(&fixture("features.root"));
+    let expected = values(table.as_ref());
+    std::thread::scope(|scope| {
+        let readers = [0; 4].map(|_| scope.spawn(|| values(table.as_ref())));
+        for reader in readers {
+            assert_eq!(reader.join().unwrap(), expected);
+        }
+    });
+}
+
 fn numbers<T>(n: usize, of: impl Fn(usize) -> T) -> Vec<T> {
     (0..n).map(of).collect()
 }

@@ -33,9 +33,14 @@ pub fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
     for key in &file.keys {
         if matches!(key.class.as_str(), "TTree" | "TNtuple" | "TNtupleD") {
             tables.push(Box::new(tree::Tree::open(&file, &infos, key)?));
-        } else if key.class == "ROOT::RNTuple" {
+        } else if key.class == rntuple::CLASS {
             tables.push(Box::new(rntuple::open(Arc::clone(&file), key)?));
         }
+    }
+    // Tables of a format that came to nothing are no table, but say why.
+    if let (true, Some(key)) = (tables.is_empty(), file.keys.iter().find(|key| key.class == rntuple::BEFORE_VERSION_1))
+    {
+        rntuple::open(Arc::clone(&file), key)?;
     }
     Ok(tables)
 }
