@@ -208,10 +208,10 @@ fn files() -> Vec<Whole> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ours.root");
     let n = 40;
-    let numbers: ArrayRef = Arc::new(Int32Array::from_iter((0..3 * n).map(|i| (i % 5 != 0).then_some(i))));
+    let numbers: ArrayRef = Arc::new((0..3 * n).map(|i| (i % 5 != 0).then_some(i)).collect::<Int32Array>());
     let texts: ArrayRef =
-        Arc::new(StringArray::from_iter((0..n).map(|i| (i % 3 != 0).then(|| "x".repeat(i as usize % 7)))));
-    let truth: ArrayRef = Arc::new(BooleanArray::from_iter((0..n).map(|i| Some(i % 3 == 0))));
+        Arc::new((0..n).map(|i| (i % 3 != 0).then(|| "x".repeat(i as usize % 7))).collect::<StringArray>());
+    let truth: ArrayRef = Arc::new((0..n).map(|i| Some(i % 3 == 0)).collect::<BooleanArray>());
     let item = Arc::new(Field::new("item", DataType::Int32, true));
     let lists = ListArray::new(item, OffsetBuffer::from_repeated_length(3, n as usize), numbers, None);
     let item = Arc::new(Field::new("item", lists.data_type().clone(), true));
@@ -273,7 +273,7 @@ fn cut_short() {
     assert!(whole == 0 && refused > 100, "a file without its end cannot be read");
 }
 
-/// Every number of the metadata, at any place, becomes the largest there is.
+/// Every number of the metadata, one place in three, becomes the largest there is.
 #[test]
 fn huge_numbers() {
     let files = files();
@@ -281,7 +281,9 @@ fn huge_numbers() {
     for (file, whole) in files.iter().enumerate() {
         for part in whole.parts() {
             let end = part.end - 8;
-            places.extend((part.start..end).flat_map(|at| [4, 8].map(|width| (file, at..(at + width).min(end)))));
+            places.extend(
+                (part.start..end).step_by(3).flat_map(|at| [4, 8].map(|width| (file, at..(at + width).min(end)))),
+            );
         }
     }
     let (_, refused) = read_all(places.len() as u64, move |i| {

@@ -127,6 +127,18 @@ fn any_range(table: &dyn Table, step: usize) {
     assert!(table.read(&branches, 0..n + 1).is_err());
 }
 
+#[test]
+fn threads_share_a_table() {
+    let table = open(&fixture("features.root"));
+    let expected = values(table.as_ref());
+    std::thread::scope(|scope| {
+        let readers = [0; 4].map(|_| scope.spawn(|| values(table.as_ref())));
+        for reader in readers {
+            assert_eq!(reader.join().unwrap(), expected);
+        }
+    });
+}
+
 fn numbers<T>(n: usize, of: impl Fn(usize) -> T) -> Vec<T> {
     (0..n).map(of).collect()
 }
@@ -182,7 +194,7 @@ fn batch(n: usize, with_nulls: bool) -> RecordBatch {
         ("float64", Arc::new(Float64Array::new(numbers(n, |i| i as f64 / -7.0).into(), nulls()))),
         (
             "text",
-            Arc::new(StringArray::from_iter((0..n).map(|i| (!with_nulls || i % 3 != 1).then(|| "xµ".repeat(i % 5))))),
+            Arc::new((0..n).map(|i| (!with_nulls || i % 3 != 1).then(|| "xµ".repeat(i % 5))).collect::<StringArray>()),
         ),
         ("lists", Arc::clone(&lists)),
         ("nested", list_of(item(lists.data_type().clone()), numbers(n, |_| 1), lists, None)),

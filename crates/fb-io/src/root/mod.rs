@@ -40,7 +40,9 @@ pub fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
             "TTree" | "TNtuple" | "TNtupleD" => {
                 ("TTree", tree::Tree::open(&file, &infos, key).map(|t| Box::new(t) as _))
             }
-            "ROOT::RNTuple" => ("RNTuple", rntuple::open(Arc::clone(&file), key).map(|t| Box::new(t) as _)),
+            rntuple::CLASS | rntuple::BEFORE_VERSION_1 => {
+                ("RNTuple", rntuple::open(Arc::clone(&file), key).map(|t| Box::new(t) as _))
+            }
             _ => continue,
         };
         let damaged = |error| Box::new(Damaged { name: key.path.clone(), kind, error: Some(error) });

@@ -33,6 +33,9 @@ use super::file::{File, Key};
 use crate::table::{Branch, Table};
 use crate::{Error, Result};
 
+/// The class of the keys of these tables, and what it was while the format was not yet fixed.
+pub(super) const CLASS: &str = "ROOT::RNTuple";
+pub(super) const BEFORE_VERSION_1: &str = "ROOT::Experimental::RNTuple";
 /// Entries that are read at once, where a cluster has more.
 const LARGEST_BLOCK: u64 = 1 << 20;
 /// Bytes that one call may take without bytes of the file behind them, besides eight times its size.
@@ -55,7 +58,7 @@ pub(super) struct RNTuple {
 /// Opens the table of a key.
 pub(super) fn open(file: Arc<File>, key: &Key) -> Result<RNTuple> {
     let place = || format!("RNTuple `{}`", key.path);
-    if key.class != "ROOT::RNTuple" {
+    if key.class != CLASS {
         let reason = "it was written before version 1 of the format, which is the first that is read";
         return Err(Error::unsupported(file.path(), place(), reason));
     }
