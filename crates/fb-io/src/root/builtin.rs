@@ -225,9 +225,8 @@ fn write_element(out: &mut Output, class: &Builtin, (name, kind, type_name, coun
         11 | 18 => 1,
         2 | 12 => 2,
         3 | 5 | 6 | 13 | 15 => 4,
-        65 => 24,
         61 => 64,
-        62 => 24,
+        62 | 65 => 24,
         _ if is_base => 0,
         _ => 8,
     };
@@ -240,7 +239,9 @@ fn write_element(out: &mut Output, class: &Builtin, (name, kind, type_name, coun
             out.i32(0);
             // The second of the dimensions of a base is its checksum.
             let base = BUILTIN.iter().find(|other| is_base && other.class == name);
-            [0, base.map_or(0, |base| base.checksum), 0, 0, 0].map(|n| out.u32(n));
+            for n in [0, base.map_or(0, |base| base.checksum), 0, 0, 0] {
+                out.u32(n);
+            }
             out.text(if is_base { "BASE" } else { type_name });
         });
     };

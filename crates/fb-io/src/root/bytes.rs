@@ -24,11 +24,6 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// All of the bytes, those before the position as well.
-    pub(super) fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
     pub(super) fn position(&self) -> usize {
         self.at
     }

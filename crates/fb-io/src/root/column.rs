@@ -81,10 +81,9 @@ impl Number {
         match self {
             Self::Bool | Self::I8 | Self::U8 => 1,
             Self::I16 | Self::U16 => 2,
-            Self::I32 | Self::U32 | Self::F32 => 4,
-            Self::I64 | Self::U64 | Self::F64 => 8,
             Self::Packed(Packed { packing: Packing::Truncated { .. }, .. }) => 3,
-            Self::Packed(_) => 4,
+            Self::I32 | Self::U32 | Self::F32 | Self::Packed(_) => 4,
+            Self::I64 | Self::U64 | Self::F64 => 8,
         }
     }
 
@@ -325,7 +324,10 @@ fn append(what: &Item, cursor: &mut Cursor<'_>, builder: &mut Builder, depth: us
         return Err(format!("more than {DEEPEST} lists and objects in each other"));
     }
     match (what, builder) {
-        (Item::Number(number), Builder::Numbers(numbers)) => numbers.append(*number, cursor.take(number.size())?),
+        (Item::Number(number), Builder::Numbers(numbers)) => {
+            numbers.append(*number, cursor.take(number.size())?);
+            Ok(())
+        }
         (Item::Text, Builder::Text { ends, bytes }) => {
             // A count of bytes that ends where the text does tells of a version in front of it.
             let mut ahead = *cursor;
@@ -512,7 +514,10 @@ fn flatten<'a>(members: &'a [Member], flat: &mut Vec<&'a Item>) -> Fault<()> {
 /// Appends `n` items of fixed size that follow each other.
 fn append_many(item: &Item, bytes: &[u8], n: usize, builder: &mut Builder) -> Fault<()> {
     match (item, builder) {
-        (Item::Number(number), Builder::Numbers(numbers)) => numbers.append(*number, bytes),
+        (Item::Number(number), Builder::Numbers(numbers)) => {
+            numbers.append(*number, bytes);
+            Ok(())
+        }
         (Item::Fixed(m, item), Builder::Fixed { len, item: inner, .. }) => {
             *len += n;
             append_many(item, bytes, n * m, inner)
@@ -584,11 +589,10 @@ impl Numbers {
         }
     }
 
-    fn append(&mut self, number: Number, bytes: &[u8]) -> Fault<()> {
+    fn append(&mut self, number: Number, bytes: &[u8]) {
         match (self, number) {
-            (Self::Bool(v), _) => v.extend(bytes),
             (Self::I8(v), _) => v.extend(bytes.iter().map(|&b| b as i8)),
-            (Self::U8(v), _) => v.extend(bytes),
+            (Self::Bool(v) | Self::U8(v), _) => v.extend(bytes),
             (Self::F32(v), Number::Packed(p)) => {
                 v.extend(bytes.chunks_exact(number.size()).map(|b| p.packing.value(b) as f32));
             }
@@ -604,7 +608,6 @@ impl Numbers {
             (Self::F32(v), _) => extend(v, bytes, f32::from_be_bytes),
             (Self::F64(v), _) => extend(v, bytes, f64::from_be_bytes),
         }
-        Ok(())
     }
 
     fn data_type(&self) -> DataType {

@@ -14,7 +14,7 @@ const DEEPEST: usize = 64;
 #[derive(Debug)]
 pub(super) struct File {
     path: PathBuf,
-    file: std::fs::File,
+    inner: std::fs::File,
     size: u64,
     /// Place and length of the record of streamer infos.
     pub(super) infos: (u64, usize),
@@ -66,7 +66,7 @@ impl File {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = open_file(path)?;
         let size = file.metadata().map_err(|source| system(path, source))?.len();
-        let mut this = Self { path: path.to_owned(), file, size, infos: (0, 0), keys: Vec::new() };
+        let mut this = Self { path: path.to_owned(), inner: file, size, infos: (0, 0), keys: Vec::new() };
         let bytes = this.bytes(0, size.min(100) as usize).map_err(|reason| this.corrupt("header", reason))?;
         let top = this.read_header(&bytes).map_err(|reason| this.corrupt("header", reason))?;
         let mut seen = HashSet::new();
@@ -122,7 +122,7 @@ impl File {
             return Err(format!("{length} bytes at {from} lie beyond the end of the file at {}", self.size));
         }
         bytes.resize(length, 0);
-        read_at(&self.file, from, bytes).map_err(|e| format!("cannot read {length} bytes at {from}: {e}"))
+        read_at(&self.inner, from, bytes).map_err(|e| format!("cannot read {length} bytes at {from}: {e}"))
     }
 
     fn read_directory(&mut self, at: u64, within: &str, seen: &mut HashSet<u64>) -> Fault<()> {

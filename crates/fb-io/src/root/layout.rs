@@ -109,7 +109,7 @@ fn dimensions(title: &str, length: i64) -> Vec<usize> {
 }
 
 fn brackets(dimensions: &[usize]) -> String {
-    dimensions.iter().map(|n| format!("[{n}]")).collect()
+    dimensions.iter().fold(String::new(), |text, n| text + "[" + &n.to_string() + "]")
 }
 
 fn fixed(dimensions: &[usize], item: Item) -> Item {

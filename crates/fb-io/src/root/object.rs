@@ -338,7 +338,7 @@ impl<'a> Reader<'a> {
                 let header = header(&mut self.cursor)?;
                 let read = self.members(class, header.version, at);
                 match (read, header.end) {
-                    (Err(reason), None) => return Err(reason),
+                    (Err(reason), None) => Err(reason),
                     // The rest of the members is passed over; what is needed is looked for by name.
                     (_, end) => self.end(end, Value::Object(at)),
                 }

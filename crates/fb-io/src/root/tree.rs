@@ -96,7 +96,7 @@ impl Tree {
         for (path, object) in &found {
             let name = object.text("fName");
             let unique = found.iter().filter(|(_, other)| other.text("fName") == name).count() == 1;
-            let (type_name, form) = self.describe(infos, &objects, object);
+            let (type_name, form) = Self::describe(infos, &objects, object);
             let part = self.part(&objects, object);
             let (form, part) = match (form, part) {
                 (Ok(form), Ok(part)) => (Ok(form), part),
@@ -118,12 +118,7 @@ impl Tree {
         Ok(())
     }
 
-    fn describe(
-        &self,
-        infos: &Infos,
-        objects: &[Object],
-        branch: &Object,
-    ) -> (String, std::result::Result<Form, String>) {
+    fn describe(infos: &Infos, objects: &[Object], branch: &Object) -> (String, std::result::Result<Form, String>) {
         let leaves: Vec<Leaf<'_>> = branch
             .list("fLeaves")
             .iter()

@@ -253,10 +253,14 @@ impl TreeSink {
                 out.u64(n);
             }
             out.f64(1.0);
-            [0, 25, 0, 1000, 0].map(|n| out.i32(n));
+            for n in [0, 25, 0, 1000, 0] {
+                out.i32(n);
+            }
             // No limits, and the settings that ROOT writes by itself.
-            [1_000_000_000_000, 1_000_000_000_000, 0, (-300_000_000_i64) as u64, (-30_000_000_i64) as u64, 1_000_000]
-                .map(|n| out.u64(n));
+            let forever = 1_000_000_000_000;
+            for n in [forever, forever, 0, -300_000_000, -30_000_000, 1_000_000_i64] {
+                out.u64(n as u64);
+            }
             // No ranges of clusters: two arrays that are not there.
             out.u8(0);
             out.u8(0);
@@ -282,7 +286,7 @@ impl TreeSink {
     fn branch(&self, out: &mut Output, branch: &Branch, counter: Option<Place>) -> Place {
         let counted = branch.counter.and_then(|counter| self.branches.get(counter)).map(|counter| counter.name.clone());
         let lengths = counted.into_iter().chain(branch.dimensions.iter().map(ToString::to_string));
-        let title = format!("{}{}", branch.name, lengths.map(|n| format!("[{n}]")).collect::<String>());
+        let title = lengths.fold(branch.name.clone(), |title, n| title + "[" + &n + "]");
         let n = branch.baskets.len();
         let entries = self.firsts.last().copied().unwrap_or(0);
         out.named(&branch.name, &format!("{title}/{}", branch.leaf.letter));
@@ -331,18 +335,25 @@ fn write_leaf(out: &mut Output, branch: &Branch, title: &str, counter: Option<Pl
         out.reference(counter);
     });
     let most = branch.most.max(0);
-    match branch.leaf.class {
-        "TLeafO" | "TLeafB" => [0, most as u8].map(|n| out.u8(n)),
-        "TLeafS" => [0, most as u16].map(|n| out.u16(n)),
-        "TLeafL" => [0, most as u64].map(|n| out.u64(n)),
-        "TLeafD" => [0.0, f64::from(most)].map(|x| out.f64(x)),
-        "TLeafF" => [0.0, most as f32].map(|x| out.u32(x.to_bits())),
-        _ => [0, most].map(|n| out.i32(n)),
-    };
+    // The lower and the upper end of the range.
+    for n in [0, most] {
+        match branch.leaf.class {
+            "TLeafO" | "TLeafB" => out.u8(n as u8),
+            "TLeafS" => out.u16(n as u16),
+            "TLeafL" => out.u64(n as u64),
+            "TLeafD" => out.f64(n.into()),
+            "TLeafF" => out.u32((n as f32).to_bits()),
+            _ => out.i32(n),
+        }
+    }
 }
 
 fn attributes(out: &mut Output) {
-    out.framed(2, |out| [602, 1, 1].map(|n| out.u16(n)).iter().for_each(|()| ()));
+    out.framed(2, |out| {
+        for n in [602, 1, 1] {
+            out.u16(n);
+        }
+    });
     fill(out);
     out.framed(2, |out| {
         out.u16(1);

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use arrow_array::ArrayRef;
 use fb_core::Unit;
 
-pub use self::write::{RNTupleSink, sink};
+pub(super) use self::write::sink;
 
 use self::clusters::Cluster;
 use self::envelope::{Anchor, Envelope, Kind};
