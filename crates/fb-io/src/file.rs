@@ -34,6 +34,20 @@ pub(crate) fn open_text(path: &Path) -> Result<Box<dyn BufRead + Send>> {
     Ok(Box::new(file))
 }
 
+/// Opens a file as [`open_text`] does, at a byte of the text.
+pub(crate) fn open_text_at(path: &Path, byte: u64) -> Result<Box<dyn BufRead + Send>> {
+    let mut text = open_text(path)?;
+    let mut begin = [0; 2];
+    let is_packed = open_file(path)?.read_exact(&mut begin).is_ok() && begin == *GZIP;
+    if byte > 0 && !is_packed {
+        let mut file = open_file(path)?;
+        file.seek(SeekFrom::Start(byte)).map_err(system("read", path))?;
+        return Ok(Box::new(BufReader::with_capacity(1 << 16, file)));
+    }
+    std::io::copy(&mut text.by_ref().take(byte), &mut std::io::sink()).map_err(system("read", path))?;
+    Ok(text)
+}
+
 /// The two bytes that begin a file packed with gzip.
 pub(crate) const GZIP: &[u8] = &[0x1f, 0x8b];
 

@@ -5,12 +5,20 @@
 
 #![forbid(unsafe_code)]
 
+mod arrays;
 mod csv;
 mod file;
+mod hdf5;
+mod hepmc;
+mod lhe;
+mod npy;
 pub mod parquet;
+mod raw;
 pub mod root;
 mod spec;
+mod spool;
 pub mod table;
+mod text;
 mod trackml;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -110,16 +118,44 @@ enum Format {
     Parquet,
     Csv,
     Root,
+    Hdf5,
+    Npy,
+    Npz,
+    Lhe,
+    HepMc,
 }
 
 /// How names of files end.
-const ENDINGS: [(&str, Format); 3] = [("parquet", Format::Parquet), ("csv", Format::Csv), ("root", Format::Root)];
+const ENDINGS: [(&str, Format); 14] = [
+    ("root", Format::Root),
+    ("parquet", Format::Parquet),
+    ("csv", Format::Csv),
+    ("h5", Format::Hdf5),
+    ("hdf5", Format::Hdf5),
+    ("hdf", Format::Hdf5),
+    ("npz", Format::Npz),
+    ("npy", Format::Npy),
+    ("lhe", Format::Lhe),
+    ("lhe.gz", Format::Lhe),
+    ("hepmc", Format::HepMc),
+    ("hepmc3", Format::HepMc),
+    ("hepmc.gz", Format::HepMc),
+    ("hepmc3.gz", Format::HepMc),
+];
 
 /// How files begin, for those whose name does not say what they are.
-const BEGINNINGS: [(&[u8], Format); 2] = [(b"PAR1", Format::Parquet), (b"root", Format::Root)];
+const BEGINNINGS: [(&[u8], Format); 7] = [
+    (b"root", Format::Root),
+    (b"PAR1", Format::Parquet),
+    (hdf5::MAGIC, Format::Hdf5),
+    (npy::MAGIC, Format::Npy),
+    (npy::ZIP, Format::Npz),
+    (lhe::MAGIC, Format::Lhe),
+    (hepmc::MAGIC, Format::HepMc),
+];
 
 /// The formats that are written.
-const WRITTEN: &str = ".parquet or .csv";
+const WRITTEN: &str = ".root, .parquet, .h5, .npz or .csv";
 
 impl Format {
     /// By the end of the name: `.h5`, `.lhe.gz`.
@@ -161,11 +197,16 @@ pub fn tables(path: impl AsRef<Path>) -> Result<Vec<Box<dyn Table>>> {
         Format::Parquet => Ok(vec![parquet::table(path)?]),
         Format::Csv => Ok(vec![csv::table(path, "", "CSV")?]),
         Format::Root => root::tables(path),
+        Format::Hdf5 => hdf5::tables(path),
+        Format::Npy => npy::table(path),
+        Format::Npz => npy::tables(path),
+        Format::Lhe => lhe::tables(path),
+        Format::HepMc => hepmc::tables(path),
     }
 }
 
 /// The table of a specification: `file.ext` or `file.ext:table/in/it`. The name of the table may be left out where there
-/// is one only, or one that is the file as a whole.
+/// is one only, or one that is the file as a whole or is called `events`.
 ///
 /// # Errors
 /// Those of [`tables`]; [`Error::NoTable`] with the names there are.
@@ -176,7 +217,8 @@ pub fn open(spec: impl AsRef<Path>) -> Result<Box<dyn Table>> {
     let at = match &named {
         Some(name) => tables.iter().position(|table| table.name().trim_matches('/') == name.trim_matches('/')),
         None if tables.len() == 1 => Some(0),
-        None => tables.iter().position(|table| table.name().is_empty()),
+        // The file as a whole, or what it is there for.
+        None => tables.iter().position(|table| matches!(table.name(), "" | "events")),
     };
     let Some(at) = at else {
         let names: Vec<&str> = tables.iter().map(|table| table.name()).filter(|name| !name.is_empty()).collect();
@@ -196,7 +238,8 @@ pub fn open(spec: impl AsRef<Path>) -> Result<Box<dyn Table>> {
         };
         return Err(Error::NoTable { path, reason });
     };
-    Ok(tables.swap_remove(at))
+    let mut table = tables.swap_remove(at);
+    table.damage().map_or(Ok(table), Err)
 }
 
 /// A file that is to be written, in the format that the end of its name says.
@@ -204,9 +247,22 @@ pub fn open(spec: impl AsRef<Path>) -> Result<Box<dyn Table>> {
 /// # Errors
 /// [`Error::Unsupported`] if the format is not written, or has no place for a column; [`Error::System`].
 pub fn sink(path: &Path, schema: &SchemaRef) -> Result<Box<dyn Sink>> {
+    sink_as(path, schema, root::Kind::default(), root::Codec::default())
+}
+
+/// The same, where a ROOT file is written in this way.
+///
+/// # Errors
+/// Those of [`sink`].
+pub fn sink_as(path: &Path, schema: &SchemaRef, kind: root::Kind, codec: root::Codec) -> Result<Box<dyn Sink>> {
+    let (path, named) = split(path);
+    let path = path.as_path();
     match Format::of_name(path) {
+        Some(Format::Root) => root::sink(path, named.as_deref().unwrap_or("Events"), schema, kind, codec),
         Some(Format::Parquet) => parquet::sink(path, schema),
         Some(Format::Csv) => csv::sink(path, schema),
+        Some(Format::Hdf5) => hdf5::sink(path, schema),
+        Some(Format::Npz) => npy::sink(path, schema),
         _ => Err(Format::unknown(path, &format!("expected {WRITTEN}"))),
     }
 }

@@ -136,7 +136,7 @@ pub(crate) fn table(path: &Path) -> Result<Box<dyn Table>> {
     let mut starts: Vec<u64> = vec![0];
     for (i, group) in metadata.row_groups().iter().enumerate() {
         let end = u64::try_from(group.num_rows()).ok().and_then(|rows| starts[i].checked_add(rows));
-        let end = end.filter(|&end| end <= i64::MAX as u64);
+        let end = end.filter(|&end| i64::try_from(end).is_ok());
         starts.push(end.ok_or_else(|| {
             corrupt(path, format!("row group {i}"), format!("{} rows, expected a number of them", group.num_rows()))
         })?);
@@ -152,14 +152,14 @@ fn branches(source: &Arc<Source>, metadata: &ParquetMetaData) -> Vec<(Branch, Op
     let descriptor = file.schema_descr();
     // Types that Parquet itself cannot tell (lists of a fixed length, units) stand in a copy of Arrow's schema.
     let hint = parquet_to_arrow_schema(descriptor, file.key_value_metadata()).ok();
-    let hint: Option<Fields> = hint.map(|schema| schema.fields().iter().map(|field| plain_field(field)).collect());
+    let hint: Option<Fields> = hint.map(|schema| schema.fields().iter().map(plain_field).collect());
     let roots = descriptor.root_schema().get_fields();
     let branch = |(i, root): (usize, &Arc<Type>)| {
         let mask = || ProjectionMask::roots(descriptor, [i]);
         let levels = parquet_to_arrow_field_levels(descriptor, mask(), hint.as_ref())
             .or_else(|_| parquet_to_arrow_field_levels(descriptor, mask(), None));
         // Only a reader tells the types, and whether there is one for them.
-        let nothing = Group { source, metadata, group: None };
+        let nothing = Group { source, metadata, index: None };
         let schema = levels.as_ref().map_err(ToString::to_string).and_then(|levels| {
             let reader = ParquetRecordBatchReader::try_new_with_row_groups(levels, &nothing, 1, None);
             reader.map(|reader| reader.schema()).map_err(|e| e.to_string())
@@ -263,7 +263,7 @@ impl Parquet {
             let (start, end) = (entries.start.max(rows[0]), entries.end.min(rows[1]));
             if start < end {
                 let place = format!("row group {group}, column `{name}`");
-                let group = Group { source, metadata: &self.metadata, group: Some(group) };
+                let group = Group { source, metadata: &self.metadata, index: Some(group) };
                 let range = (start - rows[0]) as usize..(end - rows[0]) as usize;
                 guard(&self.path, &place, || {
                     parts.extend(group.read(levels, range).map_err(|e| corrupt(&self.path, &place, e))?);
@@ -277,7 +277,7 @@ impl Parquet {
         if parts.is_empty() {
             return Ok(new_empty_array(content));
         }
-        let parts: Vec<_> = parts.iter().map(|part| part.as_ref()).collect();
+        let parts: Vec<_> = parts.iter().map(AsRef::as_ref).collect();
         guard(&self.path, name, || {
             concat(&parts).map_err(|e| Error::unsupported(&self.path, format!("column `{name}`"), e))
         })
@@ -288,12 +288,12 @@ impl Parquet {
 struct Group<'a> {
     source: &'a Arc<Source>,
     metadata: &'a ParquetMetaData,
-    group: Option<usize>,
+    index: Option<usize>,
 }
 
 impl Group<'_> {
     fn own(&self) -> Option<&RowGroupMetaData> {
-        self.group.map(|group| self.metadata.row_group(group))
+        self.index.map(|group| self.metadata.row_group(group))
     }
 
     /// The arrays of a column in a range of rows.

@@ -12,8 +12,8 @@ use arrow_array::types::{
 };
 use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Float64Array,
-    Int64Array, LargeBinaryArray, LargeListArray, LargeStringArray, ListArray, PrimitiveArray, RecordBatch,
-    RecordBatchOptions, StringArray, make_array,
+    Int64Array, LargeBinaryArray, LargeListArray, LargeStringArray, ListArray, MapArray, PrimitiveArray, RecordBatch,
+    RecordBatchOptions, StringArray, StructArray, make_array,
 };
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -65,9 +65,60 @@ pub trait Table: Send + Sync {
     /// # Errors
     /// [`crate::Error`] with the branch and the entries.
     fn read(&self, branches: &[usize], entries: Range<u64>) -> Result<Vec<ArrayRef>>;
+    /// Why the table, which its file names, cannot be opened. It then has no branches.
+    fn damage(&mut self) -> Option<crate::Error> {
+        None
+    }
     /// Whether branches are stored apart, so that threads may share them out.
     fn is_columnar(&self) -> bool {
         true
+    }
+}
+
+/// A small table that is held in memory.
+pub fn held(name: &str, kind: &'static str, batch: &RecordBatch) -> Box<dyn Table> {
+    let branch = |field: &Arc<Field>| Branch {
+        name: field.name().clone(),
+        type_name: field.data_type().to_string(),
+        content: Ok(field.data_type().clone()),
+        unit: field.metadata().get(UNIT).map_or(Unit::Unknown, |symbol| Unit::from_symbol(symbol)),
+    };
+    let branches = batch.schema_ref().fields().iter().map(branch).collect();
+    Box::new(Held { name: name.to_owned(), kind, branches, batch: batch.clone() })
+}
+
+struct Held {
+    name: String,
+    kind: &'static str,
+    branches: Vec<Branch>,
+    batch: RecordBatch,
+}
+
+impl Table for Held {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn entries(&self) -> u64 {
+        self.batch.num_rows() as u64
+    }
+
+    fn branches(&self) -> &[Branch] {
+        &self.branches
+    }
+
+    fn clusters(&self) -> Vec<Range<u64>> {
+        let entries = self.entries();
+        if entries == 0 { Vec::new() } else { std::iter::once(0..entries).collect() }
+    }
+
+    fn read(&self, branches: &[usize], entries: Range<u64>) -> Result<Vec<ArrayRef>> {
+        let (start, length) = (entries.start as usize, (entries.end - entries.start) as usize);
+        Ok(branches.iter().map(|&b| self.batch.column(b).slice(start, length)).collect())
     }
 }
 
@@ -200,6 +251,29 @@ fn column(name: &str, array: &ArrayRef) -> Option<Column> {
     Some(Column::jagged(name, data(&content)?, Arc::new(offsets)))
 }
 
+/// The numbers and texts in an array, however deep in lists: those of a record by the names of its members.
+pub fn leaves(name: &str, array: &ArrayRef) -> Vec<(String, Data)> {
+    let inner = |content: &ArrayRef| leaves(name, content);
+    let any = array.as_any();
+    if let Some(list) = any.downcast_ref::<ListArray>() {
+        return inner(list.values());
+    }
+    if let Some(list) = any.downcast_ref::<LargeListArray>() {
+        return inner(list.values());
+    }
+    if let Some(list) = any.downcast_ref::<FixedSizeListArray>() {
+        return inner(list.values());
+    }
+    if let Some(map) = any.downcast_ref::<MapArray>() {
+        return inner(&(Arc::new(map.entries().clone()) as ArrayRef));
+    }
+    if let Some(record) = any.downcast_ref::<StructArray>() {
+        let members = record.fields().iter().zip(record.columns());
+        return members.flat_map(|(field, column)| leaves(&format!("{name}.{}", field.name()), column)).collect();
+    }
+    data(array).map(|data| (name.to_owned(), data)).into_iter().collect()
+}
+
 fn data(array: &ArrayRef) -> Option<Data> {
     fn primitive<T: ArrowPrimitiveType>(array: &ArrayRef) -> Option<&PrimitiveArray<T>> {
         array.as_any().downcast_ref()
@@ -264,10 +338,10 @@ fn data(array: &ArrayRef) -> Option<Data> {
             (values.null_count() == 0).then(|| Data::Text(values.iter().flatten().map(text).collect()))
         }
         // Exact in the file; methods compute in floats.
-        DataType::Decimal32(..) => decimals(primitive::<Decimal32Type>(array)?),
-        DataType::Decimal64(..) => decimals(primitive::<Decimal64Type>(array)?),
-        DataType::Decimal128(..) => decimals(primitive::<Decimal128Type>(array)?),
-        DataType::Decimal256(..) => decimals(primitive::<Decimal256Type>(array)?),
+        DataType::Decimal32(..) => Some(decimals(primitive::<Decimal32Type>(array)?)),
+        DataType::Decimal64(..) => Some(decimals(primitive::<Decimal64Type>(array)?)),
+        DataType::Decimal128(..) => Some(decimals(primitive::<Decimal128Type>(array)?)),
+        DataType::Decimal256(..) => Some(decimals(primitive::<Decimal256Type>(array)?)),
         // Dates and times count days, seconds, … in the unit of the file.
         other if other.is_temporal() => {
             let width = if other.primitive_width() == Some(4) { DataType::Int32 } else { DataType::Int64 };
@@ -282,12 +356,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn decimals<T: DecimalType>(values: &PrimitiveArray<T>) -> Option<Data> {
+fn decimals<T: DecimalType>(values: &PrimitiveArray<T>) -> Data {
     let number = |i: usize| {
         let missing = values.is_null(i);
         if missing { f64::NAN } else { values.value_as_string(i).parse().unwrap_or(f64::NAN) }
     };
-    Some(Data::F64((0..values.len()).map(number).collect()))
+    Data::F64((0..values.len()).map(number).collect())
 }
 
 /// Columns of Arrow from events.

@@ -42,7 +42,7 @@ fn read_all(extension: &str, count: u64, make: impl Fn(u64) -> Vec<u8> + Send + 
             let bytes = make(i);
             std::fs::write(&path, &bytes).unwrap();
             let start = Instant::now();
-            let result = std::panic::catch_unwind(|| fb_io::read(&path)).map_err(|_| "panic");
+            let result = std::panic::catch_unwind(|| read_tables(&path)).map_err(|_| "panic");
             sender.send((i, bytes.len(), result, start.elapsed())).unwrap();
         }
     });
@@ -66,6 +66,31 @@ fn read_all(extension: &str, count: u64, make: impl Fn(u64) -> Vec<u8> + Send + 
     assert!(memory < MOST_MEMORY, "{} MB", memory >> 20);
     println!("{extension}: {whole} read, {refused} refused, {PANICS:?} panics caught, {} MB", memory >> 20);
     (whole, refused)
+}
+
+/// The events of all tables of a file. One that stands for a table of many may hold billions of nothing, so the first
+/// blocks are enough.
+fn read_tables(path: &Path) -> Result<Events, Error> {
+    let mut first = None;
+    for table in fb_io::tables(path)? {
+        let branches: Vec<usize> =
+            (0..table.branches().len()).filter(|&b| table.branches()[b].content.is_ok()).collect();
+        let clusters = table.clusters();
+        assert!(clusters.len() < 1 << 20 && clusters.windows(2).all(|c| c[0].end == c[1].start), "clusters");
+        let mut all = Events::default();
+        for cluster in clusters.into_iter().take(8) {
+            let length = (cluster.end - cluster.start) as usize;
+            let arrays = table.read(&branches, cluster.clone())?;
+            for (array, &branch) in arrays.iter().zip(&branches) {
+                assert_eq!(array.len(), length, "{}", table.branches()[branch].name);
+                assert_eq!(Ok(array.data_type()), table.branches()[branch].content.as_ref());
+            }
+            let batch = fb_io::table::read_batch(&*table, &branches, cluster, &fb_core::run::Alone)?;
+            all.append(fb_io::table::events(&batch).0).map_err(|source| Error::Events { path: path.into(), source })?;
+        }
+        first.get_or_insert(all);
+    }
+    Ok(first.unwrap_or_default())
 }
 
 /// The table holds what its types promise.
@@ -206,4 +231,53 @@ fn csv_cut_short() {
     let whole: Vec<u8> = b"x,y\n".iter().copied().chain(b"1.5,-2\n".repeat(200)).collect();
     let count = whole.len() as u64;
     read_all("csv", count, move |i| whole[..i as usize].to_vec());
+}
+
+/// Numbers in the file, of eight, four and two bytes, become as large as they can be.
+fn huge(random: &mut Philox, files: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = files[random.below(files.len())].clone();
+    let width = [8, 4, 2][random.below(3)];
+    // Most of what a file says of itself stands at its beginning.
+    let most = if random.below(2) == 0 { bytes.len() } else { bytes.len().min(4096) };
+    let at = random.below(most.saturating_sub(width).max(1));
+    let high = [0xff, 0x7f, 0x00][random.below(3)];
+    for (i, byte) in bytes[at..].iter_mut().take(width).enumerate() {
+        *byte = if i + 1 == width { high } else { 0xff };
+    }
+    bytes
+}
+
+/// Damages of every kind, to files of one format.
+fn mutants(extension: &str, seed: u64, files: Vec<Vec<u8>>) {
+    let make = move |i: u64| {
+        let mut random = Philox::new(seed, i, 0);
+        if i.is_multiple_of(4) { huge(&mut random, &files) } else { damaged(&mut random, &files) }
+    };
+    let (whole, refused) = read_all(extension, MUTANTS, make);
+    assert!(whole > 100 && refused > 100, "the mutants are neither all whole nor all dead: {whole}, {refused}");
+}
+
+#[test]
+fn hdf5_mutants() {
+    mutants("h5", 3, ["ftag.h5", "lists.h5", "lhco.h5"].map(fixture).to_vec());
+}
+
+#[test]
+fn npz_mutants() {
+    mutants("npz", 4, ["lists.npz", "types.npz"].map(fixture).to_vec());
+}
+
+#[test]
+fn npy_mutants() {
+    mutants("npy", 5, ["pairs.npy", "fortran.npy", "records.npy", "version_2.npy"].map(fixture).to_vec());
+}
+
+#[test]
+fn lhe_mutants() {
+    mutants("lhe", 6, ["small.lhe", "compact.lhe"].map(fixture).to_vec());
+}
+
+#[test]
+fn hepmc_mutants() {
+    mutants("hepmc3", 7, vec![fixture("small.hepmc3")]);
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use crate::failure::{Failure, Result};
+use crate::selection::Plot;
 
 /// An experiment, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub struct Experiment {
     pub prepare: Prepare,
     /// The methods, each with all its options.
     pub method: Vec<Entry>,
+    /// What is drawn of the selected events, where there is no method.
+    pub plot: Vec<Plot>,
     /// How they are judged.
     pub evaluate: Evaluate,
     /// What is written of them.
@@ -121,7 +124,7 @@ fn defaults() -> Json {
             "select": null, "weight": null, "folds": {"by": null, "k": 5}, "max_train": null, "unit": null,
         },
         "prepare": {"particles": {"max": null}},
-        "train": {}, "method": [],
+        "train": {}, "method": [], "plot": [],
         "evaluate": {
             "metrics": ["auc", "accuracy", "rejection@0.3", "rejection@0.5"], "label": "Simulation Preliminary",
             "replicas": 200, "bins_in": "jet_pt", "learning_curve": [],
@@ -164,8 +167,13 @@ impl Experiment {
         let Json::Array(methods) = methods else {
             return Err(Failure::Usage("`method`: expected `[[method]]`".to_owned()));
         };
-        if methods.is_empty() {
-            return Err(Failure::Usage("no `[[method]]`: name at least one; `fb list` shows them".to_owned()));
+        let draws = whole["plot"].as_array().is_some_and(|plots| !plots.is_empty());
+        if methods.is_empty() && !draws {
+            let text = "no `[[method]]` and no `[[plot]]`: name at least one; `fb list` shows the methods";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        if !methods.is_empty() && draws {
+            return Err(Failure::Usage("`[[plot]]` stands in experiments without a `[[method]]`".to_owned()));
         }
         let max = whole["prepare"]["particles"]["max"].clone();
         let mut entries: Vec<Entry> = Vec::new();
@@ -190,6 +198,10 @@ impl Experiment {
     fn check(&self) -> Result<()> {
         let usage = |text: &str| Err(Failure::Usage(text.to_owned()));
         let read = &self.read;
+        self.plot.iter().try_for_each(Plot::check)?;
+        if self.method.is_empty() && read.files.is_empty() {
+            return usage("`read.files`: name the files to select from");
+        }
         if read.files.is_empty() && (read.signal.is_empty() || read.background.is_empty()) {
             return usage("`read`: name `files` and `label`, or `signal` and `background`");
         }
@@ -197,7 +209,7 @@ impl Experiment {
         if by_class && !read.files.is_empty() {
             return usage("`read`: found both `files` and `signal` or `background`, expected one of the two");
         }
-        if !read.files.is_empty() && read.label.is_none() {
+        if !self.method.is_empty() && !read.files.is_empty() && read.label.is_none() {
             return usage("`read.files` needs `read.label`, the column of the class");
         }
         if read.folds.k < 3 {

@@ -14,6 +14,7 @@ pub mod pipeline;
 pub mod read;
 pub mod report;
 pub mod results;
+pub mod selection;
 pub mod verbs;
 pub mod workers;
 

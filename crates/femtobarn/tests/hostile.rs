@@ -27,7 +27,7 @@ fn fails(file: &str, extra: &[&str], code: i32, expected: &[&str]) {
 
 /// The tiny sample with a change, in a file of its own.
 fn changed(folder: &Path, change: impl Fn(&mut Events)) -> String {
-    let mut events = fb_io::read(&tiny()).unwrap();
+    let mut events = fb_io::read(tiny()).unwrap();
     change(&mut events);
     let path = folder.join("changed.parquet");
     fb_io::write(&path, &events).unwrap();
@@ -87,7 +87,7 @@ fn data_that_cannot_be_used() {
     fails(&plain, &["--set", "read.select=\"label == 1\""], 3, &["class 0 of the training part is empty", "select"]);
     fails(&plain, &["--set", "read.weight=\"0 - 1\""], 3, &["class 0", "sum up to"]);
     fails(&plain, &["--set", "read.weight=\"log(jet_pt - 600)\""], 3, &["not finite in event"]);
-    let offsets = fb_io::read(&tiny()).unwrap().column("part_px").unwrap().offsets.clone().unwrap();
+    let offsets = fb_io::read(tiny()).unwrap().column("part_px").unwrap().offsets.clone().unwrap();
     for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf")] {
         let file = changed(dir, |events| with_column(events, "part_E", |x| x[offsets[37] + 1] = value));
         fails(&file, &[], 3, &["changed.parquet", "`part_E` is not finite in event 37", shown]);
@@ -143,7 +143,7 @@ fn broken_files_are_named() {
     }
     assert!(noticed > 3, "{noticed} of 10");
     std::fs::write(&path, &whole).unwrap();
-    fails(&file, &["--set", "read.files=[\"Cargo.toml\"]"], 3, &["expected .parquet or .csv"]);
+    fails(&file, &["--set", "read.files=[\"Cargo.toml\"]"], 3, &["expected one of .parquet, .csv"]);
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn predictions_know_what_was_trained_on() {
         let found = split[..400].iter().filter(|s| *s == part["name"].as_str().unwrap()).count();
         assert_eq!(found as u64, expected, "{part}");
     }
-    let stored = fb_io::read(&out.join("scores.parquet")).unwrap();
+    let stored = fb_io::read(out.join("scores.parquet")).unwrap();
     let stored = stored.column("pfn").unwrap();
     let found = table.column("pfn").unwrap();
     let test: Vec<f64> = (0..400).filter(|&i| split[i] == "test").map(|i| found.data.number(i)).collect();

@@ -23,9 +23,18 @@ const DIRECTORY: u16 = 1005;
 const KEY_SIZE: usize = 34;
 /// What the directory takes: two versions, two times, two lengths, three places, and the identity.
 const DIRECTORY_SIZE: usize = 60;
+/// Bytes of a text in a key.
+const LONGEST: usize = 1 << 12;
 /// An empty list of streamer infos, for files without classes of their own.
 pub(super) const NO_INFOS: &[u8] =
     b"\x40\x00\x00\x11\x00\x05\x00\x01\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00";
+
+/// Where a record is, how long it is, and how long it would be unpacked, with its key.
+pub(super) struct Record {
+    pub(super) seek: u64,
+    pub(super) length: usize,
+    pub(super) unpacked: usize,
+}
 
 /// A ROOT file in the making. It appears under its name with [`Writer::finish`].
 pub(super) struct Writer {
@@ -55,6 +64,19 @@ impl Writer {
     pub(super) fn blob(&mut self, bytes: &[u8]) -> Result<u64> {
         let key = key("RBlob", "", "", bytes.len(), bytes.len(), self.at, BEGIN);
         self.record(&key, bytes)
+    }
+
+    /// Appends an object, packed, that others refer to by its place. `more` are bytes that belong to its key.
+    pub(super) fn basket(&mut self, names: [&str; 3], more: &[u8], bytes: &[u8], codec: Codec) -> Result<Record> {
+        let packed = self.pack(bytes, codec)?;
+        let header = key_length(names[0], names[1], names[2]) + more.len();
+        let mut key = key(names[0], names[1], names[2], bytes.len(), packed.len() + more.len(), self.at, BEGIN);
+        // The key counts what belongs to it in its length.
+        key[14..16].copy_from_slice(&(header as u16).to_be_bytes());
+        key.extend(more);
+        let seek = self.at;
+        self.record(&key, &packed)?;
+        Ok(Record { seek, length: header + packed.len(), unpacked: header + bytes.len() })
     }
 
     /// Appends an object, packed, with a key in the directory.
@@ -172,6 +194,11 @@ impl Writer {
     }
 }
 
+/// Length of a key.
+pub(super) fn key_length(class: &str, name: &str, title: &str) -> usize {
+    key(class, name, title, 0, 0, 0, 0).len()
+}
+
 /// A key of an object of so many bytes, packed into so many.
 fn key(class: &str, name: &str, title: &str, unpacked: usize, packed: usize, at: u64, directory: u64) -> Vec<u8> {
     let mut texts = Vec::new();
@@ -194,7 +221,7 @@ fn key(class: &str, name: &str, title: &str, unpacked: usize, packed: usize, at:
 
 /// A text behind its length, which is at most what a key can hold.
 fn text(to: &mut Vec<u8>, text: &str) {
-    let end = text.floor_char_boundary(1 << 12);
+    let end = text.floor_char_boundary(LONGEST);
     match u8::try_from(end) {
         Ok(short) if short < 255 => to.push(short),
         _ => {

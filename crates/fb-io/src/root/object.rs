@@ -51,6 +51,9 @@ impl Infos {
     /// The record of streamer infos of a file. A file without one has no classes of its own.
     pub(super) fn read(file: &File) -> Fault<Self> {
         let mut infos = Self::default();
+        for (class, info) in super::builtin::infos() {
+            infos.classes.insert(class.to_owned(), vec![info]);
+        }
         let (seek, length) = file.infos;
         if seek == 0 || length == 0 {
             return Ok(infos);
@@ -455,8 +458,8 @@ impl<'a> Reader<'a> {
                 self.depth -= 1;
                 base.map(|()| Value::Nothing)
             }
-            kind @ 21..40 => self.array(kind - 20, element.length),
-            kind @ 41..60 => {
+            kind @ 21..=39 => self.array(kind - 20, element.length),
+            kind @ 41..=59 => {
                 let n = self.objects[at].int(&element.counter).unwrap_or(-1);
                 // A byte in front says whether there is an array.
                 if self.cursor.u8()? == 0 {

@@ -89,6 +89,10 @@ impl Tree {
             let most = found.iter().filter_map(|(_, branch)| branch.int("fEntries")).max();
             self.entries = most.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         }
+        // A basket is unpacked to at most so many times its size, and an entry takes a byte of it or more.
+        if self.entries > self.file.size().saturating_mul(1 << 15) {
+            return Err(format!("{} entries in a file of {} bytes", self.entries, self.file.size()));
+        }
         for (path, object) in &found {
             let name = object.text("fName");
             let unique = found.iter().filter(|(_, other)| other.text("fName") == name).count() == 1;
@@ -101,7 +105,10 @@ impl Tree {
                 }
             };
             let content = form.as_ref().map(Form::data_type).map_err(Clone::clone);
-            let name = if unique { name } else { path.clone() };
+            let mut name = if unique { name } else { path.clone() };
+            while self.branches.iter().any(|branch| branch.name == name) {
+                name.push('\'');
+            }
             self.branches.push(Branch { name, type_name, content, unit: Unit::Unknown });
             self.parts.push(Part { form: form.ok(), ..part });
         }

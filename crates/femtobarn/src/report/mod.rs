@@ -2,6 +2,7 @@
 
 mod figures;
 mod plot;
+pub mod selection;
 
 use std::fmt::Write as _;
 
@@ -12,6 +13,7 @@ use crate::evaluate::Figures;
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Result};
 use crate::pipeline::Training;
+use crate::read::Source;
 use crate::results::{Results, heading, show, thousands};
 
 /// What the report shows.
@@ -39,11 +41,6 @@ impl Report<'_> {
 /// The page.
 pub fn html(report: &Report<'_>) -> Result<String> {
     let (results, experiment) = (report.results, report.experiment);
-    let title = escape(&results.title);
-    let mut page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title><style>{}</style></head><body>\n",
-        include_str!("style.css")
-    );
     let trainings = if experiment.seeds > 1 {
         format!(", {} trainings of each (figures show the first),", experiment.seeds)
     } else {
@@ -58,7 +55,7 @@ pub fn html(report: &Report<'_>) -> Result<String> {
         results.version,
         results.seed
     );
-    let _ = writeln!(page, "<h1>{title}</h1><p class=\"lead\">{lead}</p>");
+    let mut page = head(&results.title, &lead);
     for warning in &results.warnings {
         let _ = writeln!(page, "<p class=\"warning\">{}</p>", escape(warning));
     }
@@ -123,6 +120,15 @@ pub fn html(report: &Report<'_>) -> Result<String> {
     let _ = writeln!(page, "<script type=\"application/json\" id=\"results\">{}</script>", json.replace("</", "<\\/"));
     page += "</body></html>\n";
     Ok(page)
+}
+
+/// The beginning of a page.
+fn head(title: &str, lead: &str) -> String {
+    let title = escape(title);
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title><style>{}</style></head><body>\n<h1>{title}</h1><p class=\"lead\">{lead}</p>\n",
+        include_str!("style.css")
+    )
 }
 
 /// Safe text in which `ε_S` and `ε_B` have their subscripts.
@@ -279,7 +285,11 @@ fn data_table(page: &mut String, report: &Report<'_>) {
     let head =
         ["part", "background events", "signal events", "background weights", "signal weights"].map(str::to_owned);
     table(page, &head, &parts.collect::<Vec<_>>());
-    let sources = report.results.sources.iter().map(|s| {
+    source_table(page, &report.results.sources);
+}
+
+fn source_table(page: &mut String, sources: &[Source]) {
+    let sources = sources.iter().map(|s| {
         let path = escape(&s.path.display().to_string());
         let hash = format!("<td class=\"hash\">{}</td>", s.sha256);
         vec![path, s.role.clone(), thousands(s.selected), thousands(s.events), hash]

@@ -1,5 +1,7 @@
 //! The commands of `fb`, one file each.
 
+mod convert;
+mod inspect;
 mod list;
 mod predict;
 mod resume;
@@ -17,6 +19,7 @@ use crate::console::Console;
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Result};
 use crate::pipeline::{self, Context};
+use crate::selection;
 use crate::workers::Threads;
 
 /// Machine learning for particle physics: from event files to numbers with errors and models to deploy.
@@ -35,6 +38,8 @@ enum Verb {
     Show(show::Arguments),
     Predict(predict::Arguments),
     Verify(verify::Arguments),
+    Inspect(inspect::Arguments),
+    Convert(convert::Arguments),
 }
 
 impl Cli {
@@ -47,6 +52,8 @@ impl Cli {
             Verb::Show(arguments) => show::execute(&arguments),
             Verb::Predict(arguments) => predict::execute(&arguments),
             Verb::Verify(arguments) => verify::execute(&arguments),
+            Verb::Inspect(arguments) => inspect::execute(&arguments),
+            Verb::Convert(arguments) => convert::execute(&arguments),
         }
     }
 }
@@ -65,6 +72,9 @@ fn stop_flag() -> Result<Arc<AtomicBool>> {
 
 /// Carries out an experiment in its folder and tells where everything is.
 fn carry_out(experiment: &Experiment, folder: &Path, threads: usize, json: bool) -> Result<()> {
+    if experiment.method.is_empty() {
+        return draw(experiment, folder, json);
+    }
     let (workers, stop, mut console) = (Threads::new(threads)?, stop_flag()?, Console::default());
     let mut context = Context { folder, workers: &workers, stop: &stop, console: &mut console };
     let results = pipeline::run(experiment, &mut context).inspect_err(|failure| {
@@ -86,6 +96,20 @@ fn carry_out(experiment: &Experiment, folder: &Path, threads: usize, json: bool)
         ));
         Ok(())
     }
+}
+
+/// Carries out an experiment without methods.
+fn draw(experiment: &Experiment, folder: &Path, json: bool) -> Result<()> {
+    let selected = selection::run(experiment, folder)?;
+    if json {
+        return print_json(&selected);
+    }
+    let folder = folder.display();
+    print(&format!(
+        "\n{}\n\n{} of {} events selected, weights {}, share {}\nreport   {folder}/report.html\nresults  {folder}/results.json\n",
+        selected.title, selected.selected, selected.events, selected.weights, selected.efficiency
+    ));
+    Ok(())
 }
 
 /// To standard output; a reader that is gone is no error.

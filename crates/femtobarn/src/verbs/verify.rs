@@ -39,7 +39,7 @@ struct Comparison {
 pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     let run = &arguments.run;
     let experiment = Experiment::read(&run.join("experiment.toml"), &[])?;
-    let events = fb_io::read(&run.join("reference.parquet"))?;
+    let events = fb_io::read(run.join("reference.parquet"))?;
     let mut compared = Vec::new();
     for entry in &experiment.method {
         let path = run.join(pipeline::model_path(&experiment, &entry.label));

@@ -59,7 +59,7 @@ pub fn models(folder: &Path) -> Vec<(PathBuf, String)> {
                 open.push(entry.path());
             } else if entry.file_name() == "model.safetensors" {
                 let name = entry.path().strip_prefix(folder).unwrap().to_owned();
-                found.push((name, fb_io::fingerprint(&entry.path()).unwrap().1));
+                found.push((name, fb_io::fingerprint(entry.path()).unwrap().1));
             }
         }
     }
