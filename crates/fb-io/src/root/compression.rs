@@ -1,6 +1,7 @@
 //! The blocks in which ROOT packs bytes: nine bytes of header (codec, method, packed and unpacked size in 24 bits each)
 //! and at most 16 MB of content, as many as are needed.
 
+use std::cell::RefCell;
 use std::io::Read as _;
 
 use super::bytes::Fault;
@@ -9,6 +10,11 @@ use super::bytes::Fault;
 const HEADER: usize = 9;
 /// Bytes of content in a block that is written.
 const LARGEST: usize = 0xff_ffff;
+
+thread_local! {
+    /// The tables of the Zstandard library, which take longer to set up than a small block takes to unpack.
+    static ZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// A codec of ROOT files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,13 +44,22 @@ pub(super) fn would_unpack(packed: usize, expected: usize) -> bool {
 
 /// Unpacks a run of blocks to exactly `expected` bytes. Bytes that are not packed are given back as they are.
 pub(super) fn unpack(packed: &[u8], expected: usize) -> Fault<Vec<u8>> {
+    let mut out = Vec::new();
+    unpack_into(packed, expected, &mut out)?;
+    Ok(out)
+}
+
+/// The same, in place of what `out` holds.
+pub(super) fn unpack_into(packed: &[u8], expected: usize, out: &mut Vec<u8>) -> Fault<()> {
+    out.clear();
     if packed.len() == expected {
-        return Ok(packed.to_vec());
+        out.extend_from_slice(packed);
+        return Ok(());
     }
     if !would_unpack(packed.len(), expected) {
         return Err(format!("{} packed bytes claim to hold {expected}", packed.len()));
     }
-    let mut out = Vec::with_capacity(expected.min(LARGEST));
+    out.reserve(expected.min(LARGEST));
     let mut rest = packed;
     while out.len() < expected {
         let (Some(header), Some(content)) = (rest.get(..HEADER), rest.get(HEADER..)) else {
@@ -57,10 +72,10 @@ pub(super) fn unpack(packed: &[u8], expected: usize) -> Fault<Vec<u8>> {
         if long > expected - out.len() {
             return Err(format!("a block of {long} unpacked bytes, where {} are expected", expected - out.len()));
         }
-        unpack_block(&header[..2], &content[..short], long, &mut out)?;
+        unpack_block(&header[..2], &content[..short], long, out)?;
         rest = &content[short..];
     }
-    Ok(out)
+    Ok(())
 }
 
 fn unpack_block(codec: &[u8], content: &[u8], long: usize, out: &mut Vec<u8>) -> Fault<()> {
@@ -86,8 +101,12 @@ fn unpack_block(codec: &[u8], content: &[u8], long: usize, out: &mut Vec<u8>) ->
         }
         b"ZS" => {
             out.resize(from + long, 0);
-            let n = zstd::bulk::decompress_to_buffer(content, &mut out[from..]).map_err(|e| damaged(&e))?;
-            out.truncate(from + n);
+            let to = &mut out[from..];
+            let n = ZSTD.with_borrow_mut(|unpacker| match unpacker {
+                Some(unpacker) => unpacker.decompress_to_buffer(content, to),
+                None => unpacker.insert(zstd::bulk::Decompressor::new()?).decompress_to_buffer(content, to),
+            });
+            out.truncate(from + n.map_err(|e| damaged(&e))?);
         }
         b"XZ" => {
             let reader = lzma_rust2::XzReader::new(content, true);

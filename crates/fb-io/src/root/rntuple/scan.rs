@@ -8,7 +8,7 @@ use super::clusters::{Chunk, Cluster, Page};
 use super::schema::{Column, Encoding};
 use super::values::{Values, switches};
 use crate::root::bytes::Fault;
-use crate::root::compression::{unpack, would_unpack};
+use crate::root::compression::{unpack_into, would_unpack};
 use crate::root::file::File;
 
 /// The column of a field, in each of its representations.
@@ -20,15 +20,16 @@ pub(super) struct Scan<'a> {
     file: &'a File,
     columns: &'a [Column],
     cluster: &'a Cluster,
-    /// A page as it is stored.
+    /// A page as it is stored, and unpacked.
     buffer: Vec<u8>,
+    unpacked: Vec<u8>,
     /// Bytes that may be taken before bytes of the file have shown that they are needed.
     credit: &'a mut usize,
 }
 
 impl<'a> Scan<'a> {
     pub(super) fn new(file: &'a File, columns: &'a [Column], cluster: &'a Cluster, credit: &'a mut usize) -> Self {
-        Self { file, columns, cluster, buffer: Vec::new(), credit }
+        Self { file, columns, cluster, buffer: Vec::new(), unpacked: Vec::new(), credit }
     }
 
     /// Appends elements. `level` tells how many the cluster has where that is known without reading.
@@ -159,7 +160,8 @@ impl<'a> Scan<'a> {
         if packed.len() == unpacked {
             return use_it(packed).map_err(place);
         }
-        use_it(&unpack(packed, unpacked).map_err(place)?).map_err(place)
+        unpack_into(packed, unpacked, &mut self.unpacked).map_err(place)?;
+        use_it(&self.unpacked).map_err(place)
     }
 }
 

@@ -164,22 +164,33 @@ impl Values {
                 v.extend(plain(page, range).map(u64::from_le_bytes));
             }
             (Self::F64(v), Encoding::Real(false), 64) => v.extend(plain(page, range).map(f64::from_le_bytes)),
-            (Self::I16(v), Encoding::Signed(true), 16) => v.extend(split_16(page, n, range).map(zigzag_16)),
-            (Self::U16(v), Encoding::Unsigned(true), 16) => v.extend(split_16(page, n, range)),
-            (Self::F32(v), Encoding::Real(true), 16) => v.extend(split_16(page, n, range).map(half)),
-            (Self::I32(v), Encoding::Signed(true), 32) => v.extend(split_32(page, n, range).map(zigzag_32)),
-            (Self::U32(v), Encoding::Unsigned(true), 32) => v.extend(split_32(page, n, range)),
-            (Self::F32(v), Encoding::Real(true), 32) => v.extend(split_32(page, n, range).map(f32::from_bits)),
-            (Self::I64(v), Encoding::Signed(true), 64) => v.extend(split_64(page, n, range).map(zigzag_64)),
-            (Self::U64(v), Encoding::Unsigned(true), 64) => v.extend(split_64(page, n, range)),
-            (Self::F64(v), Encoding::Real(true), 64) => v.extend(split_64(page, n, range).map(f64::from_bits)),
+            (Self::I16(v), Encoding::Signed(true), 16) => split_16(page, n, range, v, zigzag_16),
+            (Self::U16(v), Encoding::Unsigned(true), 16) => split_16(page, n, range, v, |x| x),
+            (Self::F32(v), Encoding::Real(true), 16) => split_16(page, n, range, v, half),
+            (Self::I32(v), Encoding::Signed(true), 32) => split_32(page, n, range, v, zigzag_32),
+            (Self::U32(v), Encoding::Unsigned(true), 32) => split_32(page, n, range, v, |x| x),
+            (Self::F32(v), Encoding::Real(true), 32) => split_32(page, n, range, v, f32::from_bits),
+            (Self::I64(v), Encoding::Signed(true), 64) => split_64(page, n, range, v, zigzag_64),
+            (Self::U64(v), Encoding::Unsigned(true), 64) => split_64(page, n, range, v, |x| x),
+            (Self::F64(v), Encoding::Real(true), 64) => split_64(page, n, range, v, f64::from_bits),
             (Self::U64(v), Encoding::Index(false), 32) => {
                 v.extend(plain(page, range).map(|x| u64::from(u32::from_le_bytes(x))));
             }
-            (Self::U64(v), Encoding::Index(true), 32) => {
-                sums(v, split_32(page, n, 0..range.end).map(u64::from), &range);
+            (Self::U64(v), Encoding::Index(true), bits) => {
+                // Differences from the beginning of the page on.
+                let (begin, before) = (v.len(), range.start);
+                if bits == 32 {
+                    split_32(page, n, 0..range.end, v, u64::from);
+                } else {
+                    split_64(page, n, 0..range.end, v, |x| x);
+                }
+                let mut sum = 0_u64;
+                for x in &mut v[begin..] {
+                    sum = sum.wrapping_add(*x);
+                    *x = sum;
+                }
+                v.drain(begin..begin + before);
             }
-            (Self::U64(v), Encoding::Index(true), 64) => sums(v, split_64(page, n, 0..range.end), &range),
             (Self::F32(v), Encoding::Truncated, bits) => {
                 v.extend(range.map(|i| f32::from_bits(bits_at(page, i * bits, bits) << (32 - bits))));
             }
@@ -212,22 +223,24 @@ fn plain<const N: usize>(page: &[u8], range: Range<usize>) -> impl Iterator<Item
     page.as_chunks::<N>().0[range].iter().copied()
 }
 
-/// Elements whose first bytes come first, then all second bytes.
-fn split_16(page: &[u8], n: usize, range: Range<usize>) -> impl Iterator<Item = u16> {
-    let part = |k: usize| page[k * n..][range.clone()].iter().copied();
-    part(0).zip(part(1)).map(|(a, b)| u16::from_le_bytes([a, b]))
+/// Elements whose first bytes come first, then all second bytes. The loops are plain ones over slices of one length, which
+/// the compiler turns into vector code.
+fn split_16<T>(page: &[u8], n: usize, range: Range<usize>, to: &mut Vec<T>, number: impl Fn(u16) -> T) {
+    let m = range.len();
+    let [a, b] = [0, 1].map(|k| &page[k * n + range.start..][..m]);
+    to.extend((0..m).map(|i| number(u16::from_le_bytes([a[i], b[i]]))));
 }
 
-fn split_32(page: &[u8], n: usize, range: Range<usize>) -> impl Iterator<Item = u32> {
-    let part = |k: usize| page[k * n..][range.clone()].iter().copied();
-    let pairs = part(0).zip(part(1)).zip(part(2).zip(part(3)));
-    pairs.map(|((a, b), (c, d))| u32::from_le_bytes([a, b, c, d]))
+fn split_32<T>(page: &[u8], n: usize, range: Range<usize>, to: &mut Vec<T>, number: impl Fn(u32) -> T) {
+    let m = range.len();
+    let [a, b, c, d] = [0, 1, 2, 3].map(|k| &page[k * n + range.start..][..m]);
+    to.extend((0..m).map(|i| number(u32::from_le_bytes([a[i], b[i], c[i], d[i]]))));
 }
 
-fn split_64(page: &[u8], n: usize, range: Range<usize>) -> impl Iterator<Item = u64> {
-    let half = 4 * n;
-    let low = split_32(&page[..half], n, range.clone());
-    low.zip(split_32(&page[half..], n, range)).map(|(low, high)| u64::from(low) | u64::from(high) << 32)
+fn split_64<T>(page: &[u8], n: usize, range: Range<usize>, to: &mut Vec<T>, number: impl Fn(u64) -> T) {
+    let m = range.len();
+    let [a, b, c, d, e, f, g, h] = [0, 1, 2, 3, 4, 5, 6, 7].map(|k| &page[k * n + range.start..][..m]);
+    to.extend((0..m).map(|i| number(u64::from_le_bytes([a[i], b[i], c[i], d[i], e[i], f[i], g[i], h[i]]))));
 }
 
 fn zigzag_16(x: u16) -> i16 {
@@ -240,15 +253,6 @@ fn zigzag_32(x: u32) -> i32 {
 
 fn zigzag_64(x: u64) -> i64 {
     (x >> 1) as i64 ^ -((x & 1) as i64)
-}
-
-/// Sums of differences, those in `range` alone.
-fn sums(to: &mut Vec<u64>, differences: impl Iterator<Item = u64>, range: &Range<usize>) {
-    let sums = differences.scan(0_u64, |sum, x| {
-        *sum = sum.wrapping_add(x);
-        Some(*sum)
-    });
-    to.extend(sums.skip(range.start));
 }
 
 /// Up to 32 bits, the lowest first.
