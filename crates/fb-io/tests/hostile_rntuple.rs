@@ -15,8 +15,7 @@ use arrow_array::{
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field};
 use fb_core::Philox;
-use fb_io::root::{Codec, sink};
-use fb_io::table::Sink as _;
+use fb_io::root::{Codec, Kind, sink};
 use fb_io::{Error, tables};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -142,7 +141,8 @@ impl Whole {
 fn read(path: &Path) -> Result<u64, Error> {
     let mut entries = 0;
     let mut wrong = None;
-    for table in tables(path)? {
+    for mut table in tables(path)? {
+        wrong = table.damage().or(wrong);
         for (i, branch) in table.branches().iter().enumerate() {
             if branch.content.is_err() {
                 continue;
@@ -228,7 +228,7 @@ fn files() -> Vec<Whole> {
         ("records", Arc::new(records)),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let mut file = Box::new(sink(&path, &batch.schema(), "Events", Codec::Stored).unwrap());
+    let mut file = sink(&path, "Events", &batch.schema(), Kind::RNTuple, Codec::Stored).unwrap();
     file.write(&batch).unwrap();
     file.finish().unwrap();
     let composed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rntuple/features.root");

@@ -14,8 +14,8 @@ use arrow_array::{
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, Schema};
-use fb_io::root::{Codec, sink};
-use fb_io::table::{Sink, Table, UNIT};
+use fb_io::root::{Codec, Kind, sink};
+use fb_io::table::{Table, UNIT};
 use serde_json::{Map, Value, json};
 
 fn fixture(name: &str) -> PathBuf {
@@ -211,7 +211,7 @@ fn batch(n: usize, with_nulls: bool) -> RecordBatch {
 fn written(folder: &Path, batches: &[RecordBatch], codec: Codec) -> Box<dyn Table> {
     let path = folder.join("events.root");
     drop(std::fs::remove_file(&path));
-    let mut file = Box::new(sink(&path, &batches[0].schema(), "Events", codec).unwrap());
+    let mut file = sink(&path, "Events", &batches[0].schema(), Kind::RNTuple, codec).unwrap();
     for batch in batches {
         file.write(batch).unwrap();
     }
@@ -342,6 +342,7 @@ fn names_and_units() {
 fn what_has_no_place_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let schema = Arc::new(Schema::new(vec![Field::new("d", DataType::Decimal128(10, 2), false)]));
-    let error = sink(&folder.path().join("x.root"), &schema, "Events", Codec::Zstd).err().unwrap().to_string();
+    let error =
+        sink(&folder.path().join("x.root"), "Events", &schema, Kind::RNTuple, Codec::Zstd).err().unwrap().to_string();
     assert!(error.contains("`d`") && error.contains("Decimal128"), "{error}");
 }
