@@ -30,14 +30,15 @@ fn requests() -> Vec<(Json, usize)> {
 const TURNS: usize = 3;
 
 /// A program that answers lines of JSON.
-struct Server {
+pub struct Server {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Server {
-    fn start(command: &mut Command) -> Result<Self> {
+    /// Starts it and waits for its first line.
+    pub fn start(command: &mut Command) -> Result<Self> {
         let mut child = command
             .current_dir(root())
             .stdin(Stdio::piped())
@@ -67,7 +68,8 @@ impl Server {
         ]))
     }
 
-    fn ask(&mut self, request: &Json) -> Result<Json> {
+    /// Sends a request and waits for the answer.
+    pub fn ask(&mut self, request: &Json) -> Result<Json> {
         writeln!(self.input, "{request}")?;
         self.answer()
     }
@@ -91,7 +93,7 @@ impl Drop for Server {
 }
 
 /// The interpreter with the peers: `FB_PYTHON`, or that of `.venv`.
-fn python() -> String {
+pub fn python() -> String {
     std::env::var("FB_PYTHON").unwrap_or_else(|_| ".venv/bin/python".to_owned())
 }
 
@@ -101,14 +103,22 @@ pub fn median(mut x: Vec<f64>) -> f64 {
     x.get(x.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// Carries the chore out in a release build, if this is none; false if it is one.
+pub fn in_release(words: &[&str]) -> Result<bool> {
+    if !cfg!(debug_assertions) {
+        return Ok(false);
+    }
+    let mut command = Command::new("cargo");
+    command.args(["run", "--release", "--quiet", "--package", "xtask", "--"]).args(words);
+    if !command.current_dir(root()).status()?.success() {
+        bail!("the benchmark failed");
+    }
+    Ok(true)
+}
+
 /// Times all networks, or those named.
 pub fn networks(names: &[&str]) -> Result<()> {
-    if cfg!(debug_assertions) {
-        let mut command = Command::new("cargo");
-        command.args(["run", "--release", "--quiet", "--package", "xtask", "--", "bench", "nn"]).args(names);
-        if !command.current_dir(root()).status()?.success() {
-            bail!("the benchmark failed");
-        }
+    if in_release(&[&["bench", "nn"], names].concat())? {
         return Ok(());
     }
     for threads in [2, 1] {

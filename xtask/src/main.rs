@@ -1,6 +1,7 @@
-//! Chores of the repository: `cargo xtask tidy | gen | new-method FOLDER/NAME | bench nn | references`.
+//! Chores of the repository: `cargo xtask tidy | gen | new-method FOLDER/NAME | bench nn | bench io | references`.
 
 mod bench;
+mod bench_io;
 mod generate;
 mod new_method;
 mod tidy;
@@ -27,9 +28,10 @@ fn main() -> Result<()> {
         ["gen"] => generate::write(),
         ["new-method", path] => new_method::write(path),
         ["bench", "nn", ref options @ ..] => bench::networks(options),
+        ["bench", "io"] => bench_io::files(),
         ["bench-worker", threads] => worker::serve(threads.parse()?),
         ["references"] => references(),
-        _ => bail!("expected: tidy | gen | new-method FOLDER/NAME | bench nn [NETWORK…] | references"),
+        _ => bail!("expected: tidy | gen | new-method FOLDER/NAME | bench nn [NETWORK…] | bench io | references"),
     }
 }
 
