@@ -38,6 +38,8 @@ pub struct Experiment {
 pub struct Read {
     /// Files whose class is in the column `label`.
     pub files: Vec<String>,
+    /// Columns that are read besides those that are named elsewhere, with `*` for any part of a name; all by default.
+    pub columns: Vec<String>,
     /// The column of the class.
     pub label: Option<String>,
     /// Files of signal.
@@ -120,7 +122,7 @@ fn defaults() -> Json {
     json!({
         "title": "", "seed": 1, "seeds": 1,
         "read": {
-            "files": [], "label": null, "signal": [], "background": [], "test": [], "validation": [],
+            "files": [], "columns": ["*"], "label": null, "signal": [], "background": [], "test": [], "validation": [],
             "select": null, "weight": null, "folds": {"by": null, "k": 5}, "max_train": null, "unit": null,
         },
         "prepare": {"particles": {"max": null}},

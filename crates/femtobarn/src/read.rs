@@ -217,8 +217,8 @@ fn read_file(
     let (size, sha256) = fb_io::fingerprint(path)?;
     let (mut sample, mut rows) = (Sample::default(), 0);
     let in_file = |source: Error| Failure::In { path: path.to_owned(), source };
-    // What is named and cannot be seen is an error there; what else cannot be seen is nobody's concern.
-    let columns: Vec<&str> = std::iter::once("*").chain(needed.iter().map(String::as_str)).collect();
+    let columns = columns(read, needed);
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     fb_io::for_each_block::<Failure>(path, &columns, &mut |mut events| {
         for name in needed {
             check_finite(&events, name, rows).map_err(in_file)?;
@@ -247,6 +247,15 @@ fn read_file(
     let selected = sample.len();
     split.sources.push(Source { path: path.to_owned(), role: role.to_owned(), size, sha256, events: rows, selected });
     Ok(sample)
+}
+
+/// The columns to read: those that are asked for, and those that methods, cut, weight, label and folds name.
+fn columns(read: &Read, needed: &[String]) -> Vec<String> {
+    let expressions = read.select.iter().chain(&read.weight);
+    let parsed = expressions.filter_map(|text| fb_core::expression::Expression::parse(text).ok());
+    let named = parsed.flat_map(|e| e.names().into_iter().map(str::to_owned).collect::<Vec<_>>());
+    let others = read.label.iter().chain(&read.folds.by).chain(needed).cloned();
+    read.columns.iter().cloned().chain(named).chain(others).collect()
 }
 
 fn check_finite(events: &Events, name: &str, first_row: usize) -> std::result::Result<(), Error> {

@@ -143,7 +143,7 @@ fn broken_files_are_named() {
     }
     assert!(noticed > 3, "{noticed} of 10");
     std::fs::write(&path, &whole).unwrap();
-    fails(&file, &["--set", "read.files=[\"Cargo.toml\"]"], 3, &["expected one of .parquet, .csv"]);
+    fails(&file, &["--set", "read.files=[\"Cargo.toml\"]"], 3, &["expected one of .root, .parquet, .csv"]);
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
             for mut table in tables {
                 let damage = table.damage().map(|error| error.to_string());
                 if arguments.json {
-                    trees.push(describe(&*table, &path.display().to_string(), damage));
+                    trees.push(describe(&*table, &path.display().to_string(), damage.as_deref()));
                 } else {
                     super::print(&text(&*table, arguments.entries, damage));
                 }
@@ -46,7 +46,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     if arguments.json { super::print_json(&json!({"trees": trees})) } else { Ok(()) }
 }
 
-fn describe(table: &dyn Table, file: &str, damage: Option<String>) -> Json {
+fn describe(table: &dyn Table, file: &str, damage: Option<&str>) -> Json {
     let branch = |branch: &Branch| {
         json!({
             "name": branch.name,
@@ -70,29 +70,29 @@ fn describe(table: &dyn Table, file: &str, damage: Option<String>) -> Json {
 fn text(table: &dyn Table, most: u64, damage: Option<String>) -> String {
     let name = if table.name().is_empty() { String::new() } else { format!("  {}", table.name()) };
     let (kind, n) = (table.kind(), thousands(table.entries() as usize));
-    let mut out = format!("{name}  {kind}, {n} entries, {} branches\n", table.branches().len());
-    out.extend(damage.map(|reason| format!("    cannot be opened: {reason}\n")));
+    let mut lines = vec![format!("{name}  {kind}, {n} entries, {} branches", table.branches().len())];
+    lines.extend(damage.map(|reason| format!("    cannot be opened: {reason}")));
     let longest = |f: &dyn Fn(&Branch) -> usize| table.branches().iter().map(f).max().unwrap_or(0);
     let (names, types) = (longest(&|b| b.name.chars().count()), longest(&|b| b.type_name.chars().count().min(24)));
     for (i, branch) in table.branches().iter().enumerate() {
         let head = format!("    {:names$}  {:types$}", branch.name, branch.type_name);
         let range = 0..most.min(table.entries());
         match &branch.content {
-            Err(reason) => out.push_str(&format!("{head}  not read: {reason}\n")),
-            Ok(_) if range.is_empty() => out.push_str(&format!("{}\n", head.trim_end())),
+            Err(reason) => lines.push(format!("{head}  not read: {reason}")),
+            Ok(_) if range.is_empty() => lines.push(head.trim_end().to_owned()),
             Ok(_) => match table.read(&[i], range) {
-                Err(error) => out.push_str(&format!("{head}  damaged: {error}\n")),
+                Err(error) => lines.push(format!("{head}  damaged: {error}")),
                 Ok(arrays) => {
                     let all = arrays.iter().flat_map(|array| leaves("", array));
                     for (j, (member, data)) in all.enumerate() {
                         let head = if j == 0 && member.is_empty() { head.clone() } else { format!("      {member}") };
-                        out.push_str(&format!("{head}  {}\n", Summary::of(&branch.name, branch.unit, &data)));
+                        lines.push(format!("{head}  {}", Summary::of(&branch.name, branch.unit, &data)));
                     }
                 }
             },
         }
     }
-    out
+    lines.join("\n") + "\n"
 }
 
 /// A branch at a glance.
