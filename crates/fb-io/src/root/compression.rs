@@ -8,10 +8,14 @@ use super::bytes::Fault;
 
 /// Size of a block's header.
 const HEADER: usize = 9;
+/// Memory that LZMA may take: its highest level needs 65 MB.
+const LZMA_MEMORY: u64 = 100 << 20;
 /// Bytes of content in a block that is written.
 const LARGEST: usize = 0xff_ffff;
 
 thread_local! {
+    /// Tables for DEFLATE, which are filled anew for each block.
+    static ZLIB: RefCell<libdeflater::Decompressor> = RefCell::new(libdeflater::Decompressor::new());
     /// The tables of the Zstandard library, which take longer to set up than a small block takes to unpack.
     static ZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
@@ -84,10 +88,13 @@ fn unpack_block(codec: &[u8], content: &[u8], long: usize, out: &mut Vec<u8>) ->
     match codec {
         b"ZL" | b"CS" => {
             out.resize(from + long, 0);
+            let to = &mut out[from..];
             // `CS` is the same stream without the two bytes in front and the check behind it.
-            let mut inflate = flate2::Decompress::new(codec == b"ZL");
-            inflate.decompress(content, &mut out[from..], flate2::FlushDecompress::Finish).map_err(|e| damaged(&e))?;
-            out.truncate(from + inflate.total_out() as usize);
+            let n = ZLIB.with_borrow_mut(|unpacker| match codec {
+                b"ZL" => unpacker.zlib_decompress(content, to),
+                _ => unpacker.deflate_decompress(content, to),
+            });
+            out.truncate(from + n.map_err(|e| damaged(&e))?);
         }
         b"L4" => {
             // Eight bytes of checksum (XXH64, big endian) come first.
@@ -109,7 +116,8 @@ fn unpack_block(codec: &[u8], content: &[u8], long: usize, out: &mut Vec<u8>) ->
             out.truncate(from + n.map_err(|e| damaged(&e))?);
         }
         b"XZ" => {
-            let reader = lzma_rust2::XzReader::new(content, true);
+            let stream = liblzma::stream::Stream::new_stream_decoder(LZMA_MEMORY, 0).map_err(|e| damaged(&e))?;
+            let reader = liblzma::bufread::XzDecoder::new_stream(content, stream);
             reader.take(long as u64).read_to_end(out).map_err(|e| damaged(&e))?;
         }
         _ => return Err(format!("the codec `{name}` is unknown, expected ZL, CS, L4, XZ or ZS")),
@@ -144,10 +152,10 @@ pub(super) fn pack(bytes: &[u8], codec: Codec) -> Fault<Vec<u8>> {
                 (b"L4", 1, content)
             }
             Codec::Lzma => {
-                let mut packer = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(4))
-                    .map_err(|e| failed(&e))?;
-                std::io::Write::write_all(&mut packer, block).map_err(|e| failed(&e))?;
-                (b"XZ", 0, packer.finish().map_err(|e| failed(&e))?)
+                let mut content = Vec::new();
+                let mut packer = liblzma::bufread::XzEncoder::new(block, 4);
+                packer.read_to_end(&mut content).map_err(|e| failed(&e))?;
+                (b"XZ", 0, content)
             }
             Codec::Zstd => (b"ZS", 1, zstd::bulk::compress(block, 5).map_err(|e| failed(&e))?),
         };

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 /// Branches within branches.
 const DEEPEST: usize = 64;
 /// Bytes (unpacked) of a block that is read at a time.
-const BLOCK: u64 = 64 << 20;
+const BLOCK: u64 = 8 << 20;
 
 /// A tree of a file.
 pub(super) struct Tree {
