@@ -174,7 +174,7 @@ fn errors_name_the_file_and_the_place() {
     }
     assert!(message("a.parqet", Some(b"")).contains("did you mean .parquet?"));
     assert!(message("a.exe", Some(b"")).contains("extension `exe`: expected one of .root, .parquet"));
-    assert!(message("none", Some(b"")).contains("extension ``: expected one of .parquet"));
+    assert!(message("none", Some(b"")).contains("extension ``: expected one of .root, .parquet"));
     assert!(message("a.parquet", Some(b"")).contains("(footer)"));
     assert!(message("b.parquet", Some(b"PAR1 is not all of it PAR1")).contains("(footer)"));
     assert!(message("a.csv", Some(b"")).contains("(header)"));
