@@ -6,6 +6,9 @@ use super::object::{Element, Infos, Object, normal};
 /// Classes within classes.
 const DEEPEST: usize = 24;
 
+/// The type of a branch of a split `TClonesArray`.
+pub(super) const CLONES: i64 = 3;
+
 type Described<T> = Result<T, String>;
 
 /// A leaf of a branch.
@@ -352,6 +355,9 @@ fn item_of_element(infos: &Infos, element: &Element, depth: usize) -> Described<
 /// A branch of an object or of a part of one.
 fn element(infos: &Infos, branch: &Object, leaves: &[Leaf<'_>]) -> (String, Described<Form>) {
     let class = normal(&branch.text("fClassName"));
+    if branch.int("fType") == Some(CLONES) {
+        return ("int32_t".to_owned(), Ok(Form::Flat(Item::Number(Number::I32))));
+    }
     let in_collection = matches!(branch.int("fType"), Some(31 | 41));
     if branch.int("fID").unwrap_or(-1) < 0 {
         let form = item_of(infos, &class, 0).map(|item| whole(item, true));

@@ -11,7 +11,7 @@ use super::basket::Basket;
 use super::bytes::{Cursor, Fault};
 use super::column::{Builder, Form};
 use super::file::{File, Key};
-use super::layout::{Leaf, describe};
+use super::layout::{CLONES, Leaf, describe};
 use super::object::{Infos, Object, Reader, Value};
 use crate::table::{Branch, Table};
 use crate::{Error, Result};
@@ -234,7 +234,8 @@ fn walk<'a>(
         let name = branch.text("fName");
         let path = if within.is_empty() { name } else { format!("{within}/{name}") };
         let children = branch.list("fBranches");
-        if children.is_empty() {
+        // A split `TClonesArray` counts its objects itself.
+        if children.is_empty() || branch.int("fType") == Some(CLONES) {
             found.push((path.clone(), branch));
         }
         if found.len() > objects.len() {
