@@ -1,6 +1,6 @@
 //! `TTree`: a table whose branches are stored apart, each in baskets of entries.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -93,9 +93,14 @@ impl Tree {
         if self.entries > self.file.size().saturating_mul(1 << 15) {
             return Err(format!("{} entries in a file of {} bytes", self.entries, self.file.size()));
         }
+        let mut times: HashMap<String, usize> = HashMap::new();
+        for (_, object) in &found {
+            *times.entry(object.text("fName")).or_default() += 1;
+        }
+        let mut taken = HashSet::new();
         for (path, object) in &found {
             let name = object.text("fName");
-            let unique = found.iter().filter(|(_, other)| other.text("fName") == name).count() == 1;
+            let unique = times.get(&name) == Some(&1);
             let (type_name, form) = Self::describe(infos, &objects, object);
             let part = self.part(&objects, object);
             let (form, part) = match (form, part) {
@@ -106,7 +111,7 @@ impl Tree {
             };
             let content = form.as_ref().map(Form::data_type).map_err(Clone::clone);
             let mut name = if unique { name } else { path.clone() };
-            while self.branches.iter().any(|branch| branch.name == name) {
+            while !taken.insert(name.clone()) {
                 name.push('\'');
             }
             self.branches.push(Branch { name, type_name, content, unit: Unit::Unknown });
@@ -169,9 +174,13 @@ impl Tree {
     /// Reads the first entry of a branch that is not made of numbers alone: a description of an object that its own
     /// bytes contradict is not believed.
     fn probe(&mut self, branch: usize) {
-        if self.entries == 0
-            || !matches!(self.parts[branch].form, Some(Form::One(_) | Form::Named(_) | Form::Filled { .. }))
-        {
+        let holds_objects = match &self.parts[branch].form {
+            Some(Form::One(_) | Form::Named(_)) => true,
+            // Numbers that fill an entry from end to end have nothing that could contradict them.
+            Some(Form::Filled { skip, headed, item }) => *skip > 0 || *headed || item.size().is_none(),
+            _ => false,
+        };
+        if self.entries == 0 || !holds_objects {
             return;
         }
         if let Err(reason) = self.column(branch, 0..1) {

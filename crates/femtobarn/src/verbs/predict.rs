@@ -21,7 +21,7 @@ pub struct Arguments {
     /// The event files.
     #[arg(required = true)]
     files: Vec<String>,
-    /// Where the scores go: .parquet or .csv.
+    /// Where the scores go: .parquet, .csv, .h5, .npz, or `scores.root:tree`.
     #[arg(short, long)]
     out: PathBuf,
     /// Labels of the methods [default: all].
