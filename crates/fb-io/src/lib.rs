@@ -10,6 +10,7 @@ mod csv;
 mod file;
 mod hdf5;
 mod hepmc;
+pub mod lhapdf;
 mod lhe;
 mod npy;
 pub mod parquet;
@@ -123,6 +124,7 @@ enum Format {
     Npz,
     Lhe,
     HepMc,
+    Lhapdf,
 }
 
 /// How names of files end.
@@ -144,7 +146,7 @@ const ENDINGS: [(&str, Format); 14] = [
 ];
 
 /// How files begin, for those whose name does not say what they are.
-const BEGINNINGS: [(&[u8], Format); 7] = [
+const BEGINNINGS: [(&[u8], Format); 8] = [
     (b"root", Format::Root),
     (b"PAR1", Format::Parquet),
     (hdf5::MAGIC, Format::Hdf5),
@@ -152,6 +154,7 @@ const BEGINNINGS: [(&[u8], Format); 7] = [
     (npy::ZIP, Format::Npz),
     (lhe::MAGIC, Format::Lhe),
     (hepmc::MAGIC, Format::HepMc),
+    (lhapdf::MAGIC, Format::Lhapdf),
 ];
 
 /// The formats that are written.
@@ -202,6 +205,7 @@ pub fn tables(path: impl AsRef<Path>) -> Result<Vec<Box<dyn Table>>> {
         Format::Npz => npy::tables(path),
         Format::Lhe => lhe::tables(path),
         Format::HepMc => hepmc::tables(path),
+        Format::Lhapdf => lhapdf::tables(path),
     }
 }
 

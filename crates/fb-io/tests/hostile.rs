@@ -281,3 +281,8 @@ fn lhe_mutants() {
 fn hepmc_mutants() {
     mutants("hepmc3", 7, vec![fixture("small.hepmc3")]);
 }
+
+#[test]
+fn lhapdf_mutants() {
+    mutants("dat", 8, vec![fixture("lhapdf/tiny/tiny_0000.dat")]);
+}
