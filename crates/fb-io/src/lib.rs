@@ -10,10 +10,13 @@ mod csv;
 mod file;
 mod hdf5;
 mod hepmc;
+mod histograms;
+mod hs3;
 pub mod lhapdf;
 mod lhe;
 mod npy;
 pub mod parquet;
+mod pyhf;
 mod raw;
 pub mod root;
 mod spec;
@@ -125,10 +128,11 @@ enum Format {
     Lhe,
     HepMc,
     Lhapdf,
+    Json,
 }
 
 /// How names of files end.
-const ENDINGS: [(&str, Format); 14] = [
+const ENDINGS: [(&str, Format); 15] = [
     ("root", Format::Root),
     ("parquet", Format::Parquet),
     ("csv", Format::Csv),
@@ -143,6 +147,7 @@ const ENDINGS: [(&str, Format); 14] = [
     ("hepmc3", Format::HepMc),
     ("hepmc.gz", Format::HepMc),
     ("hepmc3.gz", Format::HepMc),
+    ("json", Format::Json),
 ];
 
 /// How files begin, for those whose name does not say what they are.
@@ -206,6 +211,7 @@ pub fn tables(path: impl AsRef<Path>) -> Result<Vec<Box<dyn Table>>> {
         Format::Lhe => lhe::tables(path),
         Format::HepMc => hepmc::tables(path),
         Format::Lhapdf => lhapdf::tables(path),
+        Format::Json => histograms::tables(path),
     }
 }
 

@@ -286,3 +286,8 @@ fn hepmc_mutants() {
 fn lhapdf_mutants() {
     mutants("dat", 8, vec![fixture("lhapdf/tiny/tiny_0000.dat")]);
 }
+
+#[test]
+fn json_mutants() {
+    mutants("json", 9, vec![fixture("pyhf.json"), fixture("hs3.json")]);
+}
