@@ -16,7 +16,7 @@ use fb_core::Unit;
 use crate::arrays::OFFSETS;
 use crate::file::{aside, system};
 use crate::raw::{Element, Scalar};
-use crate::table::UNIT;
+use crate::table::{self, UNIT};
 use crate::{Error, Result};
 
 /// Texts of up to this many bytes are one array; each entry takes as much as the longest.
@@ -132,18 +132,13 @@ enum Fault {
 
 /// Where each list ends, and what they hold.
 fn lists(array: &ArrayRef) -> std::result::Result<(Vec<u64>, ArrayRef), Fault> {
-    let (offsets, values): (Vec<u64>, &ArrayRef) = match (array.as_list_opt::<i32>(), array.as_list_opt::<i64>()) {
-        (Some(list), _) => (list.value_offsets().iter().map(|&o| o as u64).collect(), list.values()),
-        (_, Some(list)) => (list.value_offsets().iter().map(|&o| o as u64).collect(), list.values()),
-        _ => return Err(Fault::Kind(format!("{} in a column of lists", array.data_type()))),
-    };
+    let lists = table::lists(array);
+    let (offsets, content) = lists.ok_or_else(|| Fault::Kind(format!("{} in a column of lists", array.data_type())))?;
     // A missing list stands for an empty one where it holds no entry.
     if (0..array.len()).any(|i| array.is_null(i) && offsets[i] < offsets[i + 1]) {
         return Err(Fault::Kind("a missing list holds entries".to_owned()));
     }
-    let (first, last) = (offsets.first().copied().unwrap_or(0), offsets.last().copied().unwrap_or(0));
-    let ends = offsets.iter().skip(1).map(|o| o - first).collect();
-    Ok((ends, values.slice(first as usize, (last - first) as usize)))
+    Ok((offsets.iter().skip(1).map(|&o| o as u64).collect(), content))
 }
 
 impl Spooled {

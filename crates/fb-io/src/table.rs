@@ -224,50 +224,38 @@ pub fn unseen(content: &DataType) -> Option<&'static str> {
     }
 }
 
-fn column(name: &str, array: &ArrayRef) -> Option<Column> {
-    let (offsets, content): (Vec<usize>, ArrayRef) = match array.data_type() {
-        DataType::List(_) => {
-            let list = array.as_any().downcast_ref::<ListArray>()?;
-            let start = list.value_offsets()[0];
-            let from_zero = list.value_offsets().iter().map(|o| (o - start) as usize).collect();
-            let length = list.value_offsets()[list.len()] - start;
-            (from_zero, list.values().slice(start as usize, length as usize))
-        }
-        DataType::LargeList(_) => {
-            let list = array.as_any().downcast_ref::<LargeListArray>()?;
-            let start = list.value_offsets()[0];
-            let from_zero = list.value_offsets().iter().map(|o| (o - start) as usize).collect();
-            let length = list.value_offsets()[list.len()] - start;
-            (from_zero, list.values().slice(start as usize, length as usize))
-        }
-        DataType::FixedSizeList(_, n) => {
-            let list = array.as_any().downcast_ref::<FixedSizeListArray>()?;
-            let n = *n as usize;
-            ((0..=list.len()).map(|i| i * n).collect(), Arc::clone(list.values()))
-        }
-        _ => return Some(Column::flat(name, data(array)?)),
+/// Where the lists of an array begin and end, from zero, and what they hold. The array may be a part of a longer one.
+pub(crate) fn lists(array: &ArrayRef) -> Option<(Vec<usize>, ArrayRef)> {
+    let any = array.as_any();
+    let (offsets, content): (Vec<usize>, ArrayRef) = if let Some(list) = any.downcast_ref::<ListArray>() {
+        (list.value_offsets().iter().map(|&o| o as usize).collect(), Arc::clone(list.values()))
+    } else if let Some(list) = any.downcast_ref::<LargeListArray>() {
+        (list.value_offsets().iter().map(|&o| o as usize).collect(), Arc::clone(list.values()))
+    } else if let Some(map) = any.downcast_ref::<MapArray>() {
+        (map.value_offsets().iter().map(|&o| o as usize).collect(), Arc::new(map.entries().clone()))
+    } else {
+        let list = any.downcast_ref::<FixedSizeListArray>()?;
+        let n = list.value_length() as usize;
+        ((0..=list.len()).map(|i| i * n).collect(), Arc::clone(list.values()))
     };
-    // A missing list stands for an empty one where it holds no entry.
-    Some(Column::jagged(name, data(&content)?, Arc::new(offsets)))
+    let (start, end) = (*offsets.first()?, *offsets.last()?);
+    Some((offsets.iter().map(|o| o - start).collect(), content.slice(start, end - start)))
+}
+
+fn column(name: &str, array: &ArrayRef) -> Option<Column> {
+    match lists(array) {
+        // A missing list stands for an empty one where it holds no entry.
+        Some((offsets, content)) => Some(Column::jagged(name, data(&content)?, Arc::new(offsets))),
+        None => Some(Column::flat(name, data(array)?)),
+    }
 }
 
 /// The numbers and texts in an array, however deep in lists: those of a record by the names of its members.
 pub fn leaves(name: &str, array: &ArrayRef) -> Vec<(String, Data)> {
-    let inner = |content: &ArrayRef| leaves(name, content);
-    let any = array.as_any();
-    if let Some(list) = any.downcast_ref::<ListArray>() {
-        return inner(list.values());
+    if let Some((_, content)) = lists(array) {
+        return leaves(name, &content);
     }
-    if let Some(list) = any.downcast_ref::<LargeListArray>() {
-        return inner(list.values());
-    }
-    if let Some(list) = any.downcast_ref::<FixedSizeListArray>() {
-        return inner(list.values());
-    }
-    if let Some(map) = any.downcast_ref::<MapArray>() {
-        return inner(&(Arc::new(map.entries().clone()) as ArrayRef));
-    }
-    if let Some(record) = any.downcast_ref::<StructArray>() {
+    if let Some(record) = array.as_any().downcast_ref::<StructArray>() {
         let members = record.fields().iter().zip(record.columns());
         return members.flat_map(|(field, column)| leaves(&format!("{name}.{}", field.name()), column)).collect();
     }

@@ -273,3 +273,19 @@ fn specifications_name_tables_and_patterns() {
     std::fs::copy(fixture("ftag.h5"), folder.path().join("nameless")).unwrap();
     assert_eq!(fb_io::tables(at("nameless")).unwrap().len(), 5);
 }
+
+/// A part of lists shows what it holds, and not what the whole does.
+#[test]
+fn leaves_of_a_part() {
+    let whole = || [Some(vec![Some(1.0)]), Some(vec![Some(2.0), Some(3.0)]), Some(vec![]), Some(vec![Some(4.0)])];
+    let lists: [ArrayRef; 2] = [
+        Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(whole())),
+        Arc::new(LargeListArray::from_iter_primitive::<Float32Type, _, _>(whole())),
+    ];
+    for list in lists {
+        assert_eq!(table::leaves("x", &list.slice(1, 2)), [("x".to_owned(), Data::F32(vec![2.0, 3.0]))]);
+    }
+    let pairs = [Some(vec![Some(1.0), Some(2.0)]), Some(vec![Some(3.0), Some(4.0)])];
+    let pairs: ArrayRef = Arc::new(FixedSizeListArray::from_iter_primitive::<Float32Type, _, _>(pairs, 2));
+    assert_eq!(table::leaves("x", &pairs.slice(1, 1)), [("x".to_owned(), Data::F32(vec![3.0, 4.0]))]);
+}

@@ -17,7 +17,7 @@ use super::builtin;
 use super::compression::Codec;
 use super::container::{Record, Writer, key_length};
 use super::output::{Output, Place};
-use crate::table::Sink;
+use crate::table::{self, Sink};
 use crate::{Error, Result};
 
 /// Bytes of all branches that are kept until they are written as baskets.
@@ -413,18 +413,7 @@ fn parts(content: &DataType) -> (bool, Vec<usize>, &DataType) {
 
 /// The numbers of a column without its lists.
 fn flat(array: &ArrayRef) -> ArrayRef {
-    match array.data_type() {
-        DataType::List(_) => {
-            let (values, offsets) = (array.as_list::<i32>().values(), array.as_list::<i32>().offsets());
-            flat(&values.slice(offsets.first() as usize, (offsets.last() - offsets.first()) as usize))
-        }
-        DataType::LargeList(_) => {
-            let (values, offsets) = (array.as_list::<i64>().values(), array.as_list::<i64>().offsets());
-            flat(&values.slice(offsets.first() as usize, (offsets.last() - offsets.first()) as usize))
-        }
-        DataType::FixedSizeList(..) => flat(array.as_fixed_size_list().values()),
-        _ => Arc::clone(array),
-    }
+    table::lists(array).map_or_else(|| Arc::clone(array), |(_, content)| flat(&content))
 }
 
 /// Whether a column holds these lengths, as integers of 32 bits.
