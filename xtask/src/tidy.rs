@@ -10,15 +10,16 @@ use serde_json::Value as Json;
 use crate::root;
 
 /// The arrows between crates: (crate, what it may see).
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("fb-core", &[]),
     ("fb-io", &["fb-core"]),
     ("fb-physics", &["fb-core"]),
     ("fb-statistics", &["fb-core"]),
     ("fb-nn", &["fb-core"]),
-    ("fb-methods", &["fb-core", "fb-physics", "fb-nn", "fb-statistics"]),
-    ("fb-deploy", &["fb-core", "fb-nn"]),
-    ("femtobarn", &["fb-core", "fb-io", "fb-physics", "fb-statistics", "fb-nn", "fb-methods", "fb-deploy"]),
+    ("fb-trees", &["fb-core"]),
+    ("fb-methods", &["fb-core", "fb-physics", "fb-nn", "fb-trees", "fb-statistics"]),
+    ("fb-deploy", &["fb-core", "fb-nn", "fb-trees"]),
+    ("femtobarn", &["fb-core", "fb-io", "fb-physics", "fb-statistics", "fb-nn", "fb-trees", "fb-methods", "fb-deploy"]),
 ];
 
 const LONGEST: usize = 800;

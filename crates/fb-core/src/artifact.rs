@@ -8,15 +8,15 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
-/// A named block of 32-bit floats.
+/// A named block of numbers: 32-bit floats unless said otherwise.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
+pub struct Tensor<T = f32> {
     /// Its name, for example `block1.linear2.weight`.
     pub name: String,
     /// Its shape; the last dimension is contiguous.
     pub shape: Vec<usize>,
     /// Row-major entries.
-    pub values: Vec<f32>,
+    pub values: Vec<T>,
 }
 
 /// A stored model. The header is JSON: the method's name, its options, what it sees, its network.
@@ -24,8 +24,10 @@ pub struct Tensor {
 pub struct Artifact {
     /// Everything but the numbers.
     pub header: Json,
-    /// The numbers.
+    /// The numbers of networks.
     pub tensors: Vec<Tensor>,
+    /// Numbers whose last bit counts: cuts of trees.
+    pub doubles: Vec<Tensor<f64>>,
 }
 
 const FORMAT: &str = "femtobarn-1";
@@ -33,6 +35,11 @@ const ENTRY: &str = "femtobarn";
 
 fn broken(reason: impl std::fmt::Display) -> Error {
     Error::Artifact { reason: reason.to_string() }
+}
+
+/// A block as bytes.
+fn bytes<T: Copy, const N: usize>(values: &[T], to: fn(T) -> [u8; N]) -> Vec<u8> {
+    values.iter().flat_map(|&v| to(v)).collect()
 }
 
 impl Artifact {
@@ -46,11 +53,22 @@ impl Artifact {
         self.tensors.iter().find(|t| t.name == name).ok_or_else(|| broken(format!("no tensor `{name}`")))
     }
 
+    /// The entries of the block of 64-bit floats of this name.
+    pub fn double(&self, name: &str) -> Result<&[f64]> {
+        let found = self.doubles.iter().find(|t| t.name == name);
+        found.map(|t| t.values.as_slice()).ok_or_else(|| broken(format!("no tensor `{name}`")))
+    }
+
     /// SHA-256 over header and tensors, in hexadecimal.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(self.header.to_string());
         for tensor in &self.tensors {
+            hash.update(&tensor.name);
+            tensor.shape.iter().for_each(|&n| hash.update((n as u64).to_le_bytes()));
+            tensor.values.iter().for_each(|v| hash.update(v.to_le_bytes()));
+        }
+        for tensor in &self.doubles {
             hash.update(&tensor.name);
             tensor.shape.iter().for_each(|&n| hash.update((n as u64).to_le_bytes()));
             tensor.values.iter().for_each(|v| hash.update(v.to_le_bytes()));
@@ -63,13 +81,14 @@ impl Artifact {
     /// # Errors
     /// [`Error::Artifact`] if a tensor's shape does not fit its entries, or two have the same name.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let blocks: Vec<Vec<u8>> =
-            self.tensors.iter().map(|t| t.values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
-        let views = self.tensors.iter().zip(&blocks).map(|(tensor, block)| {
-            TensorView::new(Dtype::F32, tensor.shape.clone(), block).map(|view| (tensor.name.as_str(), view))
+        let singles = self.tensors.iter().map(|t| (&t.name, &t.shape, Dtype::F32, bytes(&t.values, f32::to_le_bytes)));
+        let doubles = self.doubles.iter().map(|t| (&t.name, &t.shape, Dtype::F64, bytes(&t.values, f64::to_le_bytes)));
+        let blocks: Vec<_> = singles.chain(doubles).collect();
+        let views = blocks.iter().map(|(name, shape, kind, block)| {
+            TensorView::new(*kind, shape.to_vec(), block).map(|view| (name.as_str(), view))
         });
         let views: Vec<_> = views.collect::<std::result::Result<_, _>>().map_err(broken)?;
-        let order: Vec<&str> = self.tensors.iter().map(|t| t.name.as_str()).collect();
+        let order: Vec<&str> = blocks.iter().map(|(name, ..)| name.as_str()).collect();
         if let Some(i) = (0..order.len()).find(|&i| order[..i].contains(&order[i])) {
             return Err(broken(format!("two tensors have the name `{}`", order[i])));
         }
@@ -97,16 +116,23 @@ impl Artifact {
         if order.len() != file.len() {
             return Err(broken(format!("{} tensors, expected {}", file.len(), order.len())));
         }
-        let mut tensors = Vec::with_capacity(order.len());
+        let (mut tensors, mut doubles) = (Vec::new(), Vec::new());
         for name in order {
             let view = file.tensor(&name).map_err(broken)?;
-            if view.dtype() != Dtype::F32 {
-                return Err(broken(format!("tensor `{name}` is {:?}, expected F32", view.dtype())));
+            let (shape, data) = (view.shape().to_vec(), view.data());
+            match view.dtype() {
+                Dtype::F32 => {
+                    let values = data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                    tensors.push(Tensor { name, shape, values });
+                }
+                Dtype::F64 => {
+                    let values = data.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+                    doubles.push(Tensor { name, shape, values });
+                }
+                other => return Err(broken(format!("tensor `{name}` is {other:?}, expected F32 or F64"))),
             }
-            let values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-            tensors.push(Tensor { name, shape: view.shape().to_vec(), values });
         }
-        let artifact = Self { header, tensors };
+        let artifact = Self { header, tensors, doubles };
         if whole["digest"] != artifact.digest() {
             return Err(broken("the digest does not match: the file has been altered"));
         }
@@ -130,7 +156,8 @@ mod tests {
     fn artifact() -> Artifact {
         let tensor = Tensor { name: "b".into(), shape: vec![2, 1], values: vec![1.0, -0.0] };
         let other = Tensor { name: "a".into(), shape: vec![], values: vec![f32::MIN_POSITIVE] };
-        Artifact { header: serde_json::json!({"method": "pfn"}), tensors: vec![tensor, other] }
+        let double = Tensor { name: "c".into(), shape: vec![1], values: vec![0.1] };
+        Artifact { header: serde_json::json!({"method": "pfn"}), tensors: vec![tensor, other], doubles: vec![double] }
     }
 
     #[test]

@@ -128,7 +128,11 @@ fn artifact() -> Artifact {
         Tensor { name: name.into(), shape: shape.to_vec(), values: (0..len).map(|i| i as f32 / 3.0).collect() }
     };
     let header = serde_json::json!({"method": "pfn", "config": {"max": 3, "phi": [1, 2]}, "graph": [[1.5, null], "µ"]});
-    Artifact { header, tensors: vec![tensor("1.weight", &[3, 5]), tensor("1.bias", &[5]), tensor("none", &[0])] }
+    Artifact {
+        header,
+        tensors: vec![tensor("1.weight", &[3, 5]), tensor("1.bias", &[5]), tensor("none", &[0])],
+        doubles: Vec::new(),
+    }
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn network(input: &Input, build: impl FnOnce(&mut Graph)) -> Artifact {
     });
     let tensors = tensors.collect();
     let header = json!({ "method": "test", "config": {}, "input": input, "graph": graph });
-    let mut artifact = Artifact { header, tensors };
+    let mut artifact = Artifact { header, tensors, doubles: Vec::new() };
     uneven(&mut artifact);
     artifact
 }

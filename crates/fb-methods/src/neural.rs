@@ -164,7 +164,7 @@ impl Fitted for FittedNetwork {
             "input": self.input,
             "graph": self.model.graph,
         });
-        Ok(Artifact { header, tensors: self.model.tensors() })
+        Ok(Artifact { header, tensors: self.model.tensors(), doubles: Vec::new() })
     }
 
     fn parameters(&self) -> usize {

@@ -389,7 +389,7 @@ impl State {
             values: values.clone(),
         };
         let header = serde_json::to_value(&self.counts).map_err(|e| Error::Checkpoint { reason: e.to_string() })?;
-        Artifact { header, tensors: blocks.map(tensor).to_vec() }.to_bytes()
+        Artifact { header, tensors: blocks.map(tensor).to_vec(), doubles: Vec::new() }.to_bytes()
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<()> {
