@@ -73,6 +73,8 @@ pub struct Set<'a> {
     pub identity: &'a [u64],
 }
 
+/// Training events that the loss is told of.
+const TOLD: usize = 1 << 16;
 /// Rows that are worked on in one piece.
 const PIECE: usize = 1 << 14;
 
@@ -131,7 +133,7 @@ pub fn boost(
         let last = round + 1 == options.trees;
         let told = last || (round + 1) % reports == 0;
         let watched = validation.filter(|_| options.patience.is_some() || told);
-        let loss = watched.map(|set| mean_loss(objective, &state.watched, set, run));
+        let loss = watched.map(|set| mean_loss(objective, &state.watched, set, usize::MAX, run));
         if let Some((loss, _)) = loss
             && loss < best
         {
@@ -139,7 +141,7 @@ pub fn boost(
         }
         state.best = (best, best_round);
         if told {
-            let (train_loss, _) = mean_loss(objective, &state.outputs, train, run);
+            let (train_loss, _) = mean_loss(objective, &state.outputs, train, TOLD, run);
             if !train_loss.is_finite() {
                 return Err(Error::Diverged { epoch: round + 1, step: 1, loss: train_loss });
             }
@@ -373,13 +375,15 @@ pub(crate) fn add_routed(outputs: &mut [f32], binned: &Binned, tree: &Tree, run:
     });
 }
 
-/// Mean loss over the events, and the share whose class is told right, where there are classes; both weighted.
-fn mean_loss(objective: &dyn Objective, outputs: &[Vec<f32>], set: Set<'_>, run: &Run<'_>) -> (f64, f64) {
+/// Mean loss over the events, and the share whose class is told right, where there are classes; both weighted. Of more
+/// than `most` events only every so many are looked at.
+fn mean_loss(objective: &dyn Objective, outputs: &[Vec<f32>], set: Set<'_>, most: usize, run: &Run<'_>) -> (f64, f64) {
     let n = set.events.targets.len();
+    let step = n.div_ceil(most).max(1);
     let parts = map(run.workers, pieces(n, PIECE).collect(), |range| {
         let mut sums = [0.0; 3];
         let mut f = vec![0.0; outputs.len()];
-        for row in range {
+        for row in range.step_by(step) {
             f.iter_mut().zip(outputs).for_each(|(f, column)| *f = column[row]);
             let (target, weight) = (set.events.targets[row], f64::from(set.events.weights[row]));
             let class = match f.len() {

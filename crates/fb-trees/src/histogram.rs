@@ -42,6 +42,12 @@ fn dither(identity: u64, tree: u64) -> f32 {
     (x >> 40) as f32 / 16_777_216.0
 }
 
+/// The largest whole number that is not above `x`; numbers here are far from the bounds of the type.
+fn floor(x: f32) -> i32 {
+    let towards_zero = x as i32;
+    towards_zero - i32::from(towards_zero as f32 > x)
+}
+
 impl Packed {
     /// Rounds gradients for tree number `tree`.
     pub(crate) fn new(gradients: &[Pair], identity: &[u64], tree: u64, workers: &dyn Workers) -> Self {
@@ -60,8 +66,7 @@ impl Packed {
         map(workers, tasks, |(range, out)| {
             for ((word, g), &id) in out.iter_mut().zip(&gradients[range.clone()]).zip(&identity[range]) {
                 let shift = dither(id, tree);
-                let gradient = (g[0] * sg + shift).floor() as i32;
-                let hessian = (g[1] * sh + shift).floor() as i32;
+                let (gradient, hessian) = (floor(g[0] * sg + shift), floor(g[1] * sh + shift));
                 *word = (i64::from(gradient) << 32) + i64::from(hessian);
             }
         });
