@@ -11,6 +11,7 @@ mod grow;
 mod histogram;
 mod loss;
 mod parallel;
+mod score;
 mod split;
 
 pub use bins::{Binned, Columns, MOST_BINS, Scale};
@@ -19,3 +20,4 @@ pub use forest::{Forest, Link, Node, Test, Tree};
 pub use grow::Shape;
 pub use histogram::Pair;
 pub use loss::{Loss, Objective, Targets};
+pub use score::Scorer;
