@@ -23,6 +23,7 @@ pub(super) fn prepare(b: &mut Builder, input: &Input) -> Result<Prepared, Error>
     let slots = slots(input)?;
     match input {
         Input::Table { variables } => table(b, &slots, variables),
+        Input::Columns { .. } => Err(Error::Unsupported { reason: "forests are not written yet".to_owned() }),
         Input::Particles { max, layout, frame, variables, .. } => {
             let particles = Particles::read(b, &slots, *max);
             let scope = particles.scope(b, *frame);
