@@ -14,7 +14,8 @@ higgsml      samples/higgsml/higgsml.parquet. In each part the weights of each c
              b_reg = 10 after scaling the classes of the test part to the sums of the full set, 691.99 and
              410,999.85: at the score with 15% of the test events (their number) above it, and the largest over all
              cuts with at least 25 background events above (below that it is noise). `oof` is the AMS of all events,
-             each scored by the fold that did not see it.
+             each scored by the fold that did not see it, and `oof_error` the standard deviation of its difference from
+             that of `xgboost` over 200 bootstrap samples of the events.
 magic_gamma  samples/magic_gamma/magic.parquet, no weights.
 top_tagging  samples/top_tagging/train.parquet: jet_pt, jet_eta, jet_m, jet_msd, tau21, tau32 (with tau1 and tau2 at
              least 0.001) and n_constituents, no weights.
@@ -23,7 +24,9 @@ Settings as the defaults of `bdt`: 200 trees, depth 6 (or 31 leaves without a li
 l2 = 1, min_child_weight = 1, nothing sampled, logistic loss, -999 is missing. LightGBM with `min_data_in_leaf` 1. CatBoost
 with 254 borders and symmetric trees: `catboost` is plain boosting with one Newton step, no bootstrap, no noise on the
 scores of splits; `catboost_ordered` the same with ordered boosting; `catboost_default` with its default bootstrap, noise
-and 10 Newton steps. Accuracy is at a score of 1/2.
+and 10 Newton steps. `spread` is
+`xgboost` with 248, 249, … 255 bins: how far apart trainings are that nobody would call different. Accuracy is at a score
+of 1/2.
 
 Flatness: label 1 against 0 of `top_tagging`, without jet_m, jet_msd and jet_pt among the inputs, flat in `jet_m` among the
 background. hep_ml's own metrics on the test part (fold 0): `cvm` and `sde` in 10 bins of equal width between the least and
@@ -113,8 +116,13 @@ def split(folder):
 # Metrics
 
 
-def ams(score, label, weight):
-    """AMS with 15% of the events above the cut, and the largest with at least 25 background events above it."""
+def ams(score, label, weight, times=None):
+    """AMS with 15% of the events above the cut, and the largest with at least 25 background events above it.
+
+    `times`: how often each event is there, in a bootstrap sample.
+    """
+    if times is not None:
+        score, label, weight = (np.repeat(v, times) for v in (score, label, weight))
     weight = weight.astype(float)
     for k in (0, 1):
         weight = np.where(label == k, weight * FULL[k] / weight[label == k].sum(), weight)
@@ -132,6 +140,17 @@ def ams(score, label, weight):
             "best_share": float((best + 1) / len(label))}
 
 
+def ams_error(score, other, label, weight):
+    """Standard deviations of the differences of the two values of AMS between two scores of the same events."""
+    rng = np.random.default_rng(7)
+    found = []
+    for _ in range(200):
+        times = rng.poisson(1, len(label))
+        a, b = (ams(s, label, weight, times) for s in (score, other))
+        found.append([a[k] - b[k] for k in ("ams_15", "ams_best")])
+    return dict(zip(("ams_15", "ams_best"), np.std(found, axis=0).tolist()))
+
+
 def metrics(name, score, label, weight):
     result = {"auc": auc(score, label, weight),
               "accuracy": float(np.average((score > 0.5) == (label == 1), weights=weight))}
@@ -142,16 +161,15 @@ def metrics(name, score, label, weight):
 # Models: each trains on (x, label, weight) and gives probabilities of other rows.
 
 
-def xgboost_model(train, test, leaves=False):
+def xgboost_model(train, test, leaves=False, bins=SETTINGS["bins"]):
     import xgboost as xgb
 
-    params = {"objective": "binary:logistic", "tree_method": "hist", "max_bin": SETTINGS["bins"], "lambda": SETTINGS["l2"],
+    params = {"objective": "binary:logistic", "tree_method": "hist", "max_bin": bins, "lambda": SETTINGS["l2"],
               "eta": SETTINGS["learning_rate"], "min_child_weight": SETTINGS["min_child_weight"], "verbosity": 0,
               "nthread": 2}
     params |= {"grow_policy": "lossguide", "max_leaves": SETTINGS["leaves"], "max_depth": 0} if leaves else {
         "max_depth": SETTINGS["depth"]}
-    model = xgb.train(params, xgb.QuantileDMatrix(train[0], train[1], weight=train[2], max_bin=SETTINGS["bins"]),
-                      SETTINGS["trees"])
+    model = xgb.train(params, xgb.QuantileDMatrix(train[0], train[1], weight=train[2], max_bin=bins), SETTINGS["trees"])
     return model.inplace_predict(test[0])
 
 
@@ -191,6 +209,31 @@ MODELS = {
 }
 
 
+def together(scores):
+    """Scores of all events from those of the folds."""
+    out = np.empty(sum(map(len, scores)))
+    for fold, s in enumerate(scores):
+        out[fold::FOLDS] = s
+    return out
+
+
+def spread(name, folds):
+    """XGBoost with slightly other numbers of bins: AUC of fold 0, the mean over folds, for higgsml the AMS as well."""
+    result = {"bins": list(range(SETTINGS["bins"] - 7, SETTINGS["bins"] + 1)), "auc": [], "auc_mean": []}
+    for bins in result["bins"]:
+        scores = [np.asarray(xgboost_model(*fold, bins=bins), float) for fold in folds]
+        each = [metrics(name, s, fold[1][1], fold[1][2]) for s, fold in zip(scores, folds)]
+        result["auc"].append(each[0]["auc"])
+        result["auc_mean"].append(float(np.mean([m["auc"] for m in each])))
+        if name == "higgsml":
+            oof = ams(together(scores), *columns(name)[2:])
+            for key, value in (("ams_15", each[0]["ams_15"]), ("ams_best", each[0]["ams_best"]),
+                               ("ams_15_mean", float(np.mean([m["ams_15"] for m in each]))),
+                               ("oof_ams_15", oof["ams_15"]), ("oof_ams_best", oof["ams_best"])):
+                result.setdefault(key, []).append(value)
+    return result
+
+
 def all_models():
     result = {}
     for name in SETS:
@@ -204,13 +247,17 @@ def all_models():
             found = each[0] | {"auc_folds": [m["auc"] for m in each], "auc_mean": float(np.mean([m["auc"] for m in each])),
                                "accuracy_mean": float(np.mean([m["accuracy"] for m in each]))}
             if name == "higgsml":
-                all_scores = np.empty(len(label))
-                for fold, s in enumerate(scores):
-                    all_scores[fold::FOLDS] = s
+                all_scores = together(scores)
                 found["oof"] = ams(all_scores, label, weight)
+                if model == "xgboost":
+                    first = all_scores
+                else:
+                    found["oof_error"] = ams_error(all_scores, first, label, weight)
                 found["ams_15_mean"] = float(np.mean([m["ams_15"] for m in each]))
             entry["models"][model] = found
             print(name, model, json.dumps(rounded(found)), file=sys.stderr, flush=True)
+        entry["spread"] = spread(name, folds)
+        print(name, "spread", json.dumps(rounded(entry["spread"])), file=sys.stderr, flush=True)
         result[name] = entry
     return result
 

@@ -1,4 +1,4 @@
-"""Makes the flat samples of boosted trees from their sources: Parquet with zstd, `label` 0/1 and `weight`.
+"""Makes the samples of boosted trees from their sources: Parquet with zstd, `label` 0/1 and `weight`.
 
     python public.py --higgsml higgsml.csv --magic magic04.csv --htt htt.parquet --b-flavour y4s.parquet [--out samples]
 
@@ -7,7 +7,8 @@ Any of them may be left out. Rows keep the order of the source.
                  `weight` is the challenge's KaggleWeight where there is one, label 1 is the signal.
     --magic      CSV with the ten image parameters and `class` (g/h): label 1 is a gamma, weight 1.
     --htt        Parquet with the same inputs as --higgsml, `process`, `label`, `weight`; as it is.
-    --b-flavour  Parquet of tag-side B mesons with lists of tracks and photons; as it is, cut to --b-events.
+    --b-flavour  Parquet of tag-side B mesons with lists of tracks and photons: cut to --b-events, with label 1 for a
+                 B0 (`tag_flavour` +1) and weight 1 added.
 """
 
 import argparse
@@ -75,7 +76,10 @@ def main():
     if arguments.htt:
         write(pq.read_table(arguments.htt), arguments.out / "higgs_tautau/htt.parquet")
     if arguments.b_flavour:
-        write(pq.read_table(arguments.b_flavour).slice(0, arguments.b_events), arguments.out / "b_flavour/y4s.parquet")
+        table = pq.read_table(arguments.b_flavour).slice(0, arguments.b_events)
+        label = (table["tag_flavour"].to_numpy() > 0).astype(np.int8)
+        table = table.append_column("label", pa.array(label))
+        write(table.append_column("weight", pa.array(np.ones(len(table), np.float32))), arguments.out / "b_flavour/y4s.parquet")
 
 
 if __name__ == "__main__":
