@@ -21,6 +21,10 @@ predicts with the model trained last: `seconds` is the median time for all held-
 scores), `row_us` the median for one row through the public function, `row_fast_us` for one row through the
 prepared single-row function of the C interface (LightGBM only).
 
+XGBoost and LightGBM run on OpenMP, whose threads wait by spinning: beside other work on the machine that makes two
+threads slower than one by a factor of several. Time on an idle machine, or start the server with OMP_WAIT_POLICY=passive
+as well and count the faster.
+
 Settings of every request, with their defaults: `trees` 100, `depth` 6 or `leaves` (31), `learning_rate` 0.1, `bins` 255,
 `threads` 1, `l2` 1, `min_child_weight` 1, and `params`, passed on to the library as they are. With `leaves` the trees
 grow leaf by leaf without a limit of depth, with `depth` level by level. Nothing is sampled, there is no early stopping,

@@ -11,7 +11,7 @@ the same kind of trees, by its name and label (or the name of the file of scores
 `ordered` as well with its ordered boosting, `leaves` with XGBoost's and LightGBM's that grow leaf by leaf, all others
 with theirs of depth 6. Ends with status 1 if an AUC differs by 0.002 or more from XGBoost's or LightGBM's or by 0.003 or
 more from CatBoost's, or the AMS at 15% of the events is lower than XGBoost's by more than 0.05. `spread` is the
-standard deviation among trainings of XGBoost with 248 to 255 bins: differences of that size say nothing.
+standard deviation among trainings of XGBoost with 251 to 255 bins: differences of that size say nothing.
     --folds          arguments are set=RUN0,RUN1,…: the mean over the folds is compared with the mean of the reference,
                      which is less noisy than one test part
 """
