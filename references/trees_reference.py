@@ -31,7 +31,7 @@ of 1/2.
 Flatness: label 1 against 0 of `top_tagging`, without jet_m, jet_msd and jet_pt among the inputs, flat in `jet_m` among the
 background. hep_ml's own metrics on the test part (fold 0): `cvm` and `sde` in 10 bins of equal width between the least and
 the largest jet_m (BinBasedCvM, BinBasedSDE with cuts at 0.5 to 0.9), `knn_cvm` with 50 neighbours, and `cvm_quantile`, the
-CvM of catalogue definition in 10 bins of equal population. 100 trees of depth 4, learning rate 0.1, coefficient 3, 10
+same in 10 bins of equal population, written here. 100 trees of depth 4, learning rate 0.1, coefficient 3, 10
 bins, 100 neighbours.
 """
 
