@@ -1,5 +1,6 @@
 //! Gradient boosting: trees that are grown one after the other on the gradients of what came before.
 
+use fb_core::philox::hash_text;
 use fb_core::{Artifact, Error, Progress, Result, Run, Workers};
 use serde_json::json;
 
@@ -105,7 +106,12 @@ pub fn boost(
     validation: Option<Set<'_>>,
     run: &mut Run<'_>,
 ) -> Result<Forest> {
-    let mut state = State::begin(objective, train, validation, run)?;
+    if options.patience.is_some() && validation.is_none() {
+        let hint = "`patience` follows its loss; leave it out or leave events for it".to_owned();
+        return Err(Error::Empty { what: "the validation part".to_owned(), hint });
+    }
+    let fingerprint = fingerprint(options, objective, train, run.seed);
+    let mut state = State::begin(objective, train, validation, &fingerprint, run)?;
     let mut grower = options.grower(train.binned, run.seed, run.workers);
     let outputs = objective.outputs();
     let reports = (options.trees / 20).max(1);
@@ -158,7 +164,7 @@ pub fn boost(
         }
         let stop = (run.stop)();
         if (stop && !last) || run.store.is_due() {
-            run.store.save(&state.checkpoint()?)?;
+            run.store.save(&state.checkpoint(&fingerprint)?)?;
         }
         if stop && !last {
             return Err(Error::Stopped { epoch: round + 1 });
@@ -172,6 +178,16 @@ pub fn boost(
         forest.trees.truncate(best_round * outputs);
     }
     Ok(forest)
+}
+
+/// What a checkpoint has to fit: options, objective, seed, events and their bins.
+fn fingerprint(options: &Options, objective: &dyn Objective, train: Set<'_>, seed: u64) -> String {
+    let events = (0..train.identity.len()).fold(0u64, |sum, i| {
+        let [target, weight] = [train.events.targets[i], train.events.weights[i]].map(|x| u64::from(x.to_bits()));
+        sum.wrapping_mul(31).wrapping_add(train.identity[i] ^ target << 32 ^ weight)
+    });
+    let what = format!("{options:?} {:?} {} {seed}", objective.link(), objective.outputs());
+    format!("{:016x} {events:016x} {} rows", hash_text(&what), train.identity.len())
 }
 
 /// Uniform in [0, 1), from an identity and a key.
@@ -199,12 +215,17 @@ impl State {
         objective: &dyn Objective,
         train: Set<'_>,
         validation: Option<Set<'_>>,
+        fingerprint: &str,
         run: &mut Run<'_>,
     ) -> Result<Self> {
         let mut best = (f64::INFINITY, 0);
         let forest = match run.store.load()? {
             Some(bytes) => {
                 let artifact = Artifact::from_bytes(&bytes)?;
+                if artifact.header["fingerprint"] != fingerprint {
+                    let reason = "it belongs to another training (other options, seed or events)".to_owned();
+                    return Err(Error::Checkpoint { reason });
+                }
                 best = (
                     artifact.header["best"].as_f64().unwrap_or(f64::INFINITY),
                     artifact.header["best_round"].as_u64().unwrap_or(0) as usize,
@@ -237,8 +258,8 @@ impl State {
         self.forest.trees.len() / self.forest.outputs()
     }
 
-    fn checkpoint(&self) -> Result<Vec<u8>> {
-        let mut header = json!({"best_round": self.best.1});
+    fn checkpoint(&self, fingerprint: &str) -> Result<Vec<u8>> {
+        let mut header = json!({"best_round": self.best.1, "fingerprint": fingerprint});
         if self.best.0.is_finite() {
             header["best"] = json!(self.best.0);
         }
