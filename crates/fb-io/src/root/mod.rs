@@ -10,6 +10,7 @@ mod compression;
 mod container;
 mod file;
 mod layout;
+mod numbers;
 mod object;
 mod output;
 mod rntuple;

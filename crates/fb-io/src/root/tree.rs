@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::ArrayRef;
 use fb_core::Unit;
 
-use super::basket::Basket;
+use super::basket::{Basket, Scratch};
 use super::bytes::{Cursor, Fault};
 use super::column::{Builder, Form};
 use super::file::{File, Key};
@@ -189,18 +189,22 @@ impl Tree {
         }
     }
 
-    fn basket(&self, place: Place) -> Fault<Basket> {
+    fn basket<'a>(&'a self, place: Place, scratch: &'a mut Scratch) -> Fault<Basket<'a>> {
         match place {
-            Place::Stored(seek, length) => Basket::stored(&self.file, seek, length),
+            Place::Stored(seek, length) => Basket::stored(&self.file, seek, length, scratch),
             Place::Embedded(position) => {
                 let mut cursor = Cursor::new(&self.bytes);
                 cursor.seek(position)?;
-                Basket::embedded(cursor)
+                Basket::embedded(cursor, scratch)
             }
         }
     }
 
     fn column(&self, branch: usize, entries: Range<u64>) -> Fault<ArrayRef> {
+        Scratch::with(|scratch| self.column_with(branch, entries, scratch))
+    }
+
+    fn column_with(&self, branch: usize, entries: Range<u64>, scratch: &mut Scratch) -> Fault<ArrayRef> {
         let part = &self.parts[branch];
         let form = part.form.as_ref().ok_or("the branch is not read")?;
         let mut builder: Builder = form.builder();
@@ -214,12 +218,12 @@ impl Tree {
                 continue;
             }
             let wrong = |reason: String| format!("basket {i} (entries {first} to {end}): {reason}");
-            let basket = self.basket(place).map_err(wrong)?;
+            let basket = self.basket(place, scratch).map_err(wrong)?;
             if basket.entries as u64 != end - first {
                 return Err(wrong(format!("it holds {} entries", basket.entries)));
             }
             let range = (entries.start.max(first) - first) as usize..(entries.end.min(end) - first) as usize;
-            form.append(basket.content(), basket.offsets.as_deref(), basket.entries, range, &mut builder)
+            form.append(basket.content, basket.offsets, basket.entries, range, &mut builder)
                 .map_err(wrong)?;
         }
         builder.finish()
