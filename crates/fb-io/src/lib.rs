@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod arrays;
+mod batches;
 mod csv;
 mod file;
 mod hdf5;

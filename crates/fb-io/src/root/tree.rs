@@ -298,6 +298,24 @@ impl Table for Tree {
         clusters
     }
 
+    fn parts(&self, branch: usize, entries: Range<u64>, n: usize) -> Vec<Range<u64>> {
+        // A basket is unpacked as a whole.
+        let firsts = &self.parts[branch].firsts;
+        let step = (entries.end - entries.start).div_ceil(n as u64).max(1);
+        let (mut parts, mut from) = (Vec::new(), entries.start);
+        for &first in &firsts[firsts.partition_point(|&first| first <= entries.start)..] {
+            if first >= entries.end {
+                break;
+            }
+            if first - from >= step {
+                parts.push(from..first);
+                from = first;
+            }
+        }
+        parts.push(from..entries.end);
+        parts
+    }
+
     fn read(&self, branches: &[usize], entries: Range<u64>) -> Result<Vec<ArrayRef>> {
         let entries = entries.start..entries.end.min(self.entries);
         branches
