@@ -11,6 +11,7 @@ use super::basket::{Basket, Scratch};
 use super::bytes::{Cursor, Fault};
 use super::column::{Builder, Form};
 use super::file::{File, Key};
+use super::friends::Link;
 use super::layout::{CLONES, Leaf, describe};
 use super::object::{Infos, Object, Reader, Value};
 use crate::table::{Branch, Table};
@@ -20,6 +21,9 @@ use crate::{Error, Result};
 const DEEPEST: usize = 64;
 /// Bytes (unpacked) of a block that is read at a time.
 const BLOCK: u64 = 8 << 20;
+
+/// Trees, and trees of one kind of number.
+pub(super) const CLASSES: [&str; 3] = ["TTree", "TNtuple", "TNtupleD"];
 
 /// A tree of a file.
 pub(super) struct Tree {
@@ -32,6 +36,7 @@ pub(super) struct Tree {
     bytes: Vec<u8>,
     /// Unpacked bytes of an entry, on average.
     weight: u64,
+    pub(super) friends: Vec<Link>,
 }
 
 /// Where the entries of a branch are.
@@ -62,9 +67,14 @@ impl Tree {
             parts: Vec::new(),
             bytes,
             weight: 1,
+            friends: Vec::new(),
         };
         tree.read_branches(infos, key).map_err(|reason| file.corrupt(place(), reason))?;
         Ok(tree)
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     fn read_branches(&mut self, infos: &Infos, key: &Key) -> Fault<()> {
@@ -80,6 +90,14 @@ impl Tree {
         let Some(Value::List(list)) = tree.get("fBranches") else {
             return Err("the list of its branches is missing".to_owned());
         };
+        for friend in tree.list("fFriends") {
+            let friend = if let Value::Object(at) = friend { objects.get(*at) } else { None };
+            self.friends.extend(friend.filter(|friend| friend.class == "TFriendElement").map(|friend| Link {
+                alias: friend.text("fName"),
+                tree: friend.text("fTreeName"),
+                file: friend.text("fTitle"),
+            }));
+        }
         let mut found = Vec::new();
         walk(&objects, list, "", 0, &mut found)?;
         let total = tree.int("fTotBytes").unwrap_or(0).max(0) as u64;
