@@ -384,9 +384,10 @@ impl Group<'_> {
     fn read_numbers(&self, plan: &Plan, rows: Range<usize>) -> parquet::errors::Result<ArrayRef> {
         let group = self.own().ok_or_else(|| ParquetError::General("no row group".to_owned()))?;
         let chunk = group.column(plan.leaf);
-        // As many entries as the footer tells of, but no more than bytes of the file make likely.
-        let share = rows.len() as f64 / (group.num_rows().max(1) as f64);
-        let likely = (chunk.num_values().clamp(0, chunk.compressed_size().max(0)) as f64 * share) as usize;
+        // As many entries as the footer tells of, but no more than there are bytes in the column and in the file.
+        let share = (rows.len() as f64 / group.num_rows().max(1) as f64).min(1.0);
+        let size = chunk.compressed_size().min(Length::len(&**self.source) as i64).max(0);
+        let likely = (chunk.num_values().clamp(0, size) as f64 * share) as usize;
         plan.read(self.pages(group, plan.leaf)?, rows.start, rows.len(), likely)
     }
 }

@@ -110,8 +110,7 @@ impl Plan {
             definitions.clear();
             repetitions.clear();
             let (defined, repeated) = (Some(&mut definitions), Some(&mut repetitions));
-            let (records, present, levels) =
-                reader.read_records(missing.min(STEP), defined, repeated, &mut values)?;
+            let (records, present, levels) = reader.read_records(missing.min(STEP), defined, repeated, &mut values)?;
             if records == 0 {
                 return short(skip + rows - missing);
             }
@@ -210,7 +209,14 @@ impl<O: OffsetSizeTrait> Default for Lists<O> {
 
 impl<O: OffsetSizeTrait> Lists<O> {
     /// Appends `records` lists and gives the number of their entries.
-    fn extend(&mut self, definitions: &[i16], repetitions: &[i16], records: usize, list: i16, entry: i16) -> Result<usize> {
+    fn extend(
+        &mut self,
+        definitions: &[i16],
+        repetitions: &[i16],
+        records: usize,
+        list: i16,
+        entry: i16,
+    ) -> Result<usize> {
         let begins = repetitions.iter().filter(|&&level| level == 0).count();
         let (last, before) = (self.ends.last().copied().unwrap_or_default(), self.ends.len() - 1);
         let is_whole = repetitions.first() == Some(&0) && begins == records && definitions.len() == repetitions.len();
