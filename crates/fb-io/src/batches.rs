@@ -101,9 +101,9 @@ fn read_clusters(
     let next = AtomicUsize::new(0);
     workers.for_each(workers.count(), &|_| {
         while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let array = table.read(&[branches[task.branch]], task.entries.clone()).and_then(|mut arrays| {
-                arrays.pop().ok_or_else(|| unreadable(table, "a branch without an array"))
-            });
+            let array = table
+                .read(&[branches[task.branch]], task.entries.clone())
+                .and_then(|mut arrays| arrays.pop().ok_or_else(|| unreadable(table, "a branch without an array")));
             if let Ok(mut slot) = task.array.lock() {
                 *slot = Some(array);
             }
@@ -140,12 +140,7 @@ fn join(table: &dyn Table, branch: usize, entries: &Range<u64>, mut parts: Vec<R
     )
 }
 
-fn batch(
-    table: &dyn Table,
-    branches: &[usize],
-    entries: &Range<u64>,
-    arrays: Vec<ArrayRef>,
-) -> Result<RecordBatch> {
+fn batch(table: &dyn Table, branches: &[usize], entries: &Range<u64>, arrays: Vec<ArrayRef>) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some((entries.end - entries.start) as usize));
     RecordBatch::try_new_with_options(schema(table, branches), arrays, &options)
         .map_err(|e| unreadable(table, &e.to_string()))

@@ -110,7 +110,12 @@ impl<'a> Basket<'a> {
         let tail = Tail::read(&mut cursor, true)?;
         let content = tail.content(&mut cursor)?;
         if tail.last < key.header || tail.last > content.len() {
-            return Err(format!("its content ends at {}, expected from {} to {}", tail.last, key.header, content.len()));
+            return Err(format!(
+                "its content ends at {}, expected from {} to {}",
+                tail.last,
+                key.header,
+                content.len()
+            ));
         }
         let content = &content[key.header..tail.last];
         let offsets = tail.offsets.is_some();

@@ -693,7 +693,9 @@ impl Ends {
     /// Lists of items of so many bytes, which begin and end at these offsets. The loops are plain ones over slices, which the
     /// compiler turns into vector code.
     fn add_offsets(&mut self, offsets: &[u32], size: usize) -> Fault<()> {
-        let (Some((&start, ends)), last, size) = (offsets.split_first(), self.last(), size as u32) else { return Ok(()) };
+        let Some((&start, ends)) = offsets.split_first() else { return Ok(()) };
+        // No basket has an item of more bytes than offsets can count.
+        let (last, size) = (self.last(), u32::try_from(size).unwrap_or(u32::MAX));
         let end = ends.last().map_or(0, |&end| (end - start) / size);
         if i32::try_from(end).ok().and_then(|end| last.checked_add(end)).is_none() {
             self.0.resize(self.0.len() + ends.len(), i32::MAX);

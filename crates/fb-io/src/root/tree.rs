@@ -241,8 +241,7 @@ impl Tree {
                 return Err(wrong(format!("it holds {} entries", basket.entries)));
             }
             let range = (entries.start.max(first) - first) as usize..(entries.end.min(end) - first) as usize;
-            form.append(basket.content, basket.offsets, basket.entries, range, &mut builder)
-                .map_err(wrong)?;
+            form.append(basket.content, basket.offsets, basket.entries, range, &mut builder).map_err(wrong)?;
         }
         builder.finish()
     }
