@@ -51,10 +51,7 @@ fn read_all(extension: &str, count: u64, make: impl Fn(u64) -> Vec<u8> + Send + 
         assert!(time < SLOWEST, "mutant {i} of {size} bytes took {time:?}");
         largest = size.max(largest);
         match result.unwrap_or_else(|_| panic!("mutant {i} panics")) {
-            Ok(events) => {
-                consistent(&events, i);
-                whole += 1;
-            }
+            Ok(_) => whole += 1,
             Err(error) => {
                 named(&error, i);
                 refused += 1;
@@ -68,38 +65,37 @@ fn read_all(extension: &str, count: u64, make: impl Fn(u64) -> Vec<u8> + Send + 
     (whole, refused)
 }
 
-/// The events of all tables of a file. One that stands for a table of many may hold billions of nothing, so the first
-/// blocks are enough.
-fn read_tables(path: &Path) -> Result<Events, Error> {
-    let mut first = None;
+/// Reads all tables of a file and gives the number of events. One that stands for a table of many may hold billions of
+/// nothing, so the first blocks are enough. Nothing is kept from one block to the next, as what is counted is the memory
+/// that reading takes.
+fn read_tables(path: &Path) -> Result<usize, Error> {
+    let mut read = 0;
     for table in fb_io::tables(path)? {
         let branches: Vec<usize> =
             (0..table.branches().len()).filter(|&b| table.branches()[b].content.is_ok()).collect();
         let clusters = table.clusters();
         assert!(clusters.len() < 1 << 20 && clusters.windows(2).all(|c| c[0].end == c[1].start), "clusters");
-        let mut all = Events::default();
         for cluster in clusters.into_iter().take(8) {
             let length = (cluster.end - cluster.start) as usize;
-            let arrays = table.read(&branches, cluster.clone())?;
-            for (array, &branch) in arrays.iter().zip(&branches) {
+            let batch = fb_io::table::read_batch(&*table, &branches, cluster, &fb_core::run::Alone)?;
+            for (array, &branch) in batch.columns().iter().zip(&branches) {
                 assert_eq!(array.len(), length, "{}", table.branches()[branch].name);
                 assert_eq!(Ok(array.data_type()), table.branches()[branch].content.as_ref());
             }
-            let batch = fb_io::table::read_batch(&*table, &branches, cluster, &fb_core::run::Alone)?;
-            all.append(fb_io::table::events(&batch).0).map_err(|source| Error::Events { path: path.into(), source })?;
+            consistent(&fb_io::table::events(&batch).0);
+            read += length;
         }
-        first.get_or_insert(all);
     }
-    Ok(first.unwrap_or_default())
+    Ok(read)
 }
 
 /// The table holds what its types promise.
-fn consistent(events: &Events, mutant: u64) {
+fn consistent(events: &Events) {
     for column in events.columns() {
-        assert_eq!(column.events(), events.len(), "mutant {mutant}");
+        assert_eq!(column.events(), events.len());
         if let Some(offsets) = &column.offsets {
-            assert!(offsets[0] == 0 && offsets.is_sorted(), "mutant {mutant}");
-            assert_eq!(offsets[events.len()], column.data.len(), "mutant {mutant}");
+            assert!(offsets[0] == 0 && offsets.is_sorted());
+            assert_eq!(offsets[events.len()], column.data.len());
         }
     }
 }
