@@ -242,7 +242,7 @@ impl Form {
             let bytes = &content[place(range.start)..place(range.end)];
             match offsets {
                 Some(offsets) => ends.add_offsets(&offsets[range.start..=range.end], size)?,
-                None if step % size == 0 => range.for_each(|_| ends.add(step / size)),
+                None if step.is_multiple_of(size) => range.for_each(|_| ends.add(step / size)),
                 None => return Err(format!("entries of {step} bytes, expected a multiple of {size}")),
             }
             return append_many(item, bytes, bytes.len() / size, inner);
@@ -707,12 +707,12 @@ impl Ends {
             ends.iter().fold(0, |all, &end| all | end.wrapping_sub(start) & (size - 1)) == 0
         } else {
             self.0.extend(ends.iter().map(|&end| last + (end.wrapping_sub(start) / size) as i32));
-            ends.iter().all(|&end| end.wrapping_sub(start) % size == 0)
+            ends.iter().all(|&end| end.wrapping_sub(start).is_multiple_of(size))
         };
         if is_whole {
             return Ok(());
         }
-        let i = offsets.windows(2).position(|o| (o[1] - o[0]) % size != 0).unwrap_or(0);
+        let i = offsets.windows(2).position(|o| !(o[1] - o[0]).is_multiple_of(size)).unwrap_or(0);
         let length = offsets.get(i + 1).map_or(0, |next| next - offsets[i]);
         Err(format!("entry {i} of those read has {length} bytes, expected a multiple of {size}"))
     }
