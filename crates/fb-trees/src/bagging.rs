@@ -28,13 +28,8 @@ pub fn forest(
         1 => 2.0 * y - 1.0,
         _ => f32::from(y == k as f32),
     };
-    let mut whole = Forest {
-        features: train.binned.scales.len(),
-        base: vec![0.0; outputs],
-        trees: Vec::new(),
-        link,
-        single: true,
-    };
+    let mut whole =
+        Forest { features: train.binned.scales.len(), base: vec![0.0; outputs], trees: Vec::new(), link, single: true };
     let checkpoint = Checkpoint::new(&format!("{options:?} {classes}"), train, run.seed);
     if let Some((stored, _)) = checkpoint.load(run)? {
         whole = stored;
@@ -78,8 +73,7 @@ pub fn forest(
         tell([round + 1, options.trees, n], [wrong, validation], 1.0, run);
         checkpoint.keep(round + 1 == options.trees, round + 1, || whole.clone(), None, run)?;
     }
-    let share = 1.0 / options.trees as f64;
-    whole.trees.iter_mut().flat_map(|t| &mut t.nodes).for_each(|node| node.value *= share);
+    whole.scale(1.0 / options.trees as f64);
     Ok((whole, wrong))
 }
 

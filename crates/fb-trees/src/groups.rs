@@ -23,9 +23,8 @@ impl<'a> Points<'a> {
         }
         let middle = order.len() / 2;
         let column = &columns[axis];
-        order.select_nth_unstable_by(middle, |&a, &b| {
-            column[a as usize].total_cmp(&column[b as usize]).then(a.cmp(&b))
-        });
+        order
+            .select_nth_unstable_by(middle, |&a, &b| column[a as usize].total_cmp(&column[b as usize]).then(a.cmp(&b)));
         let next = (axis + 1) % columns.len();
         let (left, right) = order.split_at_mut(middle);
         Self::part(columns, left, next);
@@ -67,10 +66,14 @@ impl<'a> Points<'a> {
     }
 }
 
+/// The events in which no feature is missing.
+fn whole(columns: &[Vec<f32>], events: &[u32]) -> Vec<u32> {
+    events.iter().copied().filter(|&i| columns.iter().all(|c| c[i as usize].is_finite())).collect()
+}
+
 /// Features brought to the same spread, without events in which one is missing.
 fn standardised(columns: &[Vec<f32>], members: &[u32]) -> (Vec<Vec<f32>>, Vec<u32>) {
-    let whole: Vec<u32> =
-        members.iter().copied().filter(|&i| columns.iter().all(|c| c[i as usize].is_finite())).collect();
+    let whole = whole(columns, members);
     let n = whole.len().max(1) as f64;
     let scale = |c: &Vec<f32>| {
         let moments = whole.iter().fold([0.0f64; 2], |m, &i| {
@@ -94,10 +97,11 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    /// The `k` nearest of these members in these features, for each of them.
-    pub fn new(columns: &[Vec<f32>], members: &[u32], k: usize, workers: &dyn Workers) -> Self {
-        let (columns, whole) = standardised(columns, members);
-        let points = Points::new(&columns, &whole);
+    /// For each of these events the `k` nearest members in these features, which are brought to the same spread.
+    pub fn around(columns: &[Vec<f32>], events: &[u32], members: &[u32], k: usize, workers: &dyn Workers) -> Self {
+        let (scaled, members) = standardised(columns, members);
+        let whole = whole(columns, events);
+        let points = Points::new(&scaled, &members);
         let near = map(workers, whole.chunks(256).collect(), |events| {
             events.iter().map(|&i| points.nearest(i, k)).collect::<Vec<_>>()
         });
@@ -107,12 +111,11 @@ impl Neighbours {
 
 /// Groups of events in bins of equal width along each feature, twice, the second time moved by half a bin.
 pub fn bins(columns: &[Vec<f32>], members: &[u32], bins: usize) -> Vec<Vec<u32>> {
-    let whole: Vec<u32> =
-        members.iter().copied().filter(|&i| columns.iter().all(|c| c[i as usize].is_finite())).collect();
+    let whole = whole(columns, members);
     let range = |c: &Vec<f32>| {
-        whole.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |r, &i| {
-            [r[0].min(c[i as usize]), r[1].max(c[i as usize])]
-        })
+        whole
+            .iter()
+            .fold([f32::INFINITY, f32::NEG_INFINITY], |r, &i| [r[0].min(c[i as usize]), r[1].max(c[i as usize])])
     };
     let ranges: Vec<[f32; 2]> = columns.iter().map(range).collect();
     let mut groups = Vec::new();
@@ -121,7 +124,11 @@ pub fn bins(columns: &[Vec<f32>], members: &[u32], bins: usize) -> Vec<Vec<u32>>
         for &i in &whole {
             let cell = columns.iter().zip(&ranges).map(|(c, [low, high])| {
                 let width = (high - low) / bins as f32;
-                if width > 0.0 { ((c[i as usize] - low) / width + shift).min(bins as f32 - 1.0 + 2.0 * shift) as u32 } else { 0 }
+                if width > 0.0 {
+                    ((c[i as usize] - low) / width + shift).min(bins as f32 - 1.0 + 2.0 * shift) as u32
+                } else {
+                    0
+                }
             });
             cells.entry(cell.collect()).or_default().push(i);
         }
@@ -142,12 +149,11 @@ mod tests {
         let mut random = Philox::new(3, 2, 1);
         let columns: Vec<Vec<f32>> = (0..2).map(|_| (0..300).map(|_| random.normal() as f32).collect()).collect();
         let members: Vec<u32> = (0..300).filter(|i| i % 3 > 0).collect();
-        let found = Neighbours::new(&columns, &members, 7, &Alone);
+        let found = Neighbours::around(&columns, &members, &members, 7, &Alone);
         assert_eq!(found.events, members);
         let (scaled, _) = standardised(&columns, &members);
         for (event, near) in found.events.iter().zip(&found.near) {
-            let distance =
-                |i: u32| scaled.iter().map(|c| (c[*event as usize] - c[i as usize]).powi(2)).sum::<f32>();
+            let distance = |i: u32| scaled.iter().map(|c| (c[*event as usize] - c[i as usize]).powi(2)).sum::<f32>();
             let mut all = members.clone();
             all.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)).then(a.cmp(&b)));
             assert_eq!(near[..], all[..7]);

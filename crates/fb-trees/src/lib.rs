@@ -14,6 +14,7 @@ pub mod groups;
 mod grow;
 mod histogram;
 mod loss;
+mod ordered;
 mod parallel;
 mod score;
 mod split;
