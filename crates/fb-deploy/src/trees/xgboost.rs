@@ -3,6 +3,8 @@
 //! Features are compared in single precision, x < cut to the left. A set of categories goes to the right there, and to
 //! the left in a [`Forest`]. A beginning of the outputs is stored as a score and not as the sum that it is.
 
+use std::borrow::Cow;
+
 use fb_trees::{Forest, Link, Node, Test, Tree};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -90,10 +92,10 @@ struct TreeFile {
     left_children: Vec<i64>,
     right_children: Vec<i64>,
     split_indices: Vec<u32>,
-    split_conditions: Vec<f64>,
+    split_conditions: Vec<Option<f64>>,
     default_left: Vec<Flag>,
     sum_hessian: Vec<f64>,
-    loss_changes: Vec<f64>,
+    loss_changes: Vec<Option<f64>>,
     #[serde(default)]
     split_type: Vec<u8>,
     #[serde(default)]
@@ -142,6 +144,7 @@ fn link(objective: &str) -> Result<Link, Error> {
 /// [`Error::Import`] with the place.
 pub fn read(text: &str) -> Result<Imported, Error> {
     let parsed = |e: serde_json::Error| fail("JSON", e.to_string());
+    let text = &*without_nan(text);
     let head: Head = serde_json::from_str(text).map_err(parsed)?;
     let booster = head.learner.gradient_booster.name;
     if !["gbtree", "dart"].contains(&booster.as_str()) {
@@ -170,6 +173,12 @@ pub fn read(text: &str) -> Result<Imported, Error> {
         let (found, expected) = (drop.len(), model.trees.len());
         return Err(fail("weight_drop", format!("found {found} entries, expected one for each of {expected} trees")));
     }
+    let many = |t: &TreeFile| t.tree_param.size_leaf_vector.as_deref().is_some_and(|n| !["0", "1"].contains(&n.trim()));
+    if let Some(t) = model.trees.iter().position(many) {
+        let reason = "a leaf holds several numbers (`multi_strategy = multi_output_tree`), which is not supported; train \
+                      with `one_output_per_tree`";
+        return Err(fail(format!("trees[{t}]"), reason));
+    }
     let base = base(&learner.learner_model_param, &objective, model.trees.len())?;
     let mut trees = Vec::with_capacity(model.trees.len());
     for (t, (tree, &output)) in model.trees.iter().zip(&model.tree_info).enumerate() {
@@ -185,6 +194,31 @@ pub fn read(text: &str) -> Result<Imported, Error> {
     let forest = Forest { features, base, trees, link, single: true };
     forest.check()?;
     Ok(Imported { forest, names: names.unwrap_or_else(|| numbered(features)) })
+}
+
+/// The text with `null` for the bare `NaN` that version 1 writes where a number means nothing, which JSON does not have.
+fn without_nan(text: &str) -> Cow<'_, str> {
+    const NAN: &str = "NaN";
+    if !text.contains(NAN) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    let (mut rest, mut quoted) = (text, false);
+    // Up to each quote, the text is outside and inside of strings by turns.
+    while !rest.is_empty() {
+        let end = rest.find(if quoted { &['"', '\\'][..] } else { &['"'][..] }).unwrap_or(rest.len());
+        let (part, tail) = rest.split_at(end);
+        if quoted {
+            out.push_str(part);
+        } else {
+            out.push_str(&part.replace(NAN, "null"));
+        }
+        let step = if tail.starts_with('\\') { tail.chars().take(2).map(char::len_utf8).sum() } else { tail.len().min(1) };
+        quoted ^= tail.starts_with('"');
+        out.push_str(&tail[..step]);
+        rest = &tail[step..];
+    }
+    Cow::Owned(out)
 }
 
 fn whole(place: &str, text: &str) -> Result<usize, Error> {
@@ -215,7 +249,7 @@ fn base(parameters: &LearnerParameters, objective: &str, trees: usize) -> Result
     let sum = |score: f32| {
         let score = f64::from(score);
         let sum = match objective {
-            "binary:logistic" | "reg:logistic" | "binary:logitraw" => (score / (1.0 - score)).ln(),
+            "binary:logistic" | "reg:logistic" => (score / (1.0 - score)).ln(),
             "count:poisson" | "reg:gamma" | "reg:tweedie" => score.ln(),
             _ => score,
         };
@@ -226,11 +260,6 @@ fn base(parameters: &LearnerParameters, objective: &str, trees: usize) -> Result
 }
 
 fn tree(tree: &TreeFile, factor: f64, features: usize) -> Result<Vec<Node>, String> {
-    if tree.tree_param.size_leaf_vector.as_deref().is_some_and(|n| !["0", "1"].contains(&n.trim())) {
-        return Err("a leaf holds several numbers (`multi_strategy = multi_output_tree`), which is not supported; \
-                    train with `one_output_per_tree`"
-            .to_owned());
-    }
     let n = tree.left_children.len();
     let lengths = [
         ("right_children", tree.right_children.len()),
@@ -247,7 +276,7 @@ fn tree(tree: &TreeFile, factor: f64, features: usize) -> Result<Vec<Node>, Stri
     let mut sets = sets(tree)?;
     let mut sketches = Vec::with_capacity(n);
     for i in 0..n {
-        let (cover, number) = (tree.sum_hessian[i], f64::from(tree.split_conditions[i] as f32));
+        let (cover, number) = (tree.sum_hessian[i], f64::from(tree.split_conditions[i].unwrap_or(f64::NAN) as f32));
         let (left, right) = (tree.left_children[i], tree.right_children[i]);
         if left < 0 {
             sketches.push(Sketch::leaf(factor * number, cover));
@@ -259,7 +288,7 @@ fn tree(tree: &TreeFile, factor: f64, features: usize) -> Result<Vec<Node>, Stri
             return Err(format!("node {i}: feature {feature}, of {features}"));
         }
         let missing_left = matches!(tree.default_left[i], Flag::Bool(true) | Flag::Number(1..));
-        let gain = tree.loss_changes[i];
+        let gain = tree.loss_changes[i].unwrap_or(0.0);
         sketches.push(match tree.split_type.get(i) {
             None | Some(0) => Sketch::inner(feature, Test::Below(number), missing_left, children, gain, cover),
             Some(1) => {
@@ -455,4 +484,15 @@ fn tree_out(id: usize, tree: &Tree, features: usize) -> Result<TreeOut, String> 
         out.sum_hessian.push((node.cover as f32).clamp(f32::MIN, f32::MAX));
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bare_nan_is_null_outside_of_texts() {
+        assert_eq!(without_nan(r#"{"NaN": [NaN, 1,NaN], "a\"NaN\\": "\\"}"#), r#"{"NaN": [null, 1,null], "a\"NaN\\": "\\"}"#);
+        assert_eq!(without_nan("NaN\\NaN\"ü\\ü"), "null\\null\"ü\\ü");
+    }
 }
