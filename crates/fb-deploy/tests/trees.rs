@@ -375,3 +375,35 @@ fn damaged_lightgbm_files_are_survived() {
 fn damaged_tmva_files_are_survived() {
     survives(&["tmva_bagging.xml", "tmva_regression.xml", "tmva_multi.xml"]);
 }
+
+/// Writes forests for `references/check_tree_exports.py`, which loads them in their own programs.
+#[test]
+#[ignore = "for a check by hand: FB_TREE_EXPORTS names a folder"]
+fn exports_for_other_programs() {
+    let Some(folder) = std::env::var_os("FB_TREE_EXPORTS").map(PathBuf::from) else { return };
+    std::fs::create_dir_all(&folder).unwrap();
+    let names: Vec<String> = ["pt", "eta", "kind"].map(str::to_owned).into();
+    for (k, (link, outputs)) in LINKS.into_iter().enumerate() {
+        for (single, sets) in [(true, false), (false, false), (true, true)] {
+            let mut forest = random(link, outputs, single, sets, k as u64);
+            // A beginning that single precision would lose as a probability.
+            forest.base[0] = if link == Link::Votes { 0.1 } else { 3.0 };
+            let rows = rows(&forest, 300);
+            let scores: Vec<Vec<f64>> = rows.iter().map(|row| shown(&forest, row)).collect();
+            let rows: Vec<Vec<Option<f64>>> =
+                rows.into_iter().map(|row| row.into_iter().map(|x| Some(x).filter(|x| !x.is_nan())).collect()).collect();
+            let case = format!("{link:?}{outputs}{}{}", if single { "" } else { "_double" }, if sets { "_sets" } else { "" });
+            let about = json!({"rows": rows, "scores": scores, "sets": sets, "single": single, "link": link});
+            std::fs::write(folder.join(format!("{case}.about.json")), about.to_string()).unwrap();
+            for (ending, text) in [
+                ("xgboost.json", xgboost::write(&forest, &names)),
+                ("lightgbm.txt", lightgbm::write(&forest, &names)),
+                ("tmva.xml", tmva::write(&forest, &names)),
+            ] {
+                if let Ok(text) = text {
+                    std::fs::write(folder.join(format!("{case}.{ending}")), text).unwrap();
+                }
+            }
+        }
+    }
+}

@@ -436,7 +436,7 @@ fn tree_out(id: usize, tree: &Tree, features: usize) -> Result<TreeOut, String> 
         id,
         left_children: Vec::with_capacity(n),
         loss_changes: Vec::with_capacity(n),
-        parents: vec![i32::MAX as u32; n],
+        parents: vec![i32::MAX as u32],
         right_children: Vec::with_capacity(n),
         split_conditions: Vec::with_capacity(n),
         split_indices: Vec::with_capacity(n),
@@ -446,14 +446,14 @@ fn tree_out(id: usize, tree: &Tree, features: usize) -> Result<TreeOut, String> 
             "num_deleted": "0", "num_feature": features.to_string(), "num_nodes": n.to_string(), "size_leaf_vector": "1",
         }),
     };
-    for (i, node) in tree.nodes.iter().enumerate() {
+    // Level by level: early versions expect the right child next to the left one.
+    let mut order = vec![0u32];
+    for i in 0..n {
+        let Some(node) = order.get(i).map(|at| &tree.nodes[*at as usize]) else { break };
         let (mut children, mut missing_left, mut number, mut kind) = ((-1, -1), false, node.value as f32, 0);
         if !node.is_leaf() {
-            children = (i64::from(node.left), i64::from(node.right));
+            let mut pair = [node.left, node.right];
             missing_left = node.missing_left;
-            for child in [node.left, node.right] {
-                out.parents[child as usize] = i as u32;
-            }
             match &node.test {
                 Test::Below(cut) => number = single_cut(*cut).clamp(f32::MIN, f32::MAX),
                 // Nothing is in an empty set, and nothing is below the least number.
@@ -462,13 +462,18 @@ fn tree_out(id: usize, tree: &Tree, features: usize) -> Result<TreeOut, String> 
                     if let Some(c) = set.iter().find(|c| **c >= MOST_CATEGORIES) {
                         return Err(format!("tree {id}, node {i}: the category {c} is beyond those of XGBoost"));
                     }
-                    (children, missing_left, number, kind) = ((children.1, children.0), !missing_left, 0.0, 1);
+                    pair.reverse();
+                    (missing_left, number, kind) = (!missing_left, 0.0, 1);
                     out.categories_nodes.push(i);
                     out.categories_segments.push(out.categories.len());
                     out.categories_sizes.push(set.len());
                     out.categories.extend(set.iter());
                 }
             }
+            let left = order.len();
+            children = (left as i64, left as i64 + 1);
+            order.extend(pair);
+            out.parents.resize(left + 2, i as u32);
         }
         if !number.is_finite() {
             return Err(format!("tree {id}, node {i}: {} is beyond single precision", node.value));
