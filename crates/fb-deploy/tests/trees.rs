@@ -196,8 +196,11 @@ fn what_is_written_reads_back_with_the_same_scores() {
                     if format == Format::Tmva && row.iter().any(|x| x.is_nan()) {
                         continue;
                     }
-                    let row: Vec<f64> =
-                        if format == Format::Lightgbm { row } else { row.iter().map(|x| f64::from(*x as f32)).collect() };
+                    let row: Vec<f64> = if format == Format::Lightgbm {
+                        row
+                    } else {
+                        row.iter().map(|x| f64::from(*x as f32)).collect()
+                    };
                     let (mut ours, theirs) = (shown(&forest, &row), shown(&back.forest, &row));
                     if format == Format::Tmva && matches!(link, Link::Logistic | Link::Votes) {
                         ours[0] = 2.0 * ours[0] - 1.0;
@@ -327,8 +330,20 @@ fn mutant(original: &[u8], random: &mut Philox) -> Vec<u8> {
                 // The next number becomes another one.
                 let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|i| at + i) else { continue };
                 let end = bytes[start..].iter().position(|b| !b.is_ascii_digit()).map_or(bytes.len(), |i| start + i);
-                let numbers =
-                    ["0", "1", "2", "7", "-1", "4294967295", "2147483647", "9999999999999999999", "1e400", "nan", "1e-40", ""];
+                let numbers = [
+                    "0",
+                    "1",
+                    "2",
+                    "7",
+                    "-1",
+                    "4294967295",
+                    "2147483647",
+                    "9999999999999999999",
+                    "1e400",
+                    "nan",
+                    "1e-40",
+                    "",
+                ];
                 let number = numbers[random.below(numbers.len())];
                 bytes.splice(start..end, number.bytes());
             }
@@ -390,9 +405,12 @@ fn exports_for_other_programs() {
             forest.base[0] = if link == Link::Votes { 0.1 } else { 3.0 };
             let rows = rows(&forest, 300);
             let scores: Vec<Vec<f64>> = rows.iter().map(|row| shown(&forest, row)).collect();
-            let rows: Vec<Vec<Option<f64>>> =
-                rows.into_iter().map(|row| row.into_iter().map(|x| Some(x).filter(|x| !x.is_nan())).collect()).collect();
-            let case = format!("{link:?}{outputs}{}{}", if single { "" } else { "_double" }, if sets { "_sets" } else { "" });
+            let rows: Vec<Vec<Option<f64>>> = rows
+                .into_iter()
+                .map(|row| row.into_iter().map(|x| Some(x).filter(|x| !x.is_nan())).collect())
+                .collect();
+            let case =
+                format!("{link:?}{outputs}{}{}", if single { "" } else { "_double" }, if sets { "_sets" } else { "" });
             let about = json!({"rows": rows, "scores": scores, "sets": sets, "single": single, "link": link});
             std::fs::write(folder.join(format!("{case}.about.json")), about.to_string()).unwrap();
             for (ending, text) in [

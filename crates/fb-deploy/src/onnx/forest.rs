@@ -70,7 +70,8 @@ fn ensemble(b: &mut Builder, forest: &Forest, features: &str) -> Result<Value, E
     for (t, tree) in forest.trees.iter().enumerate() {
         for (i, node) in tree.nodes.iter().enumerate() {
             if !add(t, i, tree.output, node) {
-                let reason = format!("tree {t}, node {i} asks for a set of categories, which this version of ONNX has not");
+                let reason =
+                    format!("tree {t}, node {i} asks for a set of categories, which this version of ONNX has not");
                 return Err(Error::Unsupported { reason });
             }
         }

@@ -44,7 +44,8 @@ pub fn write(forest: &Forest, names: &[String], name: &str) -> Result<String, Er
     tables(&mut text, forest);
     let round = if forest.single { "static_cast<double>(static_cast<float>(x[n.feature]))" } else { "x[n.feature]" };
     text += &EVALUATION.replace("@ROUNDED@", round);
-    let _ = writeln!(text, "/// All {classes} scores of an event.\ninline void scores(const double* x, double* out) {{");
+    let _ =
+        writeln!(text, "/// All {classes} scores of an event.\ninline void scores(const double* x, double* out) {{");
     text += "  double f[outputs];\n  detail::sums(x, f);\n";
     text += apply(forest.link);
     text += "}\n";

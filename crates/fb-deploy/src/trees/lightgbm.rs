@@ -73,11 +73,15 @@ pub fn read(text: &str) -> Result<Imported, Error> {
     let per_round = head.number("num_tree_per_iteration")?;
     if per_round == 0 || per_round > sections.len().max(1) {
         let trees = sections.len();
-        return Err(head.fail("num_tree_per_iteration", format!("found {per_round}, expected at most one of {trees} trees")));
+        return Err(
+            head.fail("num_tree_per_iteration", format!("found {per_round}, expected at most one of {trees} trees"))
+        );
     }
     let features = head.number("max_feature_idx")?.saturating_add(1);
     if features > MOST_FEATURES {
-        return Err(head.fail("max_feature_idx", format!("found {features} features, expected at most {MOST_FEATURES}")));
+        return Err(
+            head.fail("max_feature_idx", format!("found {features} features, expected at most {MOST_FEATURES}"))
+        );
     }
     let names = match head.find("feature_names") {
         Some(_) => head.list("feature_names", features)?,
@@ -243,7 +247,9 @@ fn sets(section: &Section<'_>) -> Result<Vec<Option<Box<[u32]>>>, Error> {
         // Sets stand one behind the other, so that together they are no longer than the list.
         let part = bits.get(pair[0]..pair[1]);
         let part = part.ok_or_else(|| section.fail("cat_boundaries", format!("found {} … {}", pair[0], pair[1])))?;
-        let each = |(word, &bits): (usize, &u32)| (0..32).filter(move |b| bits >> b & 1 == 1).map(move |b| 32 * word as u32 + b);
+        let each = |(word, &bits): (usize, &u32)| {
+            (0..32).filter(move |b| bits >> b & 1 == 1).map(move |b| 32 * word as u32 + b)
+        };
         sets.push(Some(part.iter().enumerate().flat_map(each).collect()));
     }
     Ok(sets)

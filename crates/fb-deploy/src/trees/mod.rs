@@ -202,9 +202,18 @@ mod tests {
     #[test]
     fn children_come_behind_their_parents() {
         let inner = |left, right| Sketch::inner(0, Test::Below(1.0), false, (left, right), 1.0, 4.0);
-        let nodes = grow(vec![inner(2, 1), Sketch::leaf(1.0, 3.0), inner(3, 4), Sketch::leaf(2.0, 1.0), Sketch::leaf(4.0, 1.0)]);
+        let nodes = grow(vec![
+            inner(2, 1),
+            Sketch::leaf(1.0, 3.0),
+            inner(3, 4),
+            Sketch::leaf(2.0, 1.0),
+            Sketch::leaf(4.0, 1.0),
+        ]);
         let nodes = nodes.unwrap_or_default();
-        assert_eq!(nodes.iter().map(|n| (n.left, n.right)).collect::<Vec<_>>(), [(1, 4), (2, 3), (0, 0), (0, 0), (0, 0)]);
+        assert_eq!(
+            nodes.iter().map(|n| (n.left, n.right)).collect::<Vec<_>>(),
+            [(1, 4), (2, 3), (0, 0), (0, 0), (0, 0)]
+        );
         assert_eq!(nodes[1].value, 3.0);
         assert!(grow(vec![inner(1, 1), Sketch::leaf(0.0, 0.0)]).is_err_and(|e| e.contains("two parents")));
         assert!(grow(vec![inner(0, 1), Sketch::leaf(0.0, 0.0)]).is_err_and(|e| e.contains("two parents")));

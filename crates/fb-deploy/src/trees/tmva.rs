@@ -60,7 +60,10 @@ pub fn read(text: &str) -> Result<Imported, Error> {
     }
     if found.transformations > 0 {
         let n = found.transformations;
-        return Err(fail("Transformations", format!("{n} of the variables are not supported; train with `VarTransform=None`")));
+        return Err(fail(
+            "Transformations",
+            format!("{n} of the variables are not supported; train with `VarTransform=None`"),
+        ));
     }
     let preselects = found.flag("DoPreselection", false) || weights.keys().any(|key| key.starts_with("Preselection"));
     if preselects {
@@ -73,7 +76,9 @@ pub fn read(text: &str) -> Result<Imported, Error> {
     };
     let (base, link, outputs) = match found.analysis.as_str() {
         "multiclass" if grad => (0.0, Link::Softmax, found.classes),
-        "multiclass" => return Err(fail("Options", format!("`{}` of several classes is not supported", found.boost()))),
+        "multiclass" => {
+            return Err(fail("Options", format!("`{}` of several classes is not supported", found.boost())));
+        }
         "regression" if found.boost() == "AdaBoostR2" => {
             return Err(fail("Options", "`AdaBoostR2` takes a weighted median of trees, which is not supported"));
         }
@@ -145,7 +150,9 @@ fn gather(text: &str) -> Result<Gathered, Error> {
                 match element.name().as_ref() {
                     "Node" => drop(open.pop()),
                     "BinaryTree" => found.finish(&mut tree)?,
-                    "Option" => found.options.extend(option.take().map(|(name, value)| (name, value.trim().to_owned()))),
+                    "Option" => {
+                        found.options.extend(option.take().map(|(name, value)| (name, value.trim().to_owned())))
+                    }
                     _ => {}
                 }
                 continue;
@@ -181,7 +188,10 @@ fn gather(text: &str) -> Result<Gathered, Error> {
                 }
                 let kind = text("type");
                 if !["", "DecisionTree"].contains(&kind.as_str()) {
-                    return Err(fail(place(&reader), format!("found a tree of type `{kind}`, expected `DecisionTree`")));
+                    return Err(fail(
+                        place(&reader),
+                        format!("found a tree of type `{kind}`, expected `DecisionTree`"),
+                    ));
                 }
                 open.clear();
                 tree = Some((single("BinaryTree", &attributes, "boostWeight")?, Vec::new()));
@@ -190,14 +200,18 @@ fn gather(text: &str) -> Result<Gathered, Error> {
                 }
             }
             "Node" => {
-                let Some((_, nodes)) = &mut tree else { return Err(fail(place(&reader), "found a node outside of a tree")) };
+                let Some((_, nodes)) = &mut tree else {
+                    return Err(fail(place(&reader), "found a node outside of a tree"));
+                };
                 let here = nodes.len();
                 match open.last().and_then(|&parent| nodes.get_mut(parent)) {
                     Some(parent) => {
                         let child = match text("pos").as_str() {
                             "l" => &mut parent.left,
                             "r" => &mut parent.right,
-                            other => return Err(fail(place(&reader), format!("`pos`: found `{other}`, expected l or r"))),
+                            other => {
+                                return Err(fail(place(&reader), format!("`pos`: found `{other}`, expected l or r")));
+                            }
                         };
                         if child.replace(here).is_some() {
                             return Err(fail(place(&reader), "a node has two children on one side"));
@@ -307,7 +321,9 @@ pub fn write(forest: &Forest, names: &[String]) -> Result<String, Error> {
         Link::Softmax => style("Multiclass", 1.0),
         Link::Identity if outputs == 1 => style("Regression", 1.0),
         // The score is a mean over trees there.
-        Link::Votes => Style { boost: "AdaBoost", factor: trees.len() as f64, purity: true, ..style("Classification", 1.0) },
+        Link::Votes => {
+            Style { boost: "AdaBoost", factor: trees.len() as f64, purity: true, ..style("Classification", 1.0) }
+        }
         link => return Err(unsupported(format!("TMVA has no boosting for the scores of this forest ({link:?})"))),
     };
     let mut text = head(&style, names, outputs, trees.len());
@@ -334,7 +350,9 @@ fn head(style: &Style, names: &[String], outputs: usize, trees: usize) -> String
     }
     text += "  </GeneralInfo>\n  <Options>\n";
     let count = trees.to_string();
-    for (name, value) in [("NTrees", count.as_str()), ("BoostType", style.boost), ("UseYesNoLeaf", "False"), ("DoPreselection", "False")] {
+    for (name, value) in
+        [("NTrees", count.as_str()), ("BoostType", style.boost), ("UseYesNoLeaf", "False"), ("DoPreselection", "False")]
+    {
         let _ = writeln!(text, "    <Option name=\"{name}\" modified=\"Yes\">{value}</Option>");
     }
     let _ = writeln!(text, "  </Options>\n  <Variables NVar=\"{}\">", names.len());

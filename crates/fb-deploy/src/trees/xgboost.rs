@@ -128,8 +128,16 @@ fn link(objective: &str) -> Result<Link, Error> {
         "binary:logistic" | "reg:logistic" => Link::Logistic,
         "multi:softprob" | "multi:softmax" => Link::Softmax,
         "count:poisson" | "reg:gamma" | "reg:tweedie" => Link::Exp,
-        "binary:logitraw" | "reg:squarederror" | "reg:linear" | "reg:squaredlogerror" | "reg:pseudohubererror"
-        | "reg:absoluteerror" | "reg:quantileerror" | "rank:pairwise" | "rank:ndcg" | "rank:map" => Link::Identity,
+        "binary:logitraw"
+        | "reg:squarederror"
+        | "reg:linear"
+        | "reg:squaredlogerror"
+        | "reg:pseudohubererror"
+        | "reg:absoluteerror"
+        | "reg:quantileerror"
+        | "rank:pairwise"
+        | "rank:ndcg"
+        | "rank:map" => Link::Identity,
         other => {
             let known = "binary:logistic, binary:logitraw, multi:softprob, multi:softmax, reg:squarederror and other \
                          regressions, count:poisson, reg:gamma, reg:tweedie, rank:pairwise";
@@ -158,9 +166,8 @@ pub fn read(text: &str) -> Result<Imported, Error> {
         return Err(fail("num_feature", format!("found {features}, expected at most {MOST_FEATURES}")));
     }
     let (model, drop) = match learner.gradient_booster {
-        Booster { model: Some(model), weight_drop, .. } | Booster { gbtree: Some(Inner { model }), weight_drop, .. } => {
-            (model, weight_drop)
-        }
+        Booster { model: Some(model), weight_drop, .. }
+        | Booster { gbtree: Some(Inner { model }), weight_drop, .. } => (model, weight_drop),
         Booster { .. } => return Err(fail("gradient_booster", "it has no `model`")),
     };
     if model.tree_info.len() != model.trees.len() {
@@ -213,7 +220,8 @@ fn without_nan(text: &str) -> Cow<'_, str> {
         } else {
             out.push_str(&part.replace(NAN, "null"));
         }
-        let step = if tail.starts_with('\\') { tail.chars().take(2).map(char::len_utf8).sum() } else { tail.len().min(1) };
+        let step =
+            if tail.starts_with('\\') { tail.chars().take(2).map(char::len_utf8).sum() } else { tail.len().min(1) };
         quoted ^= tail.starts_with('"');
         out.push_str(&tail[..step]);
         rest = &tail[step..];
@@ -232,7 +240,10 @@ fn base(parameters: &LearnerParameters, objective: &str, trees: usize) -> Result
     let outputs = classes.saturating_mul(targets);
     // Every round has a tree of each output.
     if outputs > trees.max(1) {
-        return Err(fail("num_class", format!("found {outputs} outputs, expected at most one for each of {trees} trees")));
+        return Err(fail(
+            "num_class",
+            format!("found {outputs} outputs, expected at most one for each of {trees} trees"),
+        ));
     }
     let text = parameters.base_score.trim();
     let list = text.trim_start_matches('[').trim_end_matches(']').split(',');
@@ -373,7 +384,9 @@ pub fn write(forest: &Forest, names: &[String]) -> Result<String, Error> {
         let known = categorical[node.feature as usize].get_or_insert(is_set);
         if *known != is_set {
             let name = names.get(node.feature as usize).map_or("?", String::as_str);
-            return Err(unsupported(format!("`{name}` is compared as a number and as a category; XGBoost has one of the two")));
+            return Err(unsupported(format!(
+                "`{name}` is compared as a number and as a category; XGBoost has one of the two"
+            )));
         }
     }
     let mut trees: Vec<Tree> = with_base(forest).into_iter().flatten().collect();
@@ -497,7 +510,10 @@ mod tests {
 
     #[test]
     fn bare_nan_is_null_outside_of_texts() {
-        assert_eq!(without_nan(r#"{"NaN": [NaN, 1,NaN], "a\"NaN\\": "\\"}"#), r#"{"NaN": [null, 1,null], "a\"NaN\\": "\\"}"#);
+        assert_eq!(
+            without_nan(r#"{"NaN": [NaN, 1,NaN], "a\"NaN\\": "\\"}"#),
+            r#"{"NaN": [null, 1,null], "a\"NaN\\": "\\"}"#
+        );
         assert_eq!(without_nan("NaN\\NaN\"ü\\ü"), "null\\null\"ü\\ü");
     }
 }

@@ -142,8 +142,8 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     }
     for label in labels {
         let path = run.join(pipeline::model_path(&experiment, label));
-        let artifact = Artifact::from_bytes(&folder::read(&path)?)
-            .map_err(|source| Failure::In { path: path.clone(), source })?;
+        let artifact =
+            Artifact::from_bytes(&folder::read(&path)?).map_err(|source| Failure::In { path: path.clone(), source })?;
         for (door, file) in &asked {
             let file = file.map_or_else(|| path.with_file_name(door.file()), Path::to_owned);
             let stem = file.file_stem().unwrap_or_default().to_string_lossy();

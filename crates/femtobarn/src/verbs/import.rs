@@ -10,9 +10,9 @@ use serde_json::json;
 
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Result};
+use crate::folder;
 use crate::pipeline::{self, DataCard};
 use crate::read::Rule;
-use crate::folder;
 
 /// Read a model of XGBoost (JSON), LightGBM (text) or TMVA (weights XML) into a run folder.
 ///
@@ -87,7 +87,8 @@ fn check_names(names: &[String], format: trees::Format) -> Result<()> {
             Err(_) => false,
         };
         if !usable {
-            let text = format!("the feature `{name}` is no name of a column; name the columns with `--features a,b,...`");
+            let text =
+                format!("the feature `{name}` is no name of a column; name the columns with `--features a,b,...`");
             return Err(Failure::Usage(text));
         }
     }
