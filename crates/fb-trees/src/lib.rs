@@ -4,6 +4,20 @@
 
 #![forbid(unsafe_code)]
 
+mod bins;
+mod boost;
 pub mod forest;
+mod grow;
+mod histogram;
+mod loss;
+mod parallel;
+mod score;
+mod split;
 
+pub use bins::{Binned, Columns, MOST_BINS, Scale};
+pub use boost::{Options, Set, boost};
 pub use forest::{Forest, Link, Node, Test, Tree};
+pub use grow::Shape;
+pub use histogram::Pair;
+pub use loss::{Loss, Objective, Targets};
+pub use score::Scorer;

@@ -1,0 +1,401 @@
+//! Gradient boosting: trees that are grown one after the other on the gradients of what came before.
+
+use fb_core::{Artifact, Error, Progress, Result, Run, Workers};
+use serde_json::json;
+
+use crate::bins::{BINS, Binned, LANES};
+use crate::forest::{Forest, Test, Tree};
+use crate::grow::{Grower, Grown, Sampling, Shape, add_leaves};
+use crate::histogram::Pair;
+use crate::loss::{Objective, Targets, quantile};
+use crate::parallel::{map, pieces};
+use crate::split::Rules;
+
+/// Options of boosting; the defaults are those of XGBoost (arXiv:1603.02754), except that there are 255 bins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Rounds; in each, one tree for every output.
+    pub trees: usize,
+    /// How trees grow.
+    pub shape: Shape,
+    /// Factor on leaf values.
+    pub learning_rate: f64,
+    /// λ.
+    pub l2: f64,
+    /// α.
+    pub l1: f64,
+    /// γ: least gain of a split.
+    pub min_gain: f64,
+    /// Least sum of hessians of a leaf.
+    pub min_child_weight: f64,
+    /// Share of the events that a tree sees.
+    pub subsample: f64,
+    /// Share of the features that a tree, a level and a node see.
+    pub features: [f64; 3],
+    /// For each feature 1, 0 or −1: scores rise with it, do what they like, or fall. Empty: all zero.
+    pub monotone: Vec<i8>,
+    /// Standard deviation of noise on the scores of splits of oblivious trees, as a share of them.
+    pub noise: f64,
+    /// Exponent T of random event weights (−ln u)^T, zero for none.
+    pub bagging_temperature: f64,
+    /// Stop after so many rounds without a lower validation loss, and keep the best.
+    pub patience: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            trees: 100,
+            shape: Shape::Depth(6),
+            learning_rate: 0.3,
+            l2: 1.0,
+            l1: 0.0,
+            min_gain: 0.0,
+            min_child_weight: 1.0,
+            subsample: 1.0,
+            features: [1.0; 3],
+            monotone: Vec::new(),
+            noise: 0.0,
+            bagging_temperature: 0.0,
+            patience: None,
+        }
+    }
+}
+
+/// A sample in bins with what is to be learned of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Set<'a> {
+    /// Features in bins.
+    pub binned: &'a Binned,
+    /// Targets and weights.
+    pub events: Targets<'a>,
+    /// Hash of each event.
+    pub identity: &'a [u64],
+}
+
+/// Training events that the loss is told of.
+const TOLD: usize = 1 << 16;
+/// Rows that are worked on in one piece.
+const PIECE: usize = 1 << 14;
+
+impl Options {
+    fn rules(&self) -> Rules {
+        let monotone = if self.monotone.iter().any(|&m| m != 0) { self.monotone.clone() } else { Vec::new() };
+        Rules { l2: self.l2, l1: self.l1, min_gain: self.min_gain, min_child_weight: self.min_child_weight, monotone }
+    }
+
+    /// A grower of trees of these options.
+    pub(crate) fn grower<'a>(&self, binned: &'a Binned, seed: u64, workers: &'a dyn Workers) -> Grower<'a> {
+        let [tree, level, node] = self.features;
+        let sampling = Sampling { tree, level, node };
+        let mut grower = Grower::new(binned, self.rules(), self.shape, sampling, workers);
+        (grower.noise, grower.seed) = (self.noise, seed);
+        grower
+    }
+}
+
+/// Boosts a forest.
+///
+/// # Errors
+/// [`Error::Stopped`] with a checkpoint if the run asks to stop, [`Error::Diverged`] if the loss is not finite.
+pub fn boost(
+    options: &Options,
+    objective: &mut dyn Objective,
+    train: Set<'_>,
+    validation: Option<Set<'_>>,
+    run: &mut Run<'_>,
+) -> Result<Forest> {
+    let mut state = State::begin(objective, train, validation, run)?;
+    let mut grower = options.grower(train.binned, run.seed, run.workers);
+    let outputs = objective.outputs();
+    let reports = (options.trees / 20).max(1);
+    let (mut best, mut best_round) = (f64::INFINITY, 0);
+    for round in 0..options.trees {
+        if round < state.rounds() {
+            // Trees of the checkpoint: only what follows from them.
+            (best, best_round) = state.best;
+            continue;
+        }
+        objective.prepare(&state.outputs);
+        for k in 0..outputs {
+            let number = (round * outputs + k) as u64;
+            let gradients = state.gradients(objective, k, train, options, number, run);
+            let share = options.subsample;
+            let keep = |row: usize| uniform(train.identity[row], number ^ run.seed.rotate_left(17)) < share;
+            let keep: Option<&(dyn Fn(usize) -> bool + Sync)> = if share < 1.0 { Some(&keep) } else { None };
+            let mut grown = grower.grow(&gradients, train.identity, number, keep);
+            if let Some(alpha) = objective.leaf_quantile() {
+                refit(&mut grown, grower.order(), &state.outputs[k], train.events, alpha);
+            }
+            state.add(grown, k, options.learning_rate, grower.order(), [Some(train), validation], keep.is_some(), run);
+        }
+        (run.tick)(round + 1, 1.0);
+        let last = round + 1 == options.trees;
+        let told = last || (round + 1) % reports == 0;
+        let watched = validation.filter(|_| options.patience.is_some() || told);
+        let loss = watched.map(|set| mean_loss(objective, &state.watched, set, usize::MAX, run));
+        if let Some((loss, _)) = loss
+            && loss < best
+        {
+            (best, best_round) = (loss, round + 1);
+        }
+        state.best = (best, best_round);
+        if told {
+            let (train_loss, _) = mean_loss(objective, &state.outputs, train, TOLD, run);
+            if !train_loss.is_finite() {
+                return Err(Error::Diverged { epoch: round + 1, step: 1, loss: train_loss });
+            }
+            let (validation_loss, validation_accuracy) = loss.unwrap_or((f64::NAN, f64::NAN));
+            (run.report)(&Progress {
+                epoch: round + 1,
+                epochs: options.trees,
+                loss: train_loss,
+                validation_loss,
+                validation_accuracy,
+                lr: options.learning_rate,
+                events: (round + 1) * train.events.targets.len(),
+            });
+        }
+        let stop = (run.stop)();
+        if (stop && !last) || run.store.is_due() {
+            run.store.save(&state.checkpoint()?)?;
+        }
+        if stop && !last {
+            return Err(Error::Stopped { epoch: round + 1 });
+        }
+        if options.patience.is_some_and(|p| round + 1 >= best_round + p) {
+            break;
+        }
+    }
+    let mut forest = state.forest;
+    if options.patience.is_some() && best_round > 0 {
+        forest.trees.truncate(best_round * outputs);
+    }
+    Ok(forest)
+}
+
+/// Uniform in [0, 1), from an identity and a key.
+pub(crate) fn uniform(identity: u64, key: u64) -> f64 {
+    let mut x = identity ^ key.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((x ^ x >> 31) >> 11) as f64 / 9_007_199_254_740_992.0
+}
+
+/// Where a boosting stands.
+struct State {
+    forest: Forest,
+    /// Outputs of the training rows, a column for each output.
+    outputs: Vec<Vec<f32>>,
+    /// Outputs of the validation rows.
+    watched: Vec<Vec<f32>>,
+    gradients: Vec<Pair>,
+    best: (f64, usize),
+}
+
+impl State {
+    /// At the beginning, or where a checkpoint left off.
+    fn begin(
+        objective: &dyn Objective,
+        train: Set<'_>,
+        validation: Option<Set<'_>>,
+        run: &mut Run<'_>,
+    ) -> Result<Self> {
+        let mut best = (f64::INFINITY, 0);
+        let forest = match run.store.load()? {
+            Some(bytes) => {
+                let artifact = Artifact::from_bytes(&bytes)?;
+                best = (
+                    artifact.header["best"].as_f64().unwrap_or(f64::INFINITY),
+                    artifact.header["best_round"].as_u64().unwrap_or(0) as usize,
+                );
+                Forest::from_artifact(&artifact)?
+            }
+            None => Forest {
+                features: train.binned.scales.len(),
+                base: objective.base(train.events),
+                trees: Vec::new(),
+                link: objective.link(),
+                single: true,
+            },
+        };
+        let begin = |set: Option<Set<'_>>| {
+            let column = |&base: &f64| vec![base as f32; set.map_or(0, |set| set.events.targets.len())];
+            forest.base.iter().map(column).collect::<Vec<_>>()
+        };
+        let (mut outputs, mut watched) = (begin(Some(train)), begin(validation));
+        for tree in &forest.trees {
+            add_routed(&mut outputs[tree.output], train.binned, tree, run);
+            if let Some(set) = validation {
+                add_routed(&mut watched[tree.output], set.binned, tree, run);
+            }
+        }
+        Ok(Self { forest, outputs, watched, gradients: Vec::new(), best })
+    }
+
+    fn rounds(&self) -> usize {
+        self.forest.trees.len() / self.forest.outputs()
+    }
+
+    fn checkpoint(&self) -> Result<Vec<u8>> {
+        let mut header = json!({"best_round": self.best.1});
+        if self.best.0.is_finite() {
+            header["best"] = json!(self.best.0);
+        }
+        self.forest.artifact(header).to_bytes()
+    }
+
+    /// Gradients of all rows with respect to output `k`. The memory is given back by [`State::add`].
+    fn gradients(
+        &mut self,
+        objective: &dyn Objective,
+        k: usize,
+        train: Set<'_>,
+        options: &Options,
+        number: u64,
+        run: &Run<'_>,
+    ) -> Vec<Pair> {
+        let mut gradients = std::mem::take(&mut self.gradients);
+        gradients.resize(train.events.targets.len(), [0.0; 2]);
+        let tasks: Vec<_> = pieces(gradients.len(), PIECE).zip(gradients.chunks_mut(PIECE)).collect();
+        let (columns, seed) = (&self.outputs, run.seed);
+        map(run.workers, tasks, |(range, out)| {
+            let outputs: Vec<&[f32]> = columns.iter().map(|c| &c[range.clone()]).collect();
+            let sample = Targets {
+                targets: &train.events.targets[range.clone()],
+                weights: &train.events.weights[range.clone()],
+            };
+            objective.gradients(k, range.start, &outputs, sample, out);
+            if options.bagging_temperature > 0.0 {
+                for (out, &id) in out.iter_mut().zip(&train.identity[range]) {
+                    let u = 1.0 - uniform(id, number ^ seed.rotate_left(29));
+                    let factor = (-u.ln()).powf(options.bagging_temperature) as f32;
+                    *out = [out[0] * factor, out[1] * factor];
+                }
+            }
+        });
+        gradients
+    }
+
+    /// Adds a tree to the forest and to all outputs.
+    fn add(
+        &mut self,
+        grown: Grown,
+        k: usize,
+        rate: f64,
+        order: &[u32],
+        [train, validation]: [Option<Set<'_>>; 2],
+        sampled: bool,
+        run: &Run<'_>,
+    ) {
+        let Grown { mut tree, leaves, .. } = grown;
+        tree.output = k;
+        tree.nodes.iter_mut().for_each(|node| node.value *= rate);
+        if let (Some(set), true) = (train, sampled) {
+            add_routed(&mut self.outputs[k], set.binned, &tree, run);
+        } else {
+            add_leaves(&mut self.outputs[k], order, &leaves, &tree, run.workers);
+        }
+        if let Some(set) = validation {
+            add_routed(&mut self.watched[k], set.binned, &tree, run);
+        }
+        self.forest.trees.push(tree);
+    }
+}
+
+/// Leaves take a quantile of the residuals of their rows.
+fn refit(grown: &mut Grown, order: &[u32], outputs: &[f32], events: Targets<'_>, alpha: f64) {
+    for (node, range) in &grown.leaves {
+        let residual = |&row: &u32| {
+            let row = row as usize;
+            (events.targets[row] - outputs[row], events.weights[row])
+        };
+        let mut residuals: Vec<(f32, f32)> = order[range.clone()].iter().map(residual).collect();
+        let bounds = grown.bounds[*node];
+        grown.tree.nodes[*node].value = quantile(&mut residuals, alpha).clamp(bounds[0], bounds[1]);
+    }
+}
+
+/// A tree that asks for bins.
+pub(crate) struct Routes {
+    /// (block, lane, children, bins that go left) of each inner node.
+    nodes: Vec<(usize, usize, [u32; 2], Box<[bool; BINS]>)>,
+    /// Which of these a node is; leaves have none.
+    index: Vec<Option<usize>>,
+}
+
+impl Routes {
+    pub(crate) fn new(tree: &Tree, binned: &Binned) -> Self {
+        let mut routes = Self { nodes: Vec::new(), index: Vec::new() };
+        for node in &tree.nodes {
+            routes.index.push((!node.is_leaf()).then_some(routes.nodes.len()));
+            if node.is_leaf() {
+                continue;
+            }
+            let feature = node.feature as usize;
+            let mut left = Box::new([false; BINS]);
+            left[0] = node.missing_left;
+            match (&node.test, &binned.scales[feature]) {
+                (Test::Below(cut), crate::bins::Scale::Cuts(cuts)) => {
+                    let last = 1 + cuts.partition_point(|&c| f64::from(c) < *cut);
+                    left[1..=last.min(BINS - 1)].fill(true);
+                }
+                (Test::OneOf(set), crate::bins::Scale::Categories(all)) => {
+                    for (bin, category) in all.iter().enumerate() {
+                        left[bin + 1] = set.binary_search(category).is_ok();
+                    }
+                }
+                _ => {}
+            }
+            routes.nodes.push((feature / LANES, feature % LANES, [node.left, node.right], left));
+        }
+        routes
+    }
+
+    /// The leaf of a row.
+    pub(crate) fn leaf(&self, binned: &Binned, row: usize) -> usize {
+        let mut at = 0;
+        while let Some(inner) = self.index[at] {
+            let (block, lane, children, left) = &self.nodes[inner];
+            let bin = binned.blocks[*block][row][*lane];
+            at = children[usize::from(!left[usize::from(bin)])] as usize;
+        }
+        at
+    }
+}
+
+/// Adds the leaf values of a tree to the outputs of all rows of a sample.
+pub(crate) fn add_routed(outputs: &mut [f32], binned: &Binned, tree: &Tree, run: &Run<'_>) {
+    let routes = Routes::new(tree, binned);
+    let tasks: Vec<_> = pieces(outputs.len(), PIECE).zip(outputs.chunks_mut(PIECE)).collect();
+    map(run.workers, tasks, |(range, outputs)| {
+        for (row, output) in range.zip(outputs) {
+            *output += tree.nodes[routes.leaf(binned, row)].value as f32;
+        }
+    });
+}
+
+/// Mean loss over the events, and the share whose class is told right, where there are classes; both weighted. Of more
+/// than `most` events only every so many are looked at.
+fn mean_loss(objective: &dyn Objective, outputs: &[Vec<f32>], set: Set<'_>, most: usize, run: &Run<'_>) -> (f64, f64) {
+    let n = set.events.targets.len();
+    let step = n.div_ceil(most).max(1);
+    let parts = map(run.workers, pieces(n, PIECE).collect(), |range| {
+        let mut sums = [0.0; 3];
+        let mut f = vec![0.0; outputs.len()];
+        for row in range.step_by(step) {
+            f.iter_mut().zip(outputs).for_each(|(f, column)| *f = column[row]);
+            let (target, weight) = (set.events.targets[row], f64::from(set.events.weights[row]));
+            let class = match f.len() {
+                1 => f32::from(f[0] > 0.0),
+                _ => (0..f.len()).fold(0, |best, k| if f[k] > f[best] { k } else { best }) as f32,
+            };
+            sums[0] += weight;
+            sums[1] += weight * objective.loss(&f, target);
+            sums[2] += weight * f64::from(u8::from(class == target));
+        }
+        sums
+    });
+    let sums = parts.into_iter().fold([0.0; 3], |a, b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);
+    (sums[1] / sums[0], sums[2] / sums[0])
+}
