@@ -248,8 +248,7 @@ mod tests {
             let cut = f64::from((random.normal() * 4.0).round() as f32 / 4.0);
             let missing_left = random.below(2) == 0;
             let feature = random.below(3) as u32;
-            nodes[at] =
-                Node { feature, test: Test::Below(cut), missing_left, left, right, ..Node::leaf(0.0, 1.0) };
+            nodes[at] = Node { feature, test: Test::Below(cut), missing_left, left, right, ..Node::leaf(0.0, 1.0) };
             nodes.push(Node::leaf(random.normal(), 1.0));
             nodes.push(Node::leaf(random.normal(), 1.0));
         }

@@ -288,11 +288,11 @@ pub fn write(forest: &Forest, names: &[String]) -> Result<String, Error> {
         forest.features.saturating_sub(1)
     );
     if let Some(objective) = objective {
-        text += &format!("objective={objective}\n");
+        let _ = writeln!(text, "objective={objective}");
     }
-    text += &format!("feature_names={}\n", joined(names.iter().map(name)));
-    text += &format!("feature_infos={}\n", joined(infos(forest)));
-    text += &format!("tree_sizes={}\n\n", joined(blocks.iter().map(String::len)));
+    let _ = writeln!(text, "feature_names={}", joined(names.iter().map(name)));
+    let _ = writeln!(text, "feature_infos={}", joined(infos(forest)));
+    let _ = writeln!(text, "tree_sizes={}\n", joined(blocks.iter().map(String::len)));
     text.extend(blocks);
     text += "end of trees\n\nfeature_importances:\n\nparameters:\n\nend of parameters\n\npandas_categorical:null\n";
     Ok(text)
@@ -378,7 +378,9 @@ fn block(tree: &Tree, single: bool) -> Result<String, String> {
     let count = |n: &&Node| (n.cover.round().clamp(0.0, f64::from(i32::MAX)) as i32).to_string();
     let child = |c: u32| number[c as usize].to_string();
     let mut text = format!("num_leaves={}\nnum_cat={sets}\n", leaves.len());
-    let mut line = |key: &str, list: String| text += &format!("{key}={list}\n");
+    let mut line = |key: &str, list: String| {
+        let _ = writeln!(text, "{key}={list}");
+    };
     if inner.is_empty() {
         line("leaf_value", joined(leaves.iter().map(value)));
     } else {

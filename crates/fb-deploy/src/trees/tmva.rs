@@ -97,7 +97,9 @@ pub fn read(text: &str) -> Result<Imported, Error> {
         if !grad {
             // Weights that sum to nothing give the score zero in TMVA.
             let share = if sum > f64::EPSILON { weight(boost) / sum } else { 0.0 };
-            sketches.iter_mut().for_each(|s| s.node.value *= share);
+            for sketch in &mut sketches {
+                sketch.node.value *= share;
+            }
         }
         all.push(ours(t, sketches, t % outputs)?);
     }
@@ -151,7 +153,7 @@ fn gather(text: &str) -> Result<Gathered, Error> {
                     "Node" => drop(open.pop()),
                     "BinaryTree" => found.finish(&mut tree)?,
                     "Option" => {
-                        found.options.extend(option.take().map(|(name, value)| (name, value.trim().to_owned())))
+                        found.options.extend(option.take().map(|(name, value)| (name, value.trim().to_owned())));
                     }
                     _ => {}
                 }

@@ -50,7 +50,8 @@ struct Learner {
     #[serde(default)]
     feature_names: Vec<String>,
     gradient_booster: Booster,
-    learner_model_param: LearnerParameters,
+    #[serde(rename = "learner_model_param")]
+    parameters: LearnerParameters,
 }
 
 #[derive(Deserialize, Default)]
@@ -161,7 +162,7 @@ pub fn read(text: &str) -> Result<Imported, Error> {
     let objective = head.learner.objective.name;
     let link = link(&objective)?;
     let learner = serde_json::from_str::<File>(text).map_err(parsed)?.learner;
-    let features = whole("num_feature", &learner.learner_model_param.num_feature)?;
+    let features = whole("num_feature", &learner.parameters.num_feature)?;
     if features > MOST_FEATURES {
         return Err(fail("num_feature", format!("found {features}, expected at most {MOST_FEATURES}")));
     }
@@ -186,7 +187,7 @@ pub fn read(text: &str) -> Result<Imported, Error> {
                       with `one_output_per_tree`";
         return Err(fail(format!("trees[{t}]"), reason));
     }
-    let base = base(&learner.learner_model_param, &objective, model.trees.len())?;
+    let base = base(&learner.parameters, &objective, model.trees.len())?;
     let mut trees = Vec::with_capacity(model.trees.len());
     for (t, (tree, &output)) in model.trees.iter().zip(&model.tree_info).enumerate() {
         if output >= base.len() {
@@ -286,7 +287,7 @@ fn tree(tree: &TreeFile, factor: f64, features: usize) -> Result<Vec<Node>, Stri
     }
     let mut sets = sets(tree)?;
     let mut sketches = Vec::with_capacity(n);
-    for i in 0..n {
+    for (i, set) in sets.iter_mut().enumerate() {
         let (cover, number) = (tree.sum_hessian[i], f64::from(tree.split_conditions[i].unwrap_or(f64::NAN) as f32));
         let (left, right) = (tree.left_children[i], tree.right_children[i]);
         if left < 0 {
@@ -303,7 +304,7 @@ fn tree(tree: &TreeFile, factor: f64, features: usize) -> Result<Vec<Node>, Stri
         sketches.push(match tree.split_type.get(i) {
             None | Some(0) => Sketch::inner(feature, Test::Below(number), missing_left, children, gain, cover),
             Some(1) => {
-                let set = sets[i].take().ok_or_else(|| format!("node {i} has no set of categories"))?;
+                let set = set.take().ok_or_else(|| format!("node {i} has no set of categories"))?;
                 let children = (children.1, children.0);
                 Sketch::inner(feature, Test::OneOf(set), !missing_left, children, gain, cover)
             }
@@ -397,7 +398,7 @@ pub fn write(forest: &Forest, names: &[String]) -> Result<String, Error> {
     for (id, tree) in trees.iter().enumerate() {
         out.push(tree_out(id, tree, forest.features).map_err(unsupported)?);
     }
-    let any = categorical.iter().any(|c| *c == Some(true));
+    let any = categorical.contains(&Some(true));
     let types = categorical.iter().map(|c| if *c == Some(true) { "c" } else { "float" });
     let types: Vec<&str> = if any { types.collect() } else { Vec::new() };
     let info: Vec<usize> = trees.iter().map(|t| t.output).collect();

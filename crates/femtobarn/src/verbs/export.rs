@@ -16,6 +16,7 @@ use crate::{folder, pipeline};
 /// it: model.xgboost.json, model.lightgbm.txt, model.tmva.xml, model.onnx, model.hpp. The features of a forest are the
 /// variables of its method, in their order; ONNX computes them itself, from columns.
 #[derive(Debug, clap::Args)]
+#[allow(clippy::option_option, reason = "not asked for, asked for, asked for with a file")]
 pub struct Arguments {
     /// The run folder.
     run: PathBuf,
