@@ -80,6 +80,13 @@ pub enum Input {
         /// One number each.
         variables: Vec<Variable>,
     },
+    /// One row per event for trees: numbers in single precision as they are, some of which may be missing.
+    Columns {
+        /// In the expression language, over columns.
+        variables: Vec<String>,
+        /// Values of columns that stand for a missing one, besides NaN.
+        missing: Vec<f64>,
+    },
     /// The particles of a collection, ordered by falling pT and cut to the `max` hardest.
     Particles {
         /// Prefix of the columns: `part` for `part_px`, `part_py`, `part_pz`, `part_E`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fb_core::expression::Expression;
-use fb_core::{Column, Events, Input, Tensor};
+use fb_core::{Column, Events, Input, Tensor, Variable};
 
 use crate::Error;
 
@@ -39,14 +39,16 @@ const QUANTITIES: [&str; 21] = [
 /// Where particles are seen, a name that is no quantity of a particle is a column of the collection, but for those that
 /// start with `jet_` or `event_`, which have one number per event.
 pub(crate) fn slots(input: &Input) -> Result<Vec<Slot>, Error> {
+    let of = |variables: &[Variable]| variables.iter().map(|v| v.expression.clone()).collect::<Vec<_>>();
     let (variables, collection) = match input {
-        Input::Table { variables } => (&variables[..], None),
-        Input::Particles { variables, collection, .. } => (&variables[..], Some(collection)),
-        Input::Image { collection, .. } => (&[][..], Some(collection)),
+        Input::Table { variables } => (of(variables), None),
+        Input::Columns { variables, .. } => (variables.clone(), None),
+        Input::Particles { variables, collection, .. } => (of(variables), Some(collection)),
+        Input::Image { collection, .. } => (Vec::new(), Some(collection)),
     };
     let mut names = BTreeSet::new();
     for variable in variables {
-        let expression = Expression::parse(&variable.expression)?;
+        let expression = Expression::parse(&variable)?;
         names.extend(expression.names().into_iter().map(str::to_owned));
     }
     let Some(collection) = collection else {

@@ -60,6 +60,7 @@ fn every_method_agrees() {
 fn network(input: &Input, build: impl FnOnce(&mut Graph)) -> Artifact {
     let (rows, width) = match input {
         Input::Table { variables } => (Rows::Event, variables.len()),
+        Input::Columns { variables, .. } => (Rows::Event, variables.len()),
         Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
         Input::Particles { max, variables, .. } => (Rows::Event, max * variables.len()),
         Input::Image { pixels, .. } => (Rows::Event, pixels * pixels),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fb_core::{Column, Data, Events, Input, Philox, Variable};
+use fb_core::{Column, Data, Events, Input, Philox};
 use fb_deploy::trees::{self, Format, Imported, cpp, lightgbm, tmva, xgboost};
 use fb_deploy::{Inputs, Runtime};
 use fb_trees::{Forest, Link, Node, Test, Tree};
@@ -268,7 +268,7 @@ fn events(rows: &[Vec<f64>]) -> Events {
 }
 
 fn artifact(forest: &Forest, expressions: [&str; 3]) -> fb_core::Artifact {
-    let input = Input::Table { variables: expressions.map(Variable::plain).into() };
+    let input = Input::Columns { variables: expressions.map(str::to_owned).into(), missing: vec![-999.0, -99.9] };
     forest.artifact(json!({"method": "bdt", "config": {}, "input": input}))
 }
 
@@ -287,7 +287,12 @@ fn onnx_gives_the_same_scores() {
             forest.trees.clear();
         }
         let rows = rows(&forest, 300);
-        let events = events(&rows);
+        // Every other missing value is said by a number.
+        let shown = |(i, row): (usize, &Vec<f64>)| {
+            let number = [-999.0, f64::NAN, -99.9, f64::NAN][i % 4];
+            row.iter().map(|x| if x.is_nan() { number } else { *x }).collect()
+        };
+        let events = events(&rows.iter().enumerate().map(shown).collect::<Vec<_>>());
         for expressions in [plain, ["abs(pt)", "eta - 2 * pt", "kind"]] {
             let artifact = artifact(&forest, expressions);
             let input: Input = serde_json::from_value(artifact.header["input"].clone()).unwrap();

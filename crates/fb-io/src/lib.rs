@@ -321,7 +321,7 @@ pub fn for_each_block<E: From<Error>>(
 }
 
 /// Whether a name fits a pattern with `*`.
-fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     let Some((begin, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(name) = name.strip_prefix(begin) else { return false };
     // The parts between stars are found from the left, the last one at the end.

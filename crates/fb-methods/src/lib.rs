@@ -1,13 +1,16 @@
 //! The catalogue: one file per method, and the list of them.
 
+pub mod forest;
 pub mod neural;
 pub mod taggers;
+pub mod trees;
 
 use fb_core::{AnyMethod, Error, Result, closest, entry};
 use neural::Neural;
 
 /// Every method, in alphabetic order.
 pub static METHODS: &[&dyn AnyMethod] = &[
+    &entry::<trees::bdt::Bdt>(),
     &entry::<Neural<taggers::efn::Efn>>(),
     &entry::<Neural<taggers::interaction_network::InteractionNetwork>>(),
     &entry::<Neural<taggers::jet_image_cnn::JetImageCnn>>(),

@@ -45,6 +45,7 @@ fn graph<N: Network>(config: &N::Config) -> Result<Graph> {
 fn shape(input: &Input) -> (Rows, usize) {
     match input {
         Input::Table { variables } => (Rows::Event, variables.len()),
+        Input::Columns { variables, .. } => (Rows::Event, variables.len()),
         Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
         Input::Particles { layout: Layout::Sequence, variables, max, .. } => {
             (Rows::Event, max.saturating_mul(variables.len()))
@@ -64,16 +65,7 @@ impl<N: Network> Method for Neural<N> {
 
     fn fit(config: &N::Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedNetwork> {
         let graph = graph::<N>(config)?;
-        for sample in [train, validation] {
-            check_labels(sample, graph.classes())?;
-            check_weights(sample)?;
-        }
-        for class in 0..graph.classes() as u32 {
-            if !train.labels.contains(&class) {
-                let what = format!("class {class} of the training part");
-                return Err(Error::Empty { what, hint: "check `label`, `select` and the folds".to_owned() });
-            }
-        }
+        check_sample(train, validation, graph.classes())?;
         let input = fb_physics::features::fit(&N::input(config)?, &train.events, &train.weights)?;
         let features = [&train.events, &validation.events].map(|events| fb_physics::features::prepare(&input, events));
         let [train_features, validation_features] = features;
@@ -98,6 +90,21 @@ impl<N: Network> Method for Neural<N> {
 
 fn set<'a>(sample: &'a Sample, features: &'a Features) -> Set<'a> {
     Set { features, labels: &sample.labels, weights: &sample.weights, identity: &sample.identity }
+}
+
+/// Refuses classes that are not asked for or not there, and weights that are not finite.
+pub(crate) fn check_sample(train: &Sample, validation: &Sample, classes: usize) -> Result<()> {
+    for sample in [train, validation] {
+        check_labels(sample, classes)?;
+        check_weights(sample)?;
+    }
+    for class in 0..classes as u32 {
+        if !train.labels.contains(&class) {
+            let what = format!("class {class} of the training part");
+            return Err(Error::Empty { what, hint: "check `label`, `select` and the folds".to_owned() });
+        }
+    }
+    Ok(())
 }
 
 fn check_labels(sample: &Sample, classes: usize) -> Result<()> {
@@ -173,7 +180,7 @@ impl Fitted for FittedNetwork {
 }
 
 /// An error about event `i` of a block, told about the event of the whole sample.
-fn shift(error: Error, start: usize) -> Error {
+pub(crate) fn shift(error: Error, start: usize) -> Error {
     match error {
         Error::NotFinite { column, event, found } => Error::NotFinite { column, event: event + start, found },
         other => other,

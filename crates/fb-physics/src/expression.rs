@@ -107,18 +107,53 @@ fn align<'a>(mut all: Vec<Values<'a>>, fail: &impl Fn(&str) -> Error) -> Result<
     Ok(all)
 }
 
-/// One finite number per event.
-///
-/// # Errors
-/// [`Error::NotFinite`] with the event, [`Error::Evaluation`] for a number per particle, and those of [`evaluate`].
-pub fn flat(text: &str, source: &impl Source) -> Result<Vec<f64>> {
+/// One number per event.
+fn per_event(text: &str, source: &impl Source) -> Result<Vec<f64>> {
     let x = evaluate(&Expression::parse(text)?, source)?;
     if x.offsets.is_some() {
         let reason = "it has one number per particle, expected one per event; try `sum`, `max` or `[0]`".to_owned();
         return Err(Error::Evaluation { text: text.to_owned(), reason });
     }
-    finite(text, &x.values, |i| i)?;
     Ok(x.values)
+}
+
+/// A table in which some values stand for a missing one.
+struct Sparse<'a> {
+    events: &'a Events,
+    missing: &'a [f64],
+}
+
+impl Source for Sparse<'_> {
+    fn events(&self) -> usize {
+        self.events.len()
+    }
+
+    fn values(&self, name: &str) -> Result<Values<'_>> {
+        let is_missing = |x: f64| if self.missing.contains(&x) { f64::NAN } else { x };
+        Ok(map(self.events.values(name)?, is_missing))
+    }
+}
+
+/// One number per event, which is NaN where it is missing: where a column that it is made of is NaN or one of `missing`.
+///
+/// # Errors
+/// [`Error::NotFinite`] for infinite numbers, [`Error::Evaluation`] for a number per particle, and those of [`evaluate`].
+pub fn sparse(text: &str, events: &Events, missing: &[f64]) -> Result<Vec<f64>> {
+    let values = per_event(text, &Sparse { events, missing })?;
+    match values.iter().position(|x| x.is_infinite()) {
+        None => Ok(values),
+        Some(event) => Err(Error::NotFinite { column: text.to_owned(), event, found: values[event] }),
+    }
+}
+
+/// One finite number per event.
+///
+/// # Errors
+/// [`Error::NotFinite`] with the event, [`Error::Evaluation`] for a number per particle, and those of [`evaluate`].
+pub fn flat(text: &str, source: &impl Source) -> Result<Vec<f64>> {
+    let values = per_event(text, source)?;
+    finite(text, &values, |i| i)?;
+    Ok(values)
 }
 
 /// The events for which a condition holds.

@@ -3,7 +3,7 @@
 use fb_core::expression::Expression;
 use fb_core::{Error, Events, Features, Input, Layout, Result, Variable};
 
-use crate::expression::{Source, Values, evaluate, finite, flat};
+use crate::expression::{Source, Values, evaluate, finite, flat, sparse};
 use crate::particles::{Particles, particles};
 
 /// What a network sees of these events: see [`Input`].
@@ -19,6 +19,11 @@ pub fn prepare(input: &Input, events: &Events) -> Result<Features> {
                 scaled(v, values)
             });
             let columns: Vec<Vec<f32>> = columns.collect::<Result<_>>()?;
+            Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None })
+        }
+        Input::Columns { variables, missing } => {
+            let column = |text: &String| Ok(sparse(text, events, missing)?.into_iter().map(|x| x as f32).collect());
+            let columns: Vec<Vec<f32>> = variables.iter().map(column).collect::<Result<_>>()?;
             Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None })
         }
         Input::Particles { collection, max, layout, frame, variables } => {
@@ -73,7 +78,7 @@ pub fn fit(input: &Input, events: &Events, weights: &[f64]) -> Result<Input> {
                 }
             }
         }
-        Input::Image { .. } => {}
+        Input::Columns { .. } | Input::Image { .. } => {}
     }
     Ok(input)
 }

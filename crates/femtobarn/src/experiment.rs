@@ -58,6 +58,8 @@ pub struct Read {
     pub folds: Folds,
     /// No more training events than this, the first by the hash of their identity.
     pub max_train: Option<usize>,
+    /// Values that stand for a missing one in any column, for the methods that know missing values.
+    pub missing: Vec<f64>,
     /// Unit of energies in the files, `GeV` or `MeV`; where absent, they must look like GeV.
     pub unit: Option<String>,
 }
@@ -123,7 +125,7 @@ fn defaults() -> Json {
         "title": "", "seed": 1, "seeds": 1,
         "read": {
             "files": [], "columns": ["*"], "label": null, "signal": [], "background": [], "test": [], "validation": [],
-            "select": null, "weight": null, "folds": {"by": null, "k": 5}, "max_train": null, "unit": null,
+            "select": null, "weight": null, "folds": {"by": null, "k": 5}, "max_train": null, "missing": [], "unit": null,
         },
         "prepare": {"particles": {"max": null}},
         "train": {}, "method": [], "plot": [],
@@ -178,9 +180,13 @@ impl Experiment {
             return Err(Failure::Usage("`[[plot]]` stands in experiments without a `[[method]]`".to_owned()));
         }
         let max = whole["prepare"]["particles"]["max"].clone();
+        let missing = whole["read"]["missing"].clone();
         let mut entries: Vec<Entry> = Vec::new();
         for method in methods {
-            let entry = resolve(object(method, "`method`")?, &train, &train_sets, &max)?;
+            let mut entry = resolve(object(method, "`method`")?, &train, &train_sets, &max)?;
+            if entry.config["missing"].as_array().is_some_and(Vec::is_empty) {
+                entry.config["missing"].clone_from(&missing);
+            }
             if entries.iter().any(|e| e.label == entry.label) {
                 let label = &entry.label;
                 let text = format!("two methods are called `{label}`: give one of them another `label`");
@@ -338,9 +344,15 @@ fn resolve(
     if let (Some(most), Some(own)) = (max.as_u64(), config["max"].as_u64()) {
         config["max"] = json!(own.min(most));
     }
-    merge(&mut config, &json!({"train": train}), &place)?;
+    // Only networks are trained in epochs.
+    let trains = config.get("train").is_some();
+    if trains {
+        merge(&mut config, &json!({"train": train}), &place)?;
+    }
     merge(&mut config, &Json::Object(own), &place)?;
-    merge(&mut config, &json!({"train": sets}), &place)?;
+    if trains {
+        merge(&mut config, &json!({"train": sets}), &place)?;
+    }
     let config = method.resolve(&config)?;
     Ok(Entry { name, label, config })
 }

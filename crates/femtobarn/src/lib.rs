@@ -15,6 +15,7 @@ pub mod read;
 pub mod report;
 pub mod results;
 pub mod selection;
+pub mod variables;
 pub mod verbs;
 pub mod workers;
 

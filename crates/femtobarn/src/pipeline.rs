@@ -94,10 +94,12 @@ pub struct Training {
 pub fn run(experiment: &Experiment, context: &mut Context<'_>) -> Result<Results> {
     let inputs = experiment.method.iter().map(|m| fb_methods::method(&m.name)?.input(&m.config));
     let inputs: Vec<_> = inputs.collect::<fb_core::Result<_>>()?;
-    let split = crate::read::read(&experiment.read, &inputs)?;
+    let mut split = crate::read::read(&experiment.read, &inputs)?;
     store_inputs(experiment, &split, context.folder)?;
+    let (methods, told) = crate::variables::complete(&experiment.method, &experiment.read, &split.train.events)?;
+    split.warnings.extend(told);
     let mut models = Vec::new();
-    for entry in &experiment.method {
+    for entry in &methods {
         models.push(train_all(experiment, entry, &split, context)?);
     }
     conclude(experiment, &split, &models, context)
@@ -331,12 +333,16 @@ fn method_result(
 
 fn parts(split: &Split) -> Vec<Part> {
     let all = [("training", &split.train), ("validation", &split.validation), ("test", &split.test)];
+    let classes = split.train.labels.iter().copied().max().map_or(2, |l| (l + 1).max(2));
     let part = |(name, sample): (&str, &Sample)| {
         let of = |class: u32| sample.labels.iter().zip(&sample.weights).filter(move |(l, _)| **l == class);
+        let sum = |f: &dyn Fn(f64) -> f64| sample.weights.iter().map(|&w| f(w)).sum::<f64>();
         Part {
             name: name.to_owned(),
-            events: (0..2).map(|c| of(c).count()).collect(),
-            weights: (0..2).map(|c| of(c).map(|(_, w)| w).sum()).collect(),
+            events: (0..classes).map(|c| of(c).count()).collect(),
+            weights: (0..classes).map(|c| of(c).map(|(_, w)| w).sum()).collect(),
+            negative_share: sum(&|w| (-w).max(0.0)) / sum(&f64::abs),
+            effective_events: sum(&|w| w).powi(2) / sum(&|w| w * w),
         }
     };
     all.into_iter().map(part).collect()

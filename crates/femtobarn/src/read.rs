@@ -115,6 +115,8 @@ fn needed(inputs: &[Input]) -> Vec<String> {
                     }
                 }
             }
+            // What is not a number there is missing.
+            Input::Columns { .. } => {}
             Input::Particles { collection, .. } | Input::Image { collection, .. } => {
                 names.extend(["px", "py", "pz", "E", "pt", "eta", "phi"].map(|s| format!("{collection}_{s}")));
             }
@@ -125,6 +127,22 @@ fn needed(inputs: &[Input]) -> Vec<String> {
     names
 }
 
+/// Columns that methods of trees see, where they are named.
+fn seen(inputs: &[Input]) -> Vec<String> {
+    let mut names = Vec::new();
+    for input in inputs {
+        let Input::Columns { variables, .. } = input else { continue };
+        for text in variables {
+            match fb_core::expression::Expression::parse(text) {
+                Ok(e) => names.extend(e.names().into_iter().map(str::to_owned)),
+                // A pattern is one here too.
+                Err(_) => names.push(text.clone()),
+            }
+        }
+    }
+    names
+}
+
 /// Reads and splits the events of an experiment whose methods see `inputs`.
 ///
 /// # Errors
@@ -132,19 +150,19 @@ fn needed(inputs: &[Input]) -> Vec<String> {
 pub fn read(read: &Read, inputs: &[Input]) -> Result<Split> {
     let mut split = Split::default();
     let rule = Rule::new(read)?;
-    let needed = needed(inputs);
+    let wanted = Wanted { finite: needed(inputs), others: seen(inputs) };
     let mut all = Sample::default();
     let groups: [(&[String], Option<u32>); 3] =
         [(&read.files, None), (&read.signal, Some(1)), (&read.background, Some(0))];
     for (patterns, class) in groups {
         for path in expand(patterns)? {
-            let sample = read_file(read, &path, class, &needed, "training", &mut split)?;
+            let sample = read_file(read, &path, class, &wanted, "training", &mut split)?;
             all.append(sample)?;
         }
     }
     for (patterns, role) in [(&read.validation, "validation"), (&read.test, "test")] {
         for path in expand(patterns)? {
-            let sample = read_file(read, &path, None, &needed, role, &mut split)?;
+            let sample = read_file(read, &path, None, &wanted, role, &mut split)?;
             if role == "test" { split.test.append(sample)? } else { split.validation.append(sample)? }
         }
     }
@@ -172,6 +190,14 @@ pub fn read(read: &Read, inputs: &[Input]) -> Result<Split> {
         split.warnings.push(format!("{shared} test events are also in the training part (same file name and number)"));
     }
     Ok(split)
+}
+
+/// Columns that methods see.
+struct Wanted {
+    /// Those that must hold finite numbers.
+    finite: Vec<String>,
+    /// Those in which numbers may be missing.
+    others: Vec<String>,
 }
 
 fn expand(patterns: &[String]) -> Result<Vec<PathBuf>> {
@@ -210,17 +236,17 @@ fn read_file(
     read: &Read,
     path: &Path,
     class: Option<u32>,
-    needed: &[String],
+    wanted: &Wanted,
     role: &str,
     split: &mut Split,
 ) -> Result<Sample> {
     let (size, sha256) = fb_io::fingerprint(path)?;
     let (mut sample, mut rows) = (Sample::default(), 0);
     let in_file = |source: Error| Failure::In { path: path.to_owned(), source };
-    let columns = columns(read, needed);
+    let columns = columns(read, wanted);
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     fb_io::for_each_block::<Failure>(path, &columns, &mut |mut events| {
-        for name in needed {
+        for name in &wanted.finite {
             check_finite(&events, name, rows).map_err(in_file)?;
         }
         to_gev(read, path, &mut events, rows == 0)?;
@@ -250,11 +276,11 @@ fn read_file(
 }
 
 /// The columns to read: those that are asked for, and those that methods, cut, weight, label and folds name.
-fn columns(read: &Read, needed: &[String]) -> Vec<String> {
+fn columns(read: &Read, wanted: &Wanted) -> Vec<String> {
     let expressions = read.select.iter().chain(&read.weight);
     let parsed = expressions.filter_map(|text| fb_core::expression::Expression::parse(text).ok());
     let named = parsed.flat_map(|e| e.names().into_iter().map(str::to_owned).collect::<Vec<_>>());
-    let others = read.label.iter().chain(&read.folds.by).chain(needed).cloned();
+    let others = read.label.iter().chain(&read.folds.by).chain(&wanted.finite).chain(&wanted.others).cloned();
     read.columns.iter().cloned().chain(named).chain(others).collect()
 }
 

@@ -99,6 +99,10 @@ pub struct Part {
     pub events: Vec<usize>,
     /// Their sums of weights.
     pub weights: Vec<f64>,
+    /// Share of the negative weights in the sum of their sizes.
+    pub negative_share: f64,
+    /// (Σw)² / Σw²: so many events of weight one would tell as much.
+    pub effective_events: f64,
 }
 
 /// `central ± error`, or its bounds where they are not finite or far from even.

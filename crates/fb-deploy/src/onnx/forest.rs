@@ -13,13 +13,14 @@ pub(super) fn input(artifact: &Artifact, forest: &Forest) -> Result<Input, Error
     let broken = |reason: String| Error::Model(fb_core::Error::Artifact { reason });
     let input: Input = serde_json::from_value(artifact.header["input"].clone())
         .map_err(|e| broken(format!("`input` in the header: {e}")))?;
-    match &input {
-        Input::Table { variables } if variables.len() == forest.features => Ok(input),
-        Input::Table { variables } => {
-            Err(broken(format!("the forest has {} features and sees {} variables", forest.features, variables.len())))
-        }
-        _ => Err(broken("the forest sees no table".to_owned())),
+    let found = match &input {
+        Input::Columns { variables, .. } => variables.len(),
+        _ => return Err(broken("the forest does not see columns".to_owned())),
+    };
+    if found != forest.features {
+        return Err(broken(format!("the forest has {} features and sees {found} variables", forest.features)));
     }
+    Ok(input)
 }
 
 /// What the scores are.

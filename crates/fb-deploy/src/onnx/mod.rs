@@ -95,6 +95,7 @@ fn parts(artifact: &Artifact) -> Result<(Input, Graph), Error> {
 fn shape(input: &Input) -> Option<(Rows, usize)> {
     Some(match input {
         Input::Table { variables } => (Rows::Event, variables.len()),
+        Input::Columns { variables, .. } => (Rows::Event, variables.len()),
         Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
         Input::Particles { layout: Layout::Sequence, variables, max, .. } => {
             (Rows::Event, max.checked_mul(variables.len())?)

@@ -104,15 +104,10 @@ pub(super) fn input(artifact: &Artifact) -> Result<Input> {
 
 /// The names of the features of a forest: the expressions of its variables.
 fn features(artifact: &Artifact) -> Result<Vec<String>> {
-    let Input::Table { variables } = input(artifact)? else {
-        return Err(fb_core::Error::Artifact { reason: "a forest that sees no table".to_owned() }.into());
-    };
-    let scaled = |v: &&fb_core::Variable| (v.center, v.scale, v.clip) != (Some(0.0), Some(1.0), None);
-    if let Some(variable) = variables.iter().find(scaled) {
-        let reason = format!("`{}` is shifted, scaled or bounded before the forest sees it", variable.expression);
-        return Err(fb_deploy::Error::Unsupported { reason }.into());
+    match input(artifact)? {
+        Input::Columns { variables, .. } => Ok(variables),
+        _ => Err(fb_core::Error::Artifact { reason: "a forest that sees no columns".to_owned() }.into()),
     }
-    Ok(variables.into_iter().map(|v| v.expression).collect())
 }
 
 pub(super) fn execute(arguments: &Arguments) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fb_core::expression::Expression;
-use fb_core::{Column, Data, Events, Input, Philox, Variable};
+use fb_core::{Column, Data, Events, Input, Philox};
 use fb_deploy::trees;
 use fb_trees::{Forest, Test};
 use serde_json::json;
@@ -48,7 +48,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     check_names(&names, format)?;
     let title = format!("{} ({})", fb_io::name(model), format.name());
     let experiment = experiment(&title)?;
-    let input = Input::Table { variables: names.into_iter().map(Variable::plain).collect() };
+    let input = Input::Columns { variables: names, missing: Vec::new() };
     let header = json!({ "method": METHOD, "config": experiment.method[0].config, "input": input });
     let artifact = imported.forest.artifact(header);
     let home = folder::create(Some(&arguments.out), LABEL)?;
@@ -113,10 +113,10 @@ fn without_files(read: &crate::experiment::Read) -> crate::experiment::Read {
 
 /// Events around the cuts of a forest, some with missing values: what its exports are compared on.
 fn reference(forest: &Forest, input: &Input) -> Result<Events> {
-    let Input::Table { variables } = input else { return Ok(Events::default()) };
+    let Input::Columns { variables, .. } = input else { return Ok(Events::default()) };
     let mut columns: Vec<Column> = Vec::new();
     for (i, variable) in variables.iter().enumerate() {
-        let expression = Expression::parse(&variable.expression)?;
+        let expression = Expression::parse(variable)?;
         let plain = matches!(expression, Expression::Name(_));
         let nodes = forest.trees.iter().flat_map(|t| &t.nodes).filter(|n| !n.is_leaf() && n.feature as usize == i);
         let tests: Vec<&Test> = nodes.map(|n| &n.test).collect();

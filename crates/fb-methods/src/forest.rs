@@ -1,0 +1,283 @@
+//! What all tree methods share: the features of events in bins, weights, classes, and a trained forest.
+
+use std::collections::BTreeMap;
+
+use fb_core::{Artifact, Error, Events, Fitted, Input, Result, Run, Sample, Scores, Workers};
+use fb_physics::expression::sparse;
+use fb_trees::{Binned, Columns, Forest, Scorer, Set, Targets};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use crate::neural::{check_sample, shift};
+
+/// What a training does with negative weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NegativeWeights {
+    /// They enter all sums with their sign; a node whose hessians do not sum up to more than `min_child_weight` is not
+    /// made.
+    #[default]
+    Keep,
+    /// Events with a negative weight are left out of the training (never of the evaluation).
+    Drop,
+    /// Their size counts. This is biased, and here for comparison.
+    Abs,
+}
+
+/// How weights are scaled before a training.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Normalise {
+    /// As they are.
+    #[default]
+    None,
+    /// To a sum that is the number of events.
+    Events,
+    /// Each class to the same sum, all of them to the number of events.
+    Classes,
+}
+
+/// What a tree method sees of events.
+pub struct Seen<'a> {
+    /// In the expression language; all columns with one number per event where there are none.
+    pub variables: &'a [String],
+    /// Values that stand for a missing one.
+    pub missing: &'a [f64],
+    /// Variables that are categories.
+    pub categorical: &'a [String],
+    /// Bins of a feature.
+    pub bins: usize,
+    /// What negative weights do.
+    pub negative_weights: NegativeWeights,
+    /// How weights are scaled.
+    pub normalise: Normalise,
+}
+
+/// A sample that is ready for trees.
+pub struct Prepared {
+    /// What is seen, with all variables named.
+    pub input: Input,
+    /// Number of classes.
+    pub classes: usize,
+    train: Part,
+    validation: Option<Part>,
+}
+
+struct Part {
+    binned: Binned,
+    targets: Vec<f32>,
+    weights: Vec<f32>,
+    identity: Vec<u64>,
+}
+
+impl Part {
+    fn set(&self) -> Set<'_> {
+        let events = Targets { targets: &self.targets, weights: &self.weights };
+        Set { binned: &self.binned, events, identity: &self.identity }
+    }
+}
+
+impl Prepared {
+    /// The training part.
+    pub fn train(&self) -> Set<'_> {
+        self.train.set()
+    }
+
+    /// The validation part, if there is one.
+    pub fn validation(&self) -> Option<Set<'_>> {
+        self.validation.as_ref().map(Part::set)
+    }
+
+    /// Names of the variables.
+    pub fn variables(&self) -> &[String] {
+        match &self.input {
+            Input::Columns { variables, .. } => variables,
+            _ => &[],
+        }
+    }
+
+    /// One number for each variable from those that are named.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`] for a name that is no variable.
+    pub fn of_variables(&self, named: &BTreeMap<String, i8>) -> Result<Vec<i8>> {
+        let mut all = vec![0; self.variables().len()];
+        for (name, &value) in named {
+            all[place(self.variables(), name)?] = value;
+        }
+        Ok(all)
+    }
+}
+
+fn place(variables: &[String], name: &str) -> Result<usize> {
+    variables.iter().position(|v| v == name).ok_or_else(|| Error::UnknownName {
+        what: "variable",
+        name: name.to_owned(),
+        closest: fb_core::closest(name, variables.iter().map(String::as_str)),
+    })
+}
+
+/// The columns of a sample, evaluated one at a time.
+struct Features<'a> {
+    events: &'a Events,
+    variables: &'a [String],
+    missing: &'a [f64],
+}
+
+impl Columns for Features<'_> {
+    fn rows(&self) -> usize {
+        self.events.len()
+    }
+
+    fn features(&self) -> usize {
+        self.variables.len()
+    }
+
+    fn column(&self, feature: usize) -> Result<Vec<f32>> {
+        let values = sparse(&self.variables[feature], self.events, self.missing)?;
+        Ok(values.into_iter().map(|x| x as f32).collect())
+    }
+}
+
+/// Names of all columns with one number per event.
+pub fn all_variables(events: &Events) -> Vec<String> {
+    let is_number = |c: &&fb_core::Column| c.offsets.is_none() && !matches!(c.data, fb_core::Data::Text(_));
+    events.columns().iter().filter(is_number).map(|c| c.name.clone()).collect()
+}
+
+/// Brings a training and a validation part into bins.
+///
+/// # Errors
+/// Columns that are missing or infinite, classes without events, weights that are not finite or sum up to nothing.
+pub fn prepare(seen: &Seen<'_>, train: &Sample, validation: &Sample, run: &Run<'_>) -> Result<Prepared> {
+    let classes = (train.labels.iter().copied().max().unwrap_or(0) as usize + 1).max(2);
+    check_sample(train, validation, classes)?;
+    let variables = if seen.variables.is_empty() { all_variables(&train.events) } else { seen.variables.to_vec() };
+    if variables.is_empty() {
+        let hint = "there is no column with one number per event; name some in `variables`".to_owned();
+        return Err(Error::Empty { what: "the list of variables".to_owned(), hint });
+    }
+    if seen.bins < 2 || seen.bins > fb_trees::MOST_BINS {
+        let reason = format!("found {}, expected 2 to {}", seen.bins, fb_trees::MOST_BINS);
+        return Err(Error::Config { place: "`bins`".to_owned(), reason });
+    }
+    let mut categorical = vec![false; variables.len()];
+    for name in seen.categorical {
+        categorical[place(&variables, name)?] = true;
+    }
+    let weights = weights(seen, train, classes)?;
+    let features = |events| Features { events, variables: &variables, missing: seen.missing };
+    let columns = features(&train.events);
+    let binned = Binned::fit(&columns, &weights, &train.identity, seen.bins, &categorical, run.workers)?;
+    let watched = Binned::with(&features(&validation.events), binned.scales(), run.workers)?;
+    let part = |sample: &Sample, binned, weights| Part {
+        binned,
+        targets: sample.labels.iter().map(|&l| l as f32).collect(),
+        weights,
+        identity: sample.identity.clone(),
+    };
+    let signed = validation.weights.iter().map(|&w| w as f32).collect();
+    let validation = (!validation.is_empty()).then(|| part(validation, watched, signed));
+    let train = part(train, binned, weights);
+    Ok(Prepared { input: Input::Columns { variables, missing: seen.missing.to_vec() }, classes, train, validation })
+}
+
+/// Weights of the training.
+fn weights(seen: &Seen<'_>, train: &Sample, classes: usize) -> Result<Vec<f32>> {
+    let treated = |&w: &f64| match seen.negative_weights {
+        NegativeWeights::Keep => w,
+        NegativeWeights::Drop => w.max(0.0),
+        NegativeWeights::Abs => w.abs(),
+    };
+    let treated: Vec<f64> = train.weights.iter().map(treated).collect();
+    let mut sums = vec![0.0; classes];
+    train.labels.iter().zip(&treated).for_each(|(&l, w)| sums[l as usize] += w);
+    if let Some(class) = sums.iter().position(|&s| s <= 0.0) {
+        let what = format!("class {class} of the training part");
+        return Err(Error::Empty { what, hint: format!("its sum of weights is {}", sums[class]) });
+    }
+    let (all, n) = (sums.iter().sum::<f64>(), train.len() as f64);
+    let factor = |class: usize| match seen.normalise {
+        Normalise::None => 1.0,
+        Normalise::Events => n / all,
+        Normalise::Classes => n / (classes as f64 * sums[class]),
+    };
+    Ok(train.labels.iter().zip(treated).map(|(&l, w)| (w * factor(l as usize)) as f32).collect())
+}
+
+/// A trained forest with what it sees.
+pub struct FittedForest {
+    method: String,
+    config: Json,
+    input: Input,
+    scorer: Scorer,
+}
+
+impl FittedForest {
+    /// A forest of this method, trained with these options.
+    pub fn new(method: &str, config: &impl Serialize, input: Input, forest: Forest) -> Result<Self> {
+        let config = serde_json::to_value(config)
+            .map_err(|e| Error::Config { place: format!("method `{method}`"), reason: e.to_string() })?;
+        Ok(Self { method: method.to_owned(), config, input, scorer: Scorer::new(forest) })
+    }
+
+    /// Reads a stored forest back.
+    pub fn load(artifact: &Artifact) -> Result<Self> {
+        let unreadable = |reason: String| Error::Artifact { reason };
+        let input: Input = serde_json::from_value(artifact.header["input"].clone())
+            .map_err(|e| unreadable(format!("`input` in the header: {e}")))?;
+        let forest = Forest::from_artifact(artifact)?;
+        match &input {
+            Input::Columns { variables, .. } if variables.len() == forest.features => {}
+            _ => return Err(unreadable("the forest does not fit what it is said to see".to_owned())),
+        }
+        let config = artifact.header["config"].clone();
+        Ok(Self { method: artifact.method()?.to_owned(), config, input, scorer: Scorer::new(forest) })
+    }
+}
+
+/// Events whose columns are evaluated at a time.
+const BLOCK: usize = 1 << 16;
+
+impl Fitted for FittedForest {
+    fn scores(&self, events: &Events, workers: &dyn Workers) -> Result<Scores> {
+        let Input::Columns { variables, missing } = &self.input else { return Ok(Scores::default()) };
+        let forest = self.scorer.forest();
+        let classes = forest.link.classes(forest.outputs());
+        let mut values = Vec::with_capacity(events.len() * classes);
+        for start in (0..events.len()).step_by(BLOCK) {
+            let end = (start + BLOCK).min(events.len());
+            let taken;
+            let block = if start == 0 && end == events.len() {
+                events
+            } else {
+                taken = events.take(&(start..end).collect::<Vec<_>>());
+                &taken
+            };
+            let columns = variables.iter().map(|v| sparse(v, block, missing)).collect::<Result<Vec<_>>>();
+            let columns = columns.map_err(|e| shift(e, start))?;
+            let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+            values.extend(self.scorer.scores(&columns, workers).into_iter().map(|s| s as f32));
+        }
+        Ok(Scores { classes, values })
+    }
+
+    fn artifact(&self) -> Result<Artifact> {
+        let header = json!({"method": self.method, "config": self.config, "input": self.input});
+        Ok(self.scorer.forest().artifact(header))
+    }
+
+    /// Leaves and cuts.
+    fn parameters(&self) -> usize {
+        self.scorer.forest().trees.iter().map(|t| t.nodes.len()).sum()
+    }
+}
+
+/// Refuses an option out of its range.
+pub(crate) fn check(key: &str, found: f64, is_good: bool, expected: &str) -> Result<()> {
+    if is_good {
+        return Ok(());
+    }
+    Err(Error::Config { place: format!("`{key}`"), reason: format!("found {found}, expected {expected}") })
+}

@@ -1,0 +1,217 @@
+//! Gradient-boosted decision trees on histograms (arXiv:1603.02754).
+//!
+//! Sees one number per event and variable, in single precision, NaN where it is missing. Each round grows a tree on
+//! gradients g and hessians h of the loss: leaves take −η G/(H + λ), splits the largest
+//! ½ [G_L²/(H_L + λ) + G_R²/(H_R + λ) − G²/(H + λ)] − γ over at most 255 bins of equal weight. What is missing goes to the
+//! side where it gains more. The first method to try on a table of variables.
+
+use std::collections::BTreeMap;
+
+use fb_core::{Artifact, Card, Error, Input, Method, Paper, Promise, Result, Run, Sample, Status, Task};
+use fb_trees::{Loss, Options, Shape};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::forest::{FittedForest, NegativeWeights, Normalise, Seen, check, prepare};
+
+/// What is minimised.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// ln(1 + e^−yF) for two classes, −ln softmax(F) for more.
+    #[default]
+    Logistic,
+    /// The logistic loss of each class against the rest.
+    OneVsRest,
+    /// e^−yF: as AdaBoost, for two classes.
+    Exponential,
+}
+
+/// Options of boosted trees; the names are XGBoost's where it has one.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What is seen of an event, in the expression language; where empty, all columns with one number per event but
+    /// label, weight and identifiers.
+    pub variables: Vec<String>,
+    /// Values that stand for a missing one, besides NaN: −999.
+    pub missing: Vec<f64>,
+    /// Variables whose whole numbers are categories without order.
+    pub categorical: Vec<String>,
+    /// What is minimised: `logistic` (softmax for several classes), `one_vs_rest` or `exponential`.
+    pub loss: Objective,
+    /// Rounds of boosting, each with one tree (one for each of several classes).
+    pub trees: usize,
+    /// Depth of a tree that grows level by level; where absent, 6, or without bound with `leaves`.
+    pub depth: Option<usize>,
+    /// Leaves of a tree that grows where the gain is largest; where absent, trees grow level by level.
+    pub leaves: Option<usize>,
+    /// η, the factor on leaf values.
+    pub learning_rate: f64,
+    /// Bins of a variable, 2 to 255.
+    pub bins: usize,
+    /// λ, added to the sum of hessians.
+    pub l2: f64,
+    /// α, the L1 term on leaf values.
+    pub l1: f64,
+    /// γ, the least gain of a split.
+    pub min_gain: f64,
+    /// Least sum of hessians of a leaf.
+    pub min_child_weight: f64,
+    /// Share of the events that a tree sees, drawn anew for each.
+    pub subsample: f64,
+    /// Share of the variables that a tree sees.
+    pub variables_per_tree: f64,
+    /// Share of those that each level of a tree sees.
+    pub variables_per_level: f64,
+    /// Share of those that each node sees.
+    pub variables_per_node: f64,
+    /// Variables with which the score may only rise (1) or fall (-1).
+    pub monotone: BTreeMap<String, i8>,
+    /// What negative weights do in the training: `keep`, `drop` or `abs`.
+    pub negative_weights: NegativeWeights,
+    /// How weights are scaled: `none`, `events` (to a mean of one) or `classes` (each class to the same sum).
+    pub normalise: Normalise,
+    /// Stop after this many rounds without a lower validation loss, and keep the best number of trees.
+    pub patience: Option<usize>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            variables: Vec::new(),
+            missing: Vec::new(),
+            categorical: Vec::new(),
+            loss: Objective::default(),
+            trees: 200,
+            depth: None,
+            leaves: None,
+            learning_rate: 0.1,
+            bins: 255,
+            l2: 1.0,
+            l1: 0.0,
+            min_gain: 0.0,
+            min_child_weight: 1.0,
+            subsample: 1.0,
+            variables_per_tree: 1.0,
+            variables_per_level: 1.0,
+            variables_per_node: 1.0,
+            monotone: BTreeMap::new(),
+            negative_weights: NegativeWeights::default(),
+            normalise: Normalise::default(),
+            patience: None,
+        }
+    }
+}
+
+/// No tree is deeper than this.
+const DEEPEST: usize = 64;
+/// No tree grows more leaves, or more levels at once, than this.
+const MOST_LEAVES: usize = 1 << 16;
+
+impl Config {
+    /// Refuses values that cannot work.
+    fn check(&self) -> Result<()> {
+        check("trees", self.trees as f64, (1..=1_000_000).contains(&self.trees), "1 to a million")?;
+        let depth = self.depth.unwrap_or(6);
+        let deepest = if self.leaves.is_some() { DEEPEST } else { 16 };
+        check("depth", depth as f64, (1..=deepest).contains(&depth), &format!("1 to {deepest}"))?;
+        let leaves = self.leaves.unwrap_or(2);
+        check("leaves", leaves as f64, (2..=MOST_LEAVES).contains(&leaves), &format!("2 to {MOST_LEAVES}"))?;
+        let positive = [("learning_rate", self.learning_rate)];
+        for (key, x) in positive {
+            check(key, x, x > 0.0 && x <= 1e3, "a positive number up to 1000")?;
+        }
+        for (key, x) in
+            [("l2", self.l2), ("l1", self.l1), ("min_gain", self.min_gain), ("min_child_weight", self.min_child_weight)]
+        {
+            check(key, x, x >= 0.0 && x.is_finite(), "zero or a positive number")?;
+        }
+        for (key, x) in [
+            ("subsample", self.subsample),
+            ("variables_per_tree", self.variables_per_tree),
+            ("variables_per_level", self.variables_per_level),
+            ("variables_per_node", self.variables_per_node),
+        ] {
+            check(key, x, x > 0.0 && x <= 1.0, "a share above 0, up to 1")?;
+        }
+        if let Some((name, sign)) = self.monotone.iter().find(|(_, sign)| !(-1..=1).contains(*sign)) {
+            let reason = format!("found {sign} for `{name}`, expected 1 or -1");
+            return Err(Error::Config { place: "`monotone`".to_owned(), reason });
+        }
+        check("patience", 0.0, self.patience != Some(0), "at least 1")
+    }
+
+    fn shape(&self) -> Shape {
+        match self.leaves {
+            Some(leaves) => Shape::Leaves(leaves, self.depth.unwrap_or(DEEPEST)),
+            None => Shape::Depth(self.depth.unwrap_or(6)),
+        }
+    }
+}
+
+/// Gradient-boosted decision trees.
+pub struct Bdt;
+
+impl Method for Bdt {
+    const CARD: Card = Card {
+        name: "bdt",
+        title: "Gradient-boosted decision trees on histograms",
+        task: Task::Classify,
+        input: "table",
+        promises: &[Promise::OnnxParity],
+        paper: Paper { authors: "Chen, Guestrin", arxiv: "1603.02754" },
+        status: Status::Stable,
+        parameters: None,
+        known_failures: &[],
+    };
+    type Config = Config;
+    type Fitted = FittedForest;
+
+    fn input(config: &Config) -> Result<Input> {
+        Ok(Input::Columns { variables: config.variables.clone(), missing: config.missing.clone() })
+    }
+
+    fn fit(config: &Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedForest> {
+        config.check()?;
+        let seen = Seen {
+            variables: &config.variables,
+            missing: &config.missing,
+            categorical: &config.categorical,
+            bins: config.bins,
+            negative_weights: config.negative_weights,
+            normalise: config.normalise,
+        };
+        let prepared = prepare(&seen, train, validation, run)?;
+        let mut loss = match (config.loss, prepared.classes) {
+            (Objective::Logistic | Objective::OneVsRest, 2) => Loss::Logistic,
+            (Objective::Logistic, classes) => Loss::Softmax(classes),
+            (Objective::OneVsRest, classes) => Loss::OneVsRest(classes),
+            (Objective::Exponential, 2) => Loss::Exponential,
+            (Objective::Exponential, classes) => {
+                let reason = format!("`exponential` is for two classes, found {classes}");
+                return Err(Error::Config { place: "`loss`".to_owned(), reason });
+            }
+        };
+        let options = Options {
+            trees: config.trees,
+            shape: config.shape(),
+            learning_rate: config.learning_rate,
+            l2: config.l2,
+            l1: config.l1,
+            min_gain: config.min_gain,
+            min_child_weight: config.min_child_weight,
+            subsample: config.subsample,
+            features: [config.variables_per_tree, config.variables_per_level, config.variables_per_node],
+            monotone: prepared.of_variables(&config.monotone)?,
+            patience: config.patience,
+            ..Options::default()
+        };
+        let forest = fb_trees::boost(&options, &mut loss, prepared.train(), prepared.validation(), run)?;
+        FittedForest::new(Self::CARD.name, config, prepared.input, forest)
+    }
+
+    fn load(artifact: &Artifact) -> Result<FittedForest> {
+        FittedForest::load(artifact)
+    }
+}

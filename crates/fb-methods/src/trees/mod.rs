@@ -1,0 +1,3 @@
+//! Ensembles of decision trees on tables.
+
+pub mod bdt;
