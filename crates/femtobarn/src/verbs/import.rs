@@ -28,6 +28,9 @@ pub struct Arguments {
     /// Columns that the features are, in their order, with commas between [default: as in the file].
     #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
     features: Vec<String>,
+    /// Values of columns that stand for a missing one, besides NaN, with commas between.
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, value_name = "NUMBER")]
+    missing: Vec<f64>,
 }
 
 /// The method that holds imported forests.
@@ -48,7 +51,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     check_names(&names, format)?;
     let title = format!("{} ({})", fb_io::name(model), format.name());
     let experiment = experiment(&title)?;
-    let input = Input::Columns { variables: names, missing: Vec::new() };
+    let input = Input::Columns { variables: names, missing: arguments.missing.clone() };
     let header = json!({ "method": METHOD, "config": experiment.method[0].config, "input": input });
     let artifact = imported.forest.artifact(header);
     let home = folder::create(Some(&arguments.out), LABEL)?;
