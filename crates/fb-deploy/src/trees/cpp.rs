@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use fb_core::expression::Expression;
 use fb_trees::{Forest, Link, Test};
 
 use crate::Error;
@@ -9,11 +10,12 @@ use crate::Error;
 /// The text of a header that gives the scores of `forest` in double precision.
 ///
 /// `NAME::scores(x, out)` writes `NAME::classes` scores; where there are no more than two classes, `NAME::score(x)` is
-/// that of class 1, or the only one. `x` holds the features in the order of `NAME::feature(i)`, NaN where one is missing.
+/// that of class 1, or the only one. `x` holds the features in the order of `NAME::feature(i)`, NaN where one is missing,
+/// or, where a feature is a column as it is, one of the numbers `missing`.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for a name that is none in C++.
-pub fn write(forest: &Forest, names: &[String], name: &str) -> Result<String, Error> {
+pub fn write(forest: &Forest, names: &[String], missing: &[f64], name: &str) -> Result<String, Error> {
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !is_name {
@@ -28,7 +30,12 @@ pub fn write(forest: &Forest, names: &[String], name: &str) -> Result<String, Er
         if classes > 2 { "scores(const double* x, double* out)" } else { "score(const double* x)" },
         meaning(forest.link, classes),
     );
-    text += "// x holds the features in this order, NaN where one is missing:\n";
+    text += "// x holds the features in this order, NaN where one is missing";
+    if !missing.is_empty() {
+        let list: Vec<String> = missing.iter().map(|x| number(*x)).collect();
+        let _ = write!(text, " (or, if it is a column, {}; in expressions, they give NaN)", list.join(" or "));
+    }
+    text += ":\n";
     for (i, feature) in names.iter().enumerate() {
         let _ = writeln!(text, "//   x[{i}] = {}", one_line(feature));
     }
@@ -42,6 +49,11 @@ pub fn write(forest: &Forest, names: &[String], name: &str) -> Result<String, Er
     }
     text += "    \"\"};\n  return names[i];\n}\n\n";
     tables(&mut text, forest);
+    let is_column = |name: &String| matches!(Expression::parse(name), Ok(Expression::Name(_)));
+    list(&mut text, "int", "is_column", names.iter().map(|name| u8::from(is_column(name)).to_string()));
+    let stands: String = missing.iter().map(|x| format!(" || (is_column()[i] != 0 && x == {})", number(*x))).collect();
+    let i = if missing.is_empty() { "" } else { " i" };
+    let _ = writeln!(text, "inline bool is_missing(int{i}, double x) {{\n  return x != x{stands};\n}}\n");
     let round = if forest.single { "static_cast<double>(static_cast<float>(x[n.feature]))" } else { "x[n.feature]" };
     text += &EVALUATION.replace("@ROUNDED@", round);
     let _ =
@@ -161,7 +173,7 @@ inline void sums(const double* x, double* f) {
       const Node& n = nodes()[at];
       const double value = @ROUNDED@;
       bool left = value < n.cut;
-      if (value != value) left = n.missing != 0;
+      if (is_missing(n.feature, x[n.feature])) left = n.missing != 0;
       else if (n.size >= 0) left = is_in(value, sets() + n.set, n.size);
       at = left ? n.left : n.right;
     }

@@ -6,6 +6,7 @@ use fb_core::{Artifact, Input};
 use fb_deploy::trees::{cpp, lightgbm, tmva, xgboost};
 use fb_trees::Forest;
 
+use crate::console::Console;
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Result};
 use crate::{folder, pipeline};
@@ -75,6 +76,23 @@ impl Door {
         }
     }
 
+    /// What the format leaves to its user.
+    fn caution(self, artifact: &Artifact) -> Result<Option<String>> {
+        let missing = match input(artifact)? {
+            Input::Columns { missing, .. } if !missing.is_empty() => missing,
+            _ => return Ok(None),
+        };
+        let list = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Ok(match self {
+            Self::Xgboost | Self::Lightgbm => Some(format!(
+                "values {list} stand for a missing one in the experiment, and NaN does in `{}`: replace them there",
+                self.file()
+            )),
+            Self::Tmva => Some(format!("TMVA has no missing values: events with {list} get other scores there")),
+            Self::Onnx | Self::Cpp => None,
+        })
+    }
+
     /// The model in this format; `name` is what a header calls it.
     fn write(self, artifact: &Artifact, name: &str) -> Result<Vec<u8>> {
         if self == Self::Onnx {
@@ -85,12 +103,13 @@ impl Door {
             let text = format!("`{method}` is no forest, which `--{door}` is for; try `--onnx`");
             return Err(Failure::Usage(text));
         }
-        let (forest, names) = (Forest::from_artifact(artifact)?, features(artifact)?);
+        let forest = Forest::from_artifact(artifact)?;
+        let (names, missing) = features(artifact)?;
         let text = match self {
             Self::Xgboost => xgboost::write(&forest, &names),
             Self::Lightgbm => lightgbm::write(&forest, &names),
             Self::Tmva => tmva::write(&forest, &names),
-            Self::Cpp | Self::Onnx => cpp::write(&forest, &names, name),
+            Self::Cpp | Self::Onnx => cpp::write(&forest, &names, &missing, name),
         };
         Ok(text?.into_bytes())
     }
@@ -102,10 +121,10 @@ pub(super) fn input(artifact: &Artifact) -> Result<Input> {
     read.map_err(|e| fb_core::Error::Artifact { reason: format!("`input` in the header: {e}") }.into())
 }
 
-/// The names of the features of a forest: the expressions of its variables.
-fn features(artifact: &Artifact) -> Result<Vec<String>> {
+/// The features of a forest, which are the expressions of its variables, and the numbers that stand for a missing value.
+fn features(artifact: &Artifact) -> Result<(Vec<String>, Vec<f64>)> {
     match input(artifact)? {
-        Input::Columns { variables, .. } => Ok(variables),
+        Input::Columns { variables, missing } => Ok((variables, missing)),
         _ => Err(fb_core::Error::Artifact { reason: "a forest that sees no columns".to_owned() }.into()),
     }
 }
@@ -148,6 +167,9 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
                 name.insert_str(0, "model_");
             }
             fb_io::write_whole(&file, &door.write(&artifact, &name)?)?;
+            if let Some(text) = door.caution(&artifact)? {
+                Console::default().warn(&format!("{label}: {text}"));
+            }
             super::print(&format!("{label}  {}\n", file.display()));
         }
     }
