@@ -183,15 +183,21 @@ fn largest_difference(a: &Scores, b: &Scores) -> f64 {
     difference.fold(0.0, |max, d| if d.is_nan() { f64::INFINITY } else { d.max(max) })
 }
 
+/// Whether it is trained in epochs, as networks are; else in trees.
+fn has_epochs(method: AMethod) -> bool {
+    method.defaults().get("train").is_some()
+}
+
 /// Options with which a method trains in milliseconds: every size that it has, made small.
 fn tiny(method: AMethod) -> Json {
     let small = json!({
         "max": 8, "pixels": 12, "filters": [[4, 6], [6, 4]], "phi": [7, 6], "f": [6], "layers": [8, 5], "k": 3,
         "blocks": [[4, 4, 4], [5, 5, 6]], "channels": [4, 4, 6, 8], "messages": [6, 5, 4], "objects": [6, 5],
-        "classifier": [6], "hidden": 6,
+        "classifier": [6], "hidden": 6, "trees": 9, "min_child_weight": 0.5, "subsample": 0.9,
     });
     let defaults = method.defaults();
-    let mut config = json!({"train": {"epochs": 2, "batch": 16}});
+    let mut config =
+        if has_epochs(method) { json!({"train": {"epochs": 2, "batch": 16}}) } else { json!({"variables": TABLE}) };
     for (key, value) in defaults.as_object().unwrap() {
         if let Some(small) = small.get(key) {
             config[key] = small.clone();
@@ -233,9 +239,9 @@ fn names_are_in_snake_case_sorted_and_unique() {
 
 #[test]
 fn every_file_is_in_the_list() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/taggers");
+    let folders = ["src/taggers", "src/trees"].map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
     let mut named = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
         let path = entry.unwrap().path();
         if path.file_name().unwrap() == "mod.rs" {
             continue;
@@ -276,8 +282,12 @@ fn options_go_through_json() {
         let text = defaults.to_string();
         assert_eq!(method.resolve(&serde_json::from_str(&text).unwrap()).unwrap().to_string(), text);
         let resolved = method.resolve(&tiny(method)).unwrap();
-        assert_eq!(resolved["train"]["epochs"], 2);
-        assert_eq!(resolved["train"]["lr"], defaults["train"]["lr"], "what is left out takes its default");
+        if has_epochs(method) {
+            assert_eq!(resolved["train"]["epochs"], 2);
+            assert_eq!(resolved["train"]["lr"], defaults["train"]["lr"], "what is left out takes its default");
+        } else {
+            assert_eq!((&resolved["trees"], &resolved["bins"]), (&json!(9), &defaults["bins"]));
+        }
         assert_eq!(method.resolve(&resolved).unwrap(), resolved);
         let artifact = tiny_fit(method).artifact().unwrap();
         assert_eq!(artifact.header["config"], resolved, "the model holds its options");
@@ -298,6 +308,12 @@ fn unknown_options_are_refused_with_a_hint() {
         };
         for key in defaults.as_object().unwrap().keys() {
             refused(json!({format!("{key}s"): 1}), key);
+        }
+        if !has_epochs(method) {
+            let message = method.resolve(&json!({"bins": 7, "trees": "many"})).map_err(|e| e.to_string()).unwrap_err();
+            let place = format!("method `{}`, `trees`: ", method.card().name);
+            assert!(message.starts_with(&place) && message.contains("many"), "{message}");
+            return;
         }
         for key in defaults["train"].as_object().unwrap().keys() {
             refused(json!({"train": {format!("{key}s"): 1}}), key);
@@ -326,7 +342,7 @@ fn every_option_is_documented() {
     }
     each("documented", |method| {
         let options = method.defaults().as_object().unwrap().len();
-        let train = method.defaults()["train"].as_object().unwrap().len();
+        let train = method.defaults()["train"].as_object().map_or(0, serde_json::Map::len);
         assert!(walk(&method.schema(), method.card().name) >= options + train);
     });
 }
@@ -350,7 +366,10 @@ fn senseless_options_are_refused_or_work() {
     }
     let [train, validation] = [sample(&jets(6, 1)), sample(&jets(4, 2))];
     each("senseless", |method| {
-        let config = with(method.resolve(&tiny(method)).unwrap(), &[("train.epochs", json!(1))]);
+        let mut config = method.resolve(&tiny(method)).unwrap();
+        if has_epochs(method) {
+            config["train"]["epochs"] = json!(1);
+        }
         let mut all = Vec::new();
         leaves(&config, "", &mut all);
         let mut refused = 0;
@@ -389,12 +408,17 @@ fn parameters_are_those_of_the_paper() {
     let two = sample(&jets(2, 1));
     each("parameters", |method| {
         let card = method.card();
-        let fitted = fit(method, &json!({"train": {"epochs": 1}}), [&two, &two]).unwrap();
+        let config = if has_epochs(method) { json!({"train": {"epochs": 1}}) } else { json!({"variables": TABLE}) };
+        let fitted = fit(method, &config, [&two, &two]).unwrap();
         // Networks of full size take other paths through the products than tiny ones.
         let unseen = jets(19, 5);
         let all = scores(&*fitted, &unseen).values;
         for i in [0, 7, 18] {
             assert!(scores(&*fitted, &unseen[i..=i]).values == all[2 * i..2 * i + 2], "event {i} alone");
+        }
+        if !has_epochs(method) {
+            assert!(card.parameters.is_none() && fitted.parameters() > 0);
+            return;
         }
         let stored: usize = fitted.artifact().unwrap().header["graph"]["parameters"]
             .as_array()
@@ -445,7 +469,11 @@ fn a_stored_model_gives_the_same_scores() {
         assert!(scores(&*fitted, &unseen) == scores(&*loaded, &unseen));
         assert!(bytes(&*loaded) == stored && loaded.parameters() == fitted.parameters());
         let mut altered = fitted.artifact().unwrap();
-        altered.tensors.remove(0);
+        if altered.tensors.is_empty() {
+            altered.doubles.remove(0);
+        } else {
+            altered.tensors.remove(0);
+        }
         assert!(matches!(method.load(&altered), Err(Error::Artifact { .. })));
     });
 }
@@ -455,9 +483,13 @@ fn a_stopped_training_goes_on_to_the_same_bits() {
     let [train_part, validation] = parts();
     each("resume", |method| {
         let mut config = tiny(method);
-        config["train"]["average"] = json!(0.9);
-        config["train"]["patience"] = json!(5);
-        let steps = 8; // two epochs of four
+        if has_epochs(method) {
+            config["train"]["average"] = json!(0.9);
+            config["train"]["patience"] = json!(5);
+        } else if method.defaults().get("patience").is_some() {
+            config["patience"] = json!(8);
+        }
+        let steps = 8; // two epochs of four, or less than all trees
         let whole = bytes(&*fit(method, &config, [&train_part, &validation]).unwrap());
         for stops in [[1, usize::MAX], [3, 2], [4, 4], [7, usize::MAX]] {
             let mut store = Memory::default();
@@ -470,7 +502,8 @@ fn a_stopped_training_goes_on_to_the_same_bits() {
             }
             assert!(bytes(&*go(usize::MAX).unwrap()) == whole, "{stops:?}");
             // The checkpoint belongs to this training and to no other.
-            let other = with(config.clone(), &[("train.lr", json!(0.5))]);
+            let change = if has_epochs(method) { ("train.lr", json!(0.5)) } else { ("min_child_weight", json!(0.6)) };
+            let other = with(config.clone(), &[change]);
             let how = Training { seed: 1, workers: &Alone, store: &mut store, stop_after: usize::MAX };
             let refused = train(method, &other, [&train_part, &validation], how);
             assert!(matches!(refused, Err(Error::Checkpoint { .. })));
@@ -521,16 +554,17 @@ fn an_event_without_particles_has_a_score() {
 /// Scores after one step over all events: there the order of the events does not enter. `sgd` follows the gradient in
 /// its size too, and nothing is dropped.
 fn after_one_step(method: AMethod, jets: &[Jet]) -> Scores {
-    let mut config = with(
-        tiny(method),
-        &[
+    let mut config = tiny(method);
+    if has_epochs(method) {
+        let changes = [
             ("train.epochs", json!(1)),
             ("train.batch", json!(10_000)),
             ("train.lr", json!(0.2)),
             ("train.optimiser", json!("sgd")),
             ("train.schedule", json!("constant")),
-        ],
-    );
+        ];
+        config = with(config, &changes);
+    }
     if method.defaults().get("dropout").is_some() {
         config["dropout"] = json!(0.0);
     }
@@ -594,7 +628,7 @@ fn numbers_that_are_not_finite_name_column_and_event() {
             seen += 1;
             for bad in [f64::NAN, f64::INFINITY] {
                 // A ratio to infinity is a number; a particle of infinite momentum is none.
-                if bad.is_infinite() && name.starts_with("jet_") {
+                if bad.is_infinite() && name.starts_with("jet_") && has_epochs(method) {
                     continue;
                 }
                 let mut broken = train.clone();
@@ -603,6 +637,12 @@ fn numbers_that_are_not_finite_name_column_and_event() {
                 let Data::F64(values) = &mut column.data else { panic!("numbers") };
                 values[at] = bad;
                 broken.events.push(column).unwrap();
+                if bad.is_nan() && !has_epochs(method) {
+                    // For trees it is missing.
+                    let fitted = fit(method, &tiny(method), [&broken, &validation]).unwrap();
+                    assert!(fitted.scores(&broken.events, &Alone).unwrap().values.iter().all(|p| p.is_finite()));
+                    continue;
+                }
                 let errors = [
                     fit(method, &tiny(method), [&broken, &validation]).err(),
                     fit(method, &tiny(method), [&validation, &broken]).err(),
@@ -672,9 +712,13 @@ fn samples_that_cannot_be_trained_on_are_refused() {
         let (message, error) = try_fit(&sample(&jets(40, 1).into_iter().filter(|j| j.label == 0).collect::<Vec<_>>()));
         assert!(matches!(error, Error::Empty { .. }) && message.contains("class 1"), "{message}");
         let mut unknown = train.clone();
-        unknown.labels[9] = 2;
+        unknown.labels[9] = if has_epochs(method) { 2 } else { 5 };
         let (message, error) = try_fit(&unknown);
-        assert!(matches!(error, Error::Config { .. }) && message.contains("event 9 has the class 2"), "{message}");
+        if has_epochs(method) {
+            assert!(matches!(error, Error::Config { .. }) && message.contains("event 9 has the class 2"), "{message}");
+        } else {
+            assert!(matches!(error, Error::Empty { .. }) && message.contains("class 2"), "{message}");
+        }
         let mut heavy = train.clone();
         heavy.weights[9] = f64::NAN;
         let (_, error) = try_fit(&heavy);
@@ -690,10 +734,14 @@ fn samples_that_cannot_be_trained_on_are_refused() {
 fn patience_without_a_validation_part_is_refused() {
     let [train, validation] = parts();
     each("patience", |method| {
-        let config = with(tiny(method), &[("train.patience", json!(2))]);
+        if !has_epochs(method) && method.defaults().get("patience").is_none() {
+            return;
+        }
+        let patience = if has_epochs(method) { "train.patience" } else { "patience" };
+        let config = with(tiny(method), &[(patience, json!(2))]);
         let Err(error) = fit(method, &config, [&train, &validation.take(&[])]) else { panic!("trains") };
         assert!(matches!(&error, Error::Empty { what, .. } if what == "the validation part"), "{error}");
-        let config = with(config, &[("train.patience", Json::Null)]);
+        let config = with(config, &[(patience, Json::Null)]);
         assert!(fit(method, &config, [&train, &validation.take(&[])]).is_ok());
     });
 }

@@ -86,7 +86,8 @@ fn meaning(link: Link, classes: usize) -> &'static str {
 
 fn one_line(text: &str) -> String {
     // A stroke at the end of a comment would continue it.
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim_end_matches('\\').to_owned()
+    let ends = |c: char| c == '\\' || c.is_whitespace();
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim_end_matches(ends).to_owned()
 }
 
 fn literal(text: &str) -> String {
