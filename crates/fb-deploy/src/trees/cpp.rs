@@ -51,7 +51,10 @@ pub fn write(forest: &Forest, names: &[String], missing: &[f64], name: &str) -> 
     tables(&mut text, forest);
     let is_column = |name: &String| matches!(Expression::parse(name), Ok(Expression::Name(_)));
     list(&mut text, "int", "is_column", names.iter().map(|name| u8::from(is_column(name)).to_string()));
-    let stands: String = missing.iter().map(|x| format!(" || (is_column()[i] != 0 && x == {})", number(*x))).collect();
+    let mut stands = String::new();
+    for x in missing {
+        let _ = write!(stands, " || (is_column()[i] != 0 && x == {})", number(*x));
+    }
     let i = if missing.is_empty() { "" } else { " i" };
     let _ = writeln!(text, "inline bool is_missing(int{i}, double x) {{\n  return x != x{stands};\n}}\n");
     let round = if forest.single { "static_cast<double>(static_cast<float>(x[n.feature]))" } else { "x[n.feature]" };
