@@ -125,6 +125,7 @@ pub fn heading(metric: &str) -> String {
         "max_sic" => "max ε_S/√ε_B".to_owned(),
         "ece" => "calibration error".to_owned(),
         "log_loss" => "log loss".to_owned(),
+        other if other.starts_with("ams@") => "AMS".to_owned(),
         other => other.strip_prefix("rejection@").map_or(other.to_owned(), |e| format!("1/ε_B at ε_S = {e}")),
     }
 }
