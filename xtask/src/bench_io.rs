@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use fb_io::table::read_batch;
+use fb_io::table::batches;
 use femtobarn::workers::Threads;
 use serde_json::json;
 
@@ -65,8 +65,8 @@ fn read(path: &Path, workers: &Threads) -> Result<f64> {
     let table = fb_io::open(path)?;
     let all: Vec<usize> = (0..table.branches().len()).filter(|&b| table.branches()[b].content.is_ok()).collect();
     let mut rows = 0;
-    for cluster in table.clusters() {
-        rows += read_batch(&*table, &all, cluster, workers)?.num_rows() as u64;
+    for (_, batch) in batches(&*table, &all, workers) {
+        rows += batch?.num_rows() as u64;
     }
     if rows != table.entries() {
         bail!("{rows} rows, expected {}", table.entries());

@@ -21,7 +21,7 @@ use crate::{Error, Result};
 pub(crate) const OFFSETS: &str = "_offsets";
 
 /// Bytes of a table that are read at a time.
-const CLUSTER: u64 = 32 << 20;
+const CLUSTER: u64 = 8 << 20;
 /// The number of clusters is bounded, as a file may claim any number of entries.
 const MOST_CLUSTERS: u64 = 1 << 16;
 

@@ -103,13 +103,11 @@ pub(crate) fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
         let store = Sets { path: path.to_owned(), size, all: Vec::new(), members: Vec::new() };
         let mut walk = Walk { store, groups: Vec::new() };
         walk.group(&file.root(), "", 0)?;
-        let file = arrays::File {
-            path: path.to_owned(),
-            kind: "HDF5",
-            store: Arc::new(walk.store),
-            // Members of records lie together.
-            is_columnar: false,
-        };
+        // Members of records lie together, and so do the columns of a block of a frame.
+        let mut sets: Vec<usize> = walk.store.members.iter().map(|member| member.set).collect();
+        sets.sort_unstable();
+        let is_columnar = sets.windows(2).all(|pair| pair[0] != pair[1]);
+        let file = arrays::File { path: path.to_owned(), kind: "HDF5", store: Arc::new(walk.store), is_columnar };
         let tables = walk.groups.iter().flat_map(|(name, arrays)| arrays::tables(&file, name, arrays));
         Ok(tables.collect())
     })

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod arrays;
+mod batches;
 mod csv;
 mod file;
 mod hdf5;
@@ -197,14 +198,18 @@ impl Format {
 /// # Errors
 /// [`Error`] if the file is not there, not of a format that is read, or damaged where it says what it holds.
 pub fn tables(path: impl AsRef<Path>) -> Result<Vec<Box<dyn Table>>> {
-    let path = path.as_ref();
+    tables_of(path.as_ref(), None)
+}
+
+/// The same, where only one table is wanted, if that is told; a format may leave the others closed.
+fn tables_of(path: &Path, wanted: Option<&str>) -> Result<Vec<Box<dyn Table>>> {
     if let Some(quartet) = trackml::Quartet::of(path) {
         return quartet.tables();
     }
     match Format::of(path)? {
         Format::Parquet => Ok(vec![parquet::table(path)?]),
         Format::Csv => Ok(vec![csv::table(path, "", "CSV")?]),
-        Format::Root => root::tables(path),
+        Format::Root => root::tables_of(path, wanted),
         Format::Hdf5 => hdf5::tables(path),
         Format::Npy => npy::table(path),
         Format::Npz => npy::tables(path),
@@ -223,7 +228,7 @@ pub fn tables(path: impl AsRef<Path>) -> Result<Vec<Box<dyn Table>>> {
 pub fn open(spec: impl AsRef<Path>) -> Result<Box<dyn Table>> {
     let (path, named) = split(spec.as_ref());
     let named = named.or_else(|| trackml::Quartet::of(&path)?.named.map(str::to_owned));
-    let mut tables = tables(&path)?;
+    let mut tables = tables_of(&path, named.as_deref())?;
     let at = match &named {
         Some(name) => tables.iter().position(|table| table.name().trim_matches('/') == name.trim_matches('/')),
         None if tables.len() == 1 => Some(0),

@@ -3,8 +3,10 @@
 //! Decimal numbers and times stay what they are in a table; methods see them as floats and as counts of their unit.
 //! Units of columns stand in the metadata of the fields.
 
+mod numbers;
+
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use arrow_array::{Array as _, ArrayRef, RecordBatch, RecordBatchReader as _, new_empty_array};
 use arrow_schema::{DataType, Field, FieldRef, Fields, SchemaRef};
 use arrow_select::concat::concat;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use fb_core::Unit;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowGroups, RowSelection, RowSelector};
 use parquet::arrow::{
@@ -30,9 +32,12 @@ use parquet::schema::types::Type;
 use crate::file::{Whole, open_file, system};
 use crate::table::{Branch, Sink, Table, UNIT};
 use crate::{Error, Result, guard};
+use numbers::Plan;
 
 /// Records that are asked for at a time: never as many as a footer claims, which may be damaged.
 const RECORDS: usize = 1 << 16;
+/// A column of a row group that takes no more in the file is read at once; longer ones are read page by page.
+const LARGEST_CHUNK: u64 = 16 << 20;
 /// A row group that unpacks to more is read in parts.
 const LARGEST_CLUSTER: i64 = 256 << 20;
 /// Memory that a row group may take while it is written.
@@ -44,35 +49,67 @@ fn corrupt(path: &Path, place: impl Into<String>, reason: impl std::fmt::Display
 
 /// The file, refused where it claims sizes that cannot be: the library makes room for them before it looks at the bytes.
 /// Each reading has a handle of its own, since a handle has one position.
-struct Source(File);
+struct Source {
+    file: File,
+    /// A stretch of the file that was read before, and where it begins.
+    ahead: Option<(u64, Bytes)>,
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self> {
+        Ok(Self { file: open_file(path)?, ahead: None })
+    }
+
+    /// The same file, of which this stretch is read at once if it is not too long.
+    fn reading(&self, (start, length): (u64, u64)) -> parquet::errors::Result<Self> {
+        let bytes = (length <= LARGEST_CHUNK).then(|| self.get_bytes(start, length as usize)).transpose()?;
+        Ok(Self { file: self.file.try_clone()?, ahead: bytes.map(|bytes| (start, bytes)) })
+    }
+
+    /// What was read before, from `start` on.
+    fn known(&self, start: u64) -> Option<Bytes> {
+        let (first, bytes) = self.ahead.as_ref()?;
+        let at = usize::try_from(start.checked_sub(*first)?).ok()?;
+        (at < bytes.len()).then(|| bytes.slice(at..))
+    }
+}
 
 impl Length for Source {
     fn len(&self) -> u64 {
-        Length::len(&self.0)
+        Length::len(&self.file)
     }
 }
 
 impl ChunkReader for Source {
-    type T = BufReader<File>;
+    type T = Box<dyn Read>;
 
     /// Only the header of a page is read in this way.
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        let mut file = self.0.try_clone()?;
-        file.seek(SeekFrom::Start(start))?;
-        let mut reader = BufReader::with_capacity(1 << 12, file);
-        match page_sizes(reader.fill_buf()?) {
+        let check = |sizes: Option<[u64; 2]>| match sizes {
             Some([unpacked, packed]) if unpacked / LARGEST_RATIO > packed => {
                 Err(ParquetError::General(format!("a page of {packed} bytes claims to hold {unpacked}")))
             }
-            _ => Ok(reader),
+            _ => Ok(()),
+        };
+        if let Some(bytes) = self.known(start) {
+            check(page_sizes(&bytes))?;
+            return Ok(Box::new(bytes.reader()));
         }
+        let mut file = self.file.try_clone()?;
+        file.seek(SeekFrom::Start(start))?;
+        let mut reader = BufReader::with_capacity(1 << 12, file);
+        check(page_sizes(reader.fill_buf()?))?;
+        Ok(Box::new(reader))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
         if start.saturating_add(length as u64) > Length::len(self) {
             return Err(ParquetError::EOF(format!("{length} bytes at {start} lie beyond the end")));
         }
-        let mut file = &self.0;
+        if let Some(bytes) = self.known(start).filter(|bytes| bytes.len() >= length) {
+            return Ok(bytes.slice(..length));
+        }
+        let mut file = &self.file;
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::with_capacity(length);
         let read = file.take(length as u64).read_to_end(&mut bytes)?;
@@ -108,8 +145,8 @@ fn page_sizes(header: &[u8]) -> Option<[u64; 2]> {
 }
 
 fn open(path: &Path) -> Result<SerializedFileReader<Source>> {
-    let file = open_file(path)?;
-    guard(path, "footer", || SerializedFileReader::new(Source(file)).map_err(|e| corrupt(path, "footer", e)))
+    let source = Source::open(path)?;
+    guard(path, "footer", || SerializedFileReader::new(source).map_err(|e| corrupt(path, "footer", e)))
 }
 
 /// Key-value pairs of the file's footer.
@@ -125,6 +162,8 @@ struct Parquet {
     branches: Vec<Branch>,
     /// How to read each branch.
     levels: Vec<Option<FieldLevels>>,
+    /// How to read those that are numbers or lists of numbers.
+    plans: Vec<Option<Plan>>,
     /// The first entry of each row group, and their end.
     starts: Vec<u64>,
 }
@@ -141,9 +180,22 @@ pub(crate) fn table(path: &Path) -> Result<Box<dyn Table>> {
             corrupt(path, format!("row group {i}"), format!("{} rows, expected a number of them", group.num_rows()))
         })?);
     }
-    let source = Arc::new(Source(open_file(path)?));
-    let (branches, levels) = guard(path, "schema", || Ok(branches(&source, &metadata)))?.into_iter().unzip();
-    Ok(Box::new(Parquet { path: path.to_owned(), metadata, branches, levels, starts }))
+    let source = Arc::new(Source::open(path)?);
+    let found = guard(path, "schema", || Ok(branches(&source, &metadata)))?;
+    let (branches, levels): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    let plans = plans(&metadata, &branches);
+    Ok(Box::new(Parquet { path: path.to_owned(), metadata, branches, levels, plans, starts }))
+}
+
+fn plans(metadata: &ParquetMetaData, branches: &[Branch]) -> Vec<Option<Plan>> {
+    let descriptor = metadata.file_metadata().schema_descr();
+    let roots = descriptor.root_schema().get_fields();
+    let plan = |(i, branch): (usize, &Branch)| {
+        let mut leaves = (0..descriptor.num_columns()).filter(|&leaf| descriptor.get_column_root_idx(leaf) == i);
+        let leaf = leaves.next().filter(|_| leaves.next().is_none())?;
+        Plan::new(roots.get(i)?, branch.content.as_ref().ok()?, leaf, descriptor.column(leaf))
+    };
+    branches.iter().enumerate().map(plan).collect()
 }
 
 /// The branches and how to read them. One of a kind that is not read says why.
@@ -245,7 +297,7 @@ impl Table for Parquet {
         if branches.is_empty() {
             return Ok(Vec::new());
         }
-        let source = Arc::new(Source(open_file(&self.path)?));
+        let source = Arc::new(Source::open(&self.path)?);
         branches.iter().map(|&branch| self.read_branch(&source, branch, &entries)).collect()
     }
 }
@@ -266,7 +318,11 @@ impl Parquet {
                 let group = Group { source, metadata: &self.metadata, index: Some(group) };
                 let range = (start - rows[0]) as usize..(end - rows[0]) as usize;
                 guard(&self.path, &place, || {
-                    parts.extend(group.read(levels, range).map_err(|e| corrupt(&self.path, &place, e))?);
+                    let arrays = match &self.plans[branch] {
+                        Some(plan) => group.read_numbers(plan, range).map(|array| vec![array]),
+                        None => group.read(levels, range),
+                    };
+                    parts.extend(arrays.map_err(|e| corrupt(&self.path, &place, e))?);
                     Ok(())
                 })?;
             }
@@ -316,16 +372,33 @@ impl Group<'_> {
     }
 }
 
+impl Group<'_> {
+    fn pages(&self, group: &RowGroupMetaData, leaf: usize) -> parquet::errors::Result<Box<dyn PageReader>> {
+        let chunk = group.column(leaf);
+        let source = Arc::new(self.source.reading(chunk.byte_range())?);
+        let pages = SerializedPageReader::new(source, chunk, self.num_rows(), None)?;
+        Ok(Box::new(Counted { pages, entries: chunk.num_values() }))
+    }
+
+    /// The array of a column of numbers in a range of rows.
+    fn read_numbers(&self, plan: &Plan, rows: Range<usize>) -> parquet::errors::Result<ArrayRef> {
+        let group = self.own().ok_or_else(|| ParquetError::General("no row group".to_owned()))?;
+        let chunk = group.column(plan.leaf);
+        // As many entries as the footer tells of, but no more than there are bytes in the column and in the file.
+        let share = (rows.len() as f64 / group.num_rows().max(1) as f64).min(1.0);
+        let size = chunk.compressed_size().min(Length::len(&**self.source) as i64).max(0);
+        let likely = (chunk.num_values().clamp(0, size) as f64 * share) as usize;
+        plan.read(self.pages(group, plan.leaf)?, rows.start, rows.len(), likely)
+    }
+}
+
 impl RowGroups for Group<'_> {
     fn num_rows(&self) -> usize {
         self.own().map_or(0, |group| group.num_rows() as usize)
     }
 
     fn column_chunks(&self, i: usize) -> parquet::errors::Result<Box<dyn PageIterator>> {
-        let Some(chunk) = self.own().map(|group| group.column(i)) else { return Ok(Box::new(Chunks(None))) };
-        let pages = SerializedPageReader::new(Arc::clone(self.source), chunk, self.num_rows(), None)?;
-        let pages: Box<dyn PageReader> = Box::new(Counted { pages, entries: chunk.num_values() });
-        Ok(Box::new(Chunks(Some(pages))))
+        Ok(Box::new(Chunks(self.own().map(|group| self.pages(group, i)).transpose()?)))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {

@@ -4,7 +4,7 @@
 //! missing values), so formats convert into each other without loss. [`events`] narrows them to what methods see.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arrow_array::types::{
     Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Float16Type, Float32Type, Float64Type,
@@ -17,9 +17,10 @@ use arrow_array::{
 };
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use fb_core::{Column, Data, Events, Unit, Workers};
+use fb_core::{Column, Data, Events, Unit};
 
 use crate::Result;
+pub use crate::batches::{Batches, batches, read_batch};
 
 /// Key of a field's metadata that holds the symbol of its unit.
 pub const UNIT: &str = "unit";
@@ -73,6 +74,11 @@ pub trait Table: Send + Sync {
     fn is_columnar(&self) -> bool {
         true
     }
+    /// Cuts these entries of a branch into up to `n` parts that threads may read apart without much being unpacked twice.
+    fn parts(&self, branch: usize, entries: Range<u64>, n: usize) -> Vec<Range<u64>> {
+        let _ = (branch, n);
+        vec![entries]
+    }
 }
 
 /// A small table that is held in memory.
@@ -125,36 +131,6 @@ impl Table for Held {
 /// The schema of some branches of a table.
 pub fn schema(table: &dyn Table, branches: &[usize]) -> SchemaRef {
     Arc::new(Schema::new(branches.iter().filter_map(|&b| table.branches()[b].field()).collect::<Vec<_>>()))
-}
-
-/// Reads branches with all workers.
-///
-/// # Errors
-/// Those of [`Table::read`].
-pub fn read_batch(
-    table: &dyn Table,
-    branches: &[usize],
-    entries: Range<u64>,
-    workers: &dyn Workers,
-) -> Result<RecordBatch> {
-    let rows = (entries.end - entries.start) as usize;
-    let arrays = if table.is_columnar() && workers.count() > 1 {
-        let slots: Vec<Mutex<Option<Result<Vec<ArrayRef>>>>> = branches.iter().map(|_| Mutex::default()).collect();
-        workers.for_each(branches.len(), &|i| {
-            let array = table.read(&branches[i..=i], entries.clone());
-            if let Ok(mut slot) = slots[i].lock() {
-                *slot = Some(array);
-            }
-        });
-        let arrays = slots.into_iter().filter_map(|slot| slot.into_inner().ok().flatten());
-        arrays.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
-    } else {
-        table.read(branches, entries)?
-    };
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(schema(table, branches), arrays, &options).map_err(|e| {
-        crate::Error::Unsupported { path: table.name().into(), place: "columns".to_owned(), reason: e.to_string() }
-    })
 }
 
 /// A list per entry, from its offsets.

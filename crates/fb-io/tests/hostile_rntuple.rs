@@ -3,10 +3,12 @@
 //! The tests of this file are one process of their own, so that the memory they take can be told.
 #![allow(clippy::unwrap_used, reason = "a test may fall over")]
 
+mod bounds;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arrow_array::{
     Array as _, ArrayRef, BooleanArray, FixedSizeListArray, Int32Array, ListArray, RecordBatch, StringArray,
@@ -14,16 +16,12 @@ use arrow_array::{
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field};
+use bounds::{MILLION, MUTANTS, SLOWEST, largest_memory, most_memory};
 use fb_core::Philox;
 use fb_io::root::{Codec, Kind, sink};
 use fb_io::{Error, tables};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// For a single file, where a whole one takes a few milliseconds.
-const SLOWEST: Duration = Duration::from_secs(2);
-/// Largest memory of the whole process. The files are a few kB.
-const MOST_MEMORY: u64 = 96 << 20;
-const MUTANTS: u64 = 20_000;
 /// Entries that are read at once.
 const BLOCK: u64 = 1 << 16;
 
@@ -167,19 +165,22 @@ fn read(path: &Path) -> Result<u64, Error> {
 fn read_all(count: u64, make: impl Fn(u64) -> Vec<u8> + Send + 'static) -> (usize, usize) {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("mutant.root");
+    let before = largest_memory();
     let (sender, receiver) = mpsc::channel();
     let reader = std::thread::spawn(move || {
         for i in 0..count {
-            std::fs::write(&path, make(i)).unwrap();
+            let bytes = make(i);
+            std::fs::write(&path, &bytes).unwrap();
             let start = Instant::now();
             let result = std::panic::catch_unwind(|| read(&path));
-            sender.send((i, result, start.elapsed())).unwrap();
+            sender.send((i, bytes.len(), result, start.elapsed())).unwrap();
         }
     });
-    let (mut whole, mut refused) = (0, 0);
+    let (mut whole, mut refused, mut largest) = (0, 0, 0);
     for _ in 0..count {
-        let Ok((i, result, time)) = receiver.recv_timeout(10 * SLOWEST) else { panic!("a mutant hangs") };
+        let Ok((i, size, result, time)) = receiver.recv_timeout(10 * SLOWEST) else { panic!("a mutant hangs") };
         assert!(time < SLOWEST, "mutant {i} took {time:?}");
+        largest = size.max(largest);
         match result.unwrap_or_else(|_| panic!("mutant {i} panics")) {
             Ok(_) => whole += 1,
             Err(error) => {
@@ -190,17 +191,10 @@ fn read_all(count: u64, make: impl Fn(u64) -> Vec<u8> + Send + 'static) -> (usiz
         }
     }
     reader.join().unwrap();
-    let memory = largest_memory();
+    let memory = largest_memory().saturating_sub(before);
     println!("{whole} read, {refused} refused, {} MB", memory >> 20);
-    assert!(memory < MOST_MEMORY, "{} MB", memory >> 20);
+    assert!(memory < most_memory(largest as u64), "{} MB", memory >> 20);
     (whole, refused)
-}
-
-/// The largest resident memory of this process so far; zero where the system does not tell.
-fn largest_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) << 10
 }
 
 /// Files that are stored as they are: one of what few programs write, and one of ours.
@@ -244,20 +238,18 @@ fn checksums_are_mended() {
     }
 }
 
-#[test]
-fn mutants_behind_right_checksums() {
+fn changed(count: u64) {
     let files = files();
-    let (whole, refused) = read_all(MUTANTS / 2, move |i| {
+    let (whole, refused) = read_all(count, move |i| {
         let mut random = Philox::new(3, i, 0);
         files[random.below(files.len())].changed(&mut random)
     });
     assert!(whole > 500 && refused > 2000, "the mutants are neither all whole nor all dead");
 }
 
-#[test]
-fn mutants() {
+fn damaged(count: u64) {
     let files = files();
-    let (whole, refused) = read_all(MUTANTS / 2, move |i| {
+    let (whole, refused) = read_all(count, move |i| {
         let mut random = Philox::new(4, i, 0);
         files[random.below(files.len())].damaged(&mut random)
     });
@@ -295,4 +287,26 @@ fn huge_numbers() {
         bytes
     });
     assert!(refused > 1000);
+}
+
+#[test]
+fn mutants_behind_right_checksums() {
+    changed(MUTANTS / 2);
+}
+
+#[test]
+fn mutants() {
+    damaged(MUTANTS / 2);
+}
+
+#[test]
+#[ignore = "minutes: half a million mutants"]
+fn half_a_million_mutants_behind_right_checksums() {
+    changed(MILLION / 2);
+}
+
+#[test]
+#[ignore = "minutes: half a million mutants"]
+fn half_a_million_mutants() {
+    damaged(MILLION / 2);
 }

@@ -3,13 +3,13 @@
 //! The tests of this file are one process of their own, so that the memory they take can be told.
 #![allow(clippy::unwrap_used, reason = "a test may fall over")]
 
+mod bounds;
+
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use bounds::{MILLION, MUTANTS, SLOWEST, largest_memory, most_memory};
 use fb_core::Philox;
-
-const SLOWEST: Duration = Duration::from_secs(2);
-const MUTANTS: u64 = 20_000;
 
 /// Reads every branch of every table.
 fn read_all(path: &Path) -> fb_io::Result<usize> {
@@ -57,13 +57,6 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Philox) {
     }
 }
 
-/// The largest resident memory of this process so far; zero where the system does not tell.
-fn largest_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) << 10
-}
-
 fn mutants(count: u64) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/root");
     let mut files: Vec<Vec<u8>> = std::fs::read_dir(folder)
@@ -95,7 +88,7 @@ fn mutants(count: u64) {
         assert!(start.elapsed() < SLOWEST, "mutant {i} took {:?}", start.elapsed());
     }
     let memory = largest_memory().saturating_sub(before);
-    assert!(memory < (64 << 20) + 8 * largest, "{} MB", memory >> 20);
+    assert!(memory < most_memory(largest), "{} MB", memory >> 20);
     println!("{whole} read, {refused} refused, {} MB", memory >> 20);
     assert!(whole > count / 20 && refused > count / 20, "the mutants are neither all whole nor all dead");
 }
@@ -108,5 +101,5 @@ fn root_mutants() {
 #[test]
 #[ignore = "minutes: a million mutants"]
 fn a_million_root_mutants() {
-    mutants(1_000_000);
+    mutants(MILLION);
 }

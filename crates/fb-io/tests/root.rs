@@ -10,7 +10,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 use fb_core::run::Alone;
 use fb_io::root::{Codec, Kind};
-use fb_io::table::{Table, leaves, read_batch, schema};
+use fb_io::table::{Table, batches, leaves, read_batch, schema};
 use serde_json::{Value as Json, json};
 
 fn folder() -> PathBuf {
@@ -158,4 +158,71 @@ fn columns_that_a_tree_has_no_place_for_are_named() {
 fn a_wrong_tree_is_answered_with_those_there_are() {
     let error = fb_io::open(folder().join("made_zlib.root:event")).err().unwrap().to_string();
     assert!(error.contains("did you mean `events`?") && error.contains("folder/inner/more"), "{error}");
+}
+
+/// Friends in the same file and in another are read beside the tree's own branches; those that cannot be say why.
+#[test]
+fn friends_are_read_beside_their_tree() {
+    let table = fb_io::open(folder().join("made_friends.root:events")).unwrap();
+    let at = |name: &str| table.branches().iter().position(|branch| branch.name == name);
+    let of_file = |spec: &str, name: &str| {
+        let table = fb_io::open(folder().join(spec)).unwrap();
+        let at = table.branches().iter().position(|branch| branch.name == name).unwrap();
+        column(&*table, at)
+    };
+    assert_eq!(column(&*table, at("n").unwrap()), (0..40).collect::<Json>());
+    for (branch, spec, name) in [
+        ("scores.score", "made_friends.root:scores", "score"),
+        ("scores.n", "made_friends.root:scores", "n"),
+        ("other.f4", "made_zstd.root:events", "f4"),
+        ("other.jet_f4", "made_zstd.root:events", "jet_f4"),
+    ] {
+        assert_eq!(column(&*table, at(branch).unwrap()), of_file(spec, name), "{branch}");
+    }
+    for (branch, reason) in [
+        ("lost.*", "`not_there.root` is not a file here"),
+        ("few.*", "has 3 entries, expected 40"),
+        ("absent.*", "`nothing` is not a tree of"),
+    ] {
+        let content = table.branches()[at(branch).unwrap()].content.clone();
+        assert!(content.as_ref().is_err_and(|found| found.contains(reason)), "{branch}: {content:?}");
+    }
+    assert!(at("few.x").is_none());
+}
+
+/// Threads in a number that does not matter.
+struct Scoped(usize);
+
+impl fb_core::Workers for Scoped {
+    fn for_each(&self, n: usize, task: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| (0..n).for_each(|i| drop(scope.spawn(move || task(i)))));
+    }
+
+    fn count(&self) -> usize {
+        self.0
+    }
+}
+
+#[test]
+fn batches_do_not_depend_on_the_number_of_threads() {
+    for name in ["issue165_multiple_baskets.root", "made_friends.root:events", "made_lz4.root:events"] {
+        let table = fb_io::open(folder().join(name)).unwrap();
+        let all: Vec<usize> = (0..table.branches().len()).filter(|&b| table.branches()[b].content.is_ok()).collect();
+        let of = |workers: &dyn fb_core::Workers| -> Vec<_> {
+            batches(&*table, &all, workers).map(|(entries, batch)| (entries, batch.unwrap())).collect()
+        };
+        let alone = of(&Alone);
+        assert_eq!(alone.iter().map(|(_, batch)| batch.num_rows() as u64).sum::<u64>(), table.entries());
+        assert_eq!(alone.iter().map(|(entries, _)| entries.clone()).collect::<Vec<_>>(), table.clusters());
+        for count in [2, 3, 16] {
+            assert_eq!(of(&Scoped(count)), alone, "{name}, {count} threads");
+        }
+        // Parts of a branch that are read apart are its whole.
+        let whole = 0..table.entries();
+        for n in [1, 2, 7, 1000] {
+            let parts = table.parts(all[0], whole.clone(), n);
+            assert!(parts[0].start == 0 && parts[parts.len() - 1].end == whole.end);
+            assert!(parts.windows(2).all(|p| p[0].end == p[1].start) && parts.len() <= n, "{parts:?}");
+        }
+    }
 }

@@ -110,8 +110,9 @@ pub fn boost(
         let hint = "`patience` follows its loss; leave it out or leave events for it".to_owned();
         return Err(Error::Empty { what: "the validation part".to_owned(), hint });
     }
-    let fingerprint = fingerprint(options, objective, train, run.seed);
-    let mut state = State::begin(objective, train, validation, &fingerprint, run)?;
+    let what = format!("{options:?} {:?} {}", objective.link(), objective.outputs());
+    let checkpoint = Checkpoint::new(&what, train, run.seed);
+    let mut state = State::begin(objective, train, validation, &checkpoint, run)?;
     let mut grower = options.grower(train.binned, run.seed, run.workers);
     let outputs = objective.outputs();
     let reports = (options.trees / 20).max(1);
@@ -162,13 +163,7 @@ pub fn boost(
                 events: (round + 1) * train.events.targets.len(),
             });
         }
-        let stop = (run.stop)();
-        if (stop && !last) || run.store.is_due() {
-            run.store.save(&state.checkpoint(&fingerprint)?)?;
-        }
-        if stop && !last {
-            return Err(Error::Stopped { epoch: round + 1 });
-        }
+        checkpoint.keep(last, round + 1, || state.forest.clone(), Some(state.best), run)?;
         if options.patience.is_some_and(|p| round + 1 >= best_round + p) {
             break;
         }
@@ -180,14 +175,75 @@ pub fn boost(
     Ok(forest)
 }
 
-/// What a checkpoint has to fit: options, objective, seed, events and their bins.
-fn fingerprint(options: &Options, objective: &dyn Objective, train: Set<'_>, seed: u64) -> String {
-    let events = (0..train.identity.len()).fold(0u64, |sum, i| {
-        let [target, weight] = [train.events.targets[i], train.events.weights[i]].map(|x| u64::from(x.to_bits()));
-        sum.wrapping_mul(31).wrapping_add(train.identity[i] ^ target << 32 ^ weight)
-    });
-    let what = format!("{options:?} {:?} {} {seed}", objective.link(), objective.outputs());
-    format!("{:016x} {events:016x} {} rows", hash_text(&what), train.identity.len())
+/// The checkpoints of one training.
+pub(crate) struct Checkpoint {
+    /// Options, seed and events: a checkpoint of another training is refused.
+    fingerprint: String,
+}
+
+impl Checkpoint {
+    pub(crate) fn new(options: &str, train: Set<'_>, seed: u64) -> Self {
+        let events = (0..train.identity.len()).fold(0u64, |sum, i| {
+            let [target, weight] = [train.events.targets[i], train.events.weights[i]].map(|x| u64::from(x.to_bits()));
+            sum.wrapping_mul(31).wrapping_add(train.identity[i] ^ target << 32 ^ weight)
+        });
+        let what = hash_text(&format!("{options} {seed}"));
+        Self { fingerprint: format!("{what:016x} {events:016x} {} rows", train.identity.len()) }
+    }
+
+    /// The forest of the last checkpoint with its best loss and round, if there is one.
+    pub(crate) fn load(&self, run: &mut Run<'_>) -> Result<Option<(Forest, (f64, usize))>> {
+        let Some(bytes) = run.store.load()? else { return Ok(None) };
+        let artifact = Artifact::from_bytes(&bytes)?;
+        if artifact.header["fingerprint"] != self.fingerprint {
+            let reason = "it belongs to another training (other options, seed or events)".to_owned();
+            return Err(Error::Checkpoint { reason });
+        }
+        let loss = artifact.header["best"].as_f64().unwrap_or(f64::INFINITY);
+        let round = artifact.header["best_round"].as_u64().unwrap_or(0) as usize;
+        Ok(Some((Forest::from_artifact(&artifact)?, (loss, round))))
+    }
+
+    /// Stores a checkpoint if it is time to, or if the run has been asked to stop, which is an error then unless this
+    /// was the last round.
+    pub(crate) fn keep(
+        &self,
+        is_last: bool,
+        round: usize,
+        forest: impl Fn() -> Forest,
+        best: Option<(f64, usize)>,
+        run: &mut Run<'_>,
+    ) -> Result<()> {
+        let stop = (run.stop)() && !is_last;
+        if stop || run.store.is_due() {
+            let mut header = json!({"fingerprint": self.fingerprint});
+            if let Some((loss, round)) = best {
+                header["best_round"] = json!(round);
+                if loss.is_finite() {
+                    header["best"] = json!(loss);
+                }
+            }
+            run.store.save(&forest().artifact(header).to_bytes()?)?;
+        }
+        if stop { Err(Error::Stopped { epoch: round }) } else { Ok(()) }
+    }
+}
+
+/// Tells the run of [round, rounds, events] and the shares of wrong events in training and validation, twenty times in
+/// all.
+pub(crate) fn tell([round, rounds, events]: [usize; 3], [wrong, watched]: [f64; 2], lr: f64, run: &mut Run<'_>) {
+    (run.tick)(round, 1.0);
+    if round == rounds || round % (rounds / 20).max(1) == 0 {
+        (run.report)(&Progress {
+            epoch: round,
+            epochs: rounds,
+            loss: wrong,
+            validation_loss: watched,
+            validation_accuracy: 1.0 - watched,
+            lr,
+            events: round * events,
+        });
+    }
 }
 
 /// Uniform in [0, 1), from an identity and a key.
@@ -215,30 +271,21 @@ impl State {
         objective: &dyn Objective,
         train: Set<'_>,
         validation: Option<Set<'_>>,
-        fingerprint: &str,
+        checkpoint: &Checkpoint,
         run: &mut Run<'_>,
     ) -> Result<Self> {
-        let mut best = (f64::INFINITY, 0);
-        let forest = match run.store.load()? {
-            Some(bytes) => {
-                let artifact = Artifact::from_bytes(&bytes)?;
-                if artifact.header["fingerprint"] != fingerprint {
-                    let reason = "it belongs to another training (other options, seed or events)".to_owned();
-                    return Err(Error::Checkpoint { reason });
-                }
-                best = (
-                    artifact.header["best"].as_f64().unwrap_or(f64::INFINITY),
-                    artifact.header["best_round"].as_u64().unwrap_or(0) as usize,
-                );
-                Forest::from_artifact(&artifact)?
+        let (forest, best) = match checkpoint.load(run)? {
+            Some(stored) => stored,
+            None => {
+                let forest = Forest {
+                    features: train.binned.scales.len(),
+                    base: objective.base(train.events),
+                    trees: Vec::new(),
+                    link: objective.link(),
+                    single: true,
+                };
+                (forest, (f64::INFINITY, 0))
             }
-            None => Forest {
-                features: train.binned.scales.len(),
-                base: objective.base(train.events),
-                trees: Vec::new(),
-                link: objective.link(),
-                single: true,
-            },
         };
         let begin = |set: Option<Set<'_>>| {
             let column = |&base: &f64| vec![base as f32; set.map_or(0, |set| set.events.targets.len())];
@@ -256,14 +303,6 @@ impl State {
 
     fn rounds(&self) -> usize {
         self.forest.trees.len() / self.forest.outputs()
-    }
-
-    fn checkpoint(&self, fingerprint: &str) -> Result<Vec<u8>> {
-        let mut header = json!({"best_round": self.best.1, "fingerprint": fingerprint});
-        if self.best.0.is_finite() {
-            header["best"] = json!(self.best.0);
-        }
-        self.forest.artifact(header).to_bytes()
     }
 
     /// Gradients of all rows with respect to output `k`. The memory is given back by [`State::add`].

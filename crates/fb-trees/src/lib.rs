@@ -4,9 +4,13 @@
 
 #![forbid(unsafe_code)]
 
+mod adaboost;
+mod bagging;
 mod bins;
 mod boost;
+mod flatness;
 pub mod forest;
+pub mod groups;
 mod grow;
 mod histogram;
 mod importance;
@@ -16,8 +20,11 @@ mod score;
 pub mod shap;
 mod split;
 
+pub use adaboost::{AdaBoost, adaboost};
+pub use bagging::forest as random_forest;
 pub use bins::{Binned, Columns, MOST_BINS, Scale};
 pub use boost::{Options, Set, boost};
+pub use flatness::Flatness;
 pub use forest::{Forest, Link, Node, Test, Tree};
 pub use grow::Shape;
 pub use histogram::Pair;

@@ -1,19 +1,52 @@
 //! Baskets: the entries of a branch that are packed together. A basket is a record of its own, or, where it was not yet
 //! full when the tree was written, a part of the tree.
 
+use std::cell::Cell;
+
 use super::bytes::{Cursor, Fault};
-use super::compression::unpack;
+use super::compression::unpack_in;
 use super::file::{File, Key};
+
+/// Capacity of a buffer that is kept from one basket to the next.
+const KEPT: usize = 8 << 20;
+
+/// Buffers that are used again for every basket: fresh memory for each takes as long as unpacking a fast codec.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    record: Vec<u8>,
+    bytes: Vec<u8>,
+    offsets: Vec<u32>,
+}
+
+thread_local! {
+    static SCRATCH: Cell<Scratch> = Cell::default();
+}
+
+impl Scratch {
+    /// Calls with the buffers of this thread.
+    pub(super) fn with<T>(call: impl FnOnce(&mut Self) -> T) -> T {
+        let mut scratch = SCRATCH.take();
+        let result = call(&mut scratch);
+        for buffer in [&mut scratch.record, &mut scratch.bytes] {
+            if buffer.capacity() > KEPT {
+                *buffer = Vec::new();
+            }
+        }
+        if scratch.offsets.capacity() > KEPT / size_of::<u32>() {
+            scratch.offsets = Vec::new();
+        }
+        SCRATCH.set(scratch);
+        result
+    }
+}
 
 /// The entries of a basket.
 #[derive(Debug)]
-pub(super) struct Basket {
-    bytes: Vec<u8>,
-    /// Where the content of `bytes` begins and ends.
-    from: usize,
-    to: usize,
+pub(super) struct Basket<'a> {
+    /// The bytes of all entries.
+    pub(super) content: &'a [u8],
     /// Beginning of each entry in the content, and the end; absent where all are of one length.
-    pub(super) offsets: Option<Vec<u32>>,
+    pub(super) offsets: Option<&'a [u32]>,
     pub(super) entries: usize,
 }
 
@@ -70,14 +103,25 @@ pub(super) fn skip_embedded(cursor: &mut Cursor<'_>) -> Fault<()> {
     Tail::read(cursor, true)?.content(cursor).map(|_| ())
 }
 
-impl Basket {
+impl<'a> Basket<'a> {
     /// A basket within a tree.
-    pub(super) fn embedded(mut cursor: Cursor<'_>) -> Fault<Self> {
+    pub(super) fn embedded(mut cursor: Cursor<'a>, scratch: &'a mut Scratch) -> Fault<Self> {
         let key = Key::read(&mut cursor)?;
         let tail = Tail::read(&mut cursor, true)?;
-        let bytes = tail.content(&mut cursor)?.to_vec();
-        let offsets = tail.offsets.map(|offsets| (offsets, key.header));
-        Self::new(bytes, key.header, tail.last, tail.entries, offsets)
+        let content = tail.content(&mut cursor)?;
+        if tail.last < key.header || tail.last > content.len() {
+            return Err(format!(
+                "its content ends at {}, expected from {} to {}",
+                tail.last,
+                key.header,
+                content.len()
+            ));
+        }
+        let content = &content[key.header..tail.last];
+        let offsets = tail.offsets.is_some();
+        scratch.offsets.clear();
+        scratch.offsets.extend(tail.offsets.iter().flatten().map(|offset| offset.wrapping_sub(key.header as u32)));
+        Self::new(content, tail.entries, offsets.then_some(&mut scratch.offsets))
     }
 
     /// Number of entries of a basket within a tree.
@@ -87,54 +131,40 @@ impl Basket {
     }
 
     /// A basket that is a record of its own.
-    pub(super) fn stored(file: &File, seek: u64, length: usize) -> Fault<Self> {
-        let record = file.bytes(seek, length)?;
-        let mut cursor = Cursor::new(&record);
+    pub(super) fn stored(file: &File, seek: u64, length: usize, scratch: &'a mut Scratch) -> Fault<Self> {
+        let record = file.bytes_in(seek, length, &mut scratch.record)?;
+        let mut cursor = Cursor::new(record);
         let key = Key::read(&mut cursor)?;
         let tail = Tail::read(&mut cursor, false)?;
         let packed = record.get(key.header..).ok_or("the key is longer than its record")?;
-        let bytes = unpack(packed, key.unpacked)?;
+        let bytes = unpack_in(packed, key.unpacked, &mut scratch.bytes)?;
         let border = tail.last.checked_sub(key.header).ok_or("the content ends before it begins")?;
-        let offsets = if border < bytes.len() {
-            let mut cursor = Cursor::new(&bytes);
-            cursor.seek(border)?;
-            let n = cursor.count(4)?;
-            // Entries and an end, which not every version writes.
-            let offsets = cursor.take(4 * n)?.as_chunks::<4>().0.iter().map(|b| u32::from_be_bytes(*b)).collect();
-            Some((offsets, key.header))
-        } else {
-            None
+        let Some((content, behind)) = bytes.split_at_checked(border) else {
+            return Err(format!("its content ends at {border}, expected up to {}", bytes.len()));
         };
-        Self::new(bytes, 0, border, tail.entries, offsets)
-    }
-
-    /// `offsets` count from the beginning of a key of some length.
-    fn new(bytes: Vec<u8>, from: usize, to: usize, entries: usize, offsets: Option<(Vec<u32>, usize)>) -> Fault<Self> {
-        if from > to || to > bytes.len() {
-            return Err(format!("its content ends at {to}, expected from {from} to {}", bytes.len()));
+        if behind.is_empty() {
+            return Self::new(content, tail.entries, None);
         }
-        let offsets = match offsets {
-            None => None,
-            Some((mut offsets, header)) => {
-                if offsets.len() < entries {
-                    return Err(format!("it has {} offsets for {entries} entries", offsets.len()));
-                }
-                offsets.truncate(entries);
-                for offset in &mut offsets {
-                    *offset = offset.wrapping_sub(header as u32);
-                }
-                offsets.push((to - from) as u32);
-                if !offsets.windows(2).all(|o| o[0] <= o[1]) {
-                    return Err("the offsets of its entries do not rise".to_owned());
-                }
-                Some(offsets)
-            }
-        };
-        Ok(Self { bytes, from, to, offsets, entries })
+        let mut cursor = Cursor::new(behind);
+        let n = cursor.count(4)?;
+        // Entries and an end, which not every version writes.
+        let offsets = cursor.take(4 * n)?.as_chunks::<4>().0.iter();
+        scratch.offsets.clear();
+        scratch.offsets.extend(offsets.map(|b| u32::from_be_bytes(*b).wrapping_sub(key.header as u32)));
+        Self::new(content, tail.entries, Some(&mut scratch.offsets))
     }
 
-    /// The bytes of all entries.
-    pub(super) fn content(&self) -> &[u8] {
-        &self.bytes[self.from..self.to]
+    fn new(content: &'a [u8], entries: usize, offsets: Option<&'a mut Vec<u32>>) -> Fault<Self> {
+        let Some(offsets) = offsets else { return Ok(Self { content, offsets: None, entries }) };
+        if offsets.len() < entries {
+            return Err(format!("it has {} offsets for {entries} entries", offsets.len()));
+        }
+        offsets.truncate(entries);
+        offsets.push(content.len() as u32);
+        // Counted without a branch for each, so that the compiler turns it into vector code.
+        if offsets.iter().zip(&offsets[1..]).filter(|(a, b)| a > b).count() > 0 {
+            return Err("the offsets of its entries do not rise".to_owned());
+        }
+        Ok(Self { content, offsets: Some(offsets), entries })
     }
 }

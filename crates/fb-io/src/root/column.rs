@@ -2,17 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::{
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
-use arrow_array::{
-    Array as _, ArrayRef, BooleanArray, FixedSizeListArray, ListArray, MapArray, PrimitiveArray, StringArray,
-    StructArray,
-};
-use arrow_buffer::{BooleanBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_array::{Array as _, ArrayRef, FixedSizeListArray, ListArray, MapArray, StringArray, StructArray};
+use arrow_buffer::{BooleanBufferBuilder, OffsetBuffer};
 use arrow_schema::{DataType, Field, Fields};
 
 use super::bytes::{Cursor, Fault};
+use super::numbers::Numbers;
 use super::object::{header, skip_tobject};
 use crate::table::{item, list_of};
 
@@ -87,19 +82,20 @@ impl Number {
         }
     }
 
-    fn data_type(self) -> DataType {
+    /// No numbers of this kind yet.
+    fn column(self) -> Numbers {
         match self {
-            Self::Bool => DataType::Boolean,
-            Self::I8 => DataType::Int8,
-            Self::I16 => DataType::Int16,
-            Self::I32 => DataType::Int32,
-            Self::I64 => DataType::Int64,
-            Self::U8 => DataType::UInt8,
-            Self::U16 => DataType::UInt16,
-            Self::U32 => DataType::UInt32,
-            Self::U64 => DataType::UInt64,
-            Self::F32 | Self::Packed(Packed { double: false, .. }) => DataType::Float32,
-            Self::F64 | Self::Packed(_) => DataType::Float64,
+            Self::Bool => Numbers::Bool(BooleanBufferBuilder::new(0)),
+            Self::I8 => Numbers::I8(Vec::new()),
+            Self::I16 => Numbers::I16(Vec::new()),
+            Self::I32 => Numbers::I32(Vec::new()),
+            Self::I64 => Numbers::I64(Vec::new()),
+            Self::U8 => Numbers::U8(Vec::new()),
+            Self::U16 => Numbers::U16(Vec::new()),
+            Self::U32 => Numbers::U32(Vec::new()),
+            Self::U64 => Numbers::U64(Vec::new()),
+            Self::F32 | Self::Packed(Packed { double: false, .. }) => Numbers::F32(Vec::new()),
+            Self::F64 | Self::Packed(_) => Numbers::F64(Vec::new()),
         }
     }
 }
@@ -162,15 +158,15 @@ impl Item {
 
     fn builder(&self) -> Builder {
         match self {
-            Self::Number(number) => Builder::Numbers(Numbers::new(*number)),
-            Self::Text => Builder::Text { ends: vec![0], bytes: Vec::new() },
+            Self::Number(number) => Builder::Numbers(number.column()),
+            Self::Text => Builder::Text { ends: Ends::default(), bytes: Vec::new() },
             Self::Fixed(n, item) => Builder::Fixed { n: *n, len: 0, item: Box::new(item.builder()) },
             Self::List(item) => Builder::list(item.builder()),
             Self::Headed(item) => item.builder(),
             Self::Map(key, value) => {
                 let fields = vec![("key".to_owned(), key.builder()), ("value".to_owned(), value.builder())];
                 let item = Box::new(Builder::Record { len: 0, fields });
-                Builder::List { ends: vec![0], item, is_map: true }
+                Builder::List { ends: Ends::default(), item, is_map: true }
             }
             Self::Record(members, _) => {
                 let mut fields = Vec::new();
@@ -243,15 +239,11 @@ impl Form {
             && let Some(size) = item.size().filter(|&size| size > 0)
             && let Builder::List { ends, item: inner, .. } = builder
         {
-            let (start, mut end) = (place(range.start), *ends.last().unwrap_or(&0));
-            let bytes = &content[start..place(range.end)];
-            for i in range {
-                let length = place(i + 1) - place(i);
-                if length % size != 0 {
-                    return Err(format!("entry {i} of the basket has {length} bytes, expected a multiple of {size}"));
-                }
-                end += length / size;
-                ends.push(end);
+            let bytes = &content[place(range.start)..place(range.end)];
+            match offsets {
+                Some(offsets) => ends.add_offsets(&offsets[range.start..=range.end], size)?,
+                None if step.is_multiple_of(size) => range.for_each(|_| ends.add(step / size)),
+                None => return Err(format!("entries of {step} bytes, expected a multiple of {size}")),
             }
             return append_many(item, bytes, bytes.len() / size, inner);
         }
@@ -272,7 +264,7 @@ impl Form {
             (Self::Flat(item) | Self::One(item), builder) => append(item, &mut cursor, builder, 0)?,
             (Self::Filled { skip, headed, item }, Builder::List { ends, item: inner, .. }) => {
                 if bytes.is_empty() {
-                    ends.push(*ends.last().unwrap_or(&0));
+                    ends.add(0);
                     return Ok(());
                 }
                 if *headed {
@@ -295,7 +287,7 @@ impl Form {
                     }
                     n
                 };
-                ends.push(ends.last().unwrap_or(&0) + n);
+                ends.add(n);
             }
             (Self::Leaves(leaves), Builder::Record { len, fields }) => {
                 for ((_, item), (_, builder)) in leaves.iter().zip(fields) {
@@ -325,7 +317,7 @@ fn append(what: &Item, cursor: &mut Cursor<'_>, builder: &mut Builder, depth: us
     }
     match (what, builder) {
         (Item::Number(number), Builder::Numbers(numbers)) => {
-            numbers.append(*number, cursor.take(number.size())?);
+            append_numbers(numbers, *number, cursor.take(number.size())?);
             Ok(())
         }
         (Item::Text, Builder::Text { ends, bytes }) => {
@@ -351,7 +343,7 @@ fn append(what: &Item, cursor: &mut Cursor<'_>, builder: &mut Builder, depth: us
         (Item::List(item), Builder::List { ends, item: inner, .. }) => {
             let n = cursor.count(item.size().unwrap_or(1).max(1))?;
             append_n(item, n, cursor, inner, depth)?;
-            ends.push(ends.last().unwrap_or(&0) + n);
+            ends.add(n);
             Ok(())
         }
         (Item::Headed(item), builder) => {
@@ -370,7 +362,7 @@ fn append(what: &Item, cursor: &mut Cursor<'_>, builder: &mut Builder, depth: us
                 }
             }
             *len += n;
-            ends.push(ends.last().unwrap_or(&0) + n);
+            ends.add(n);
             Ok(())
         }
         (Item::Record(members, checksum), Builder::Record { len, fields }) => {
@@ -431,7 +423,7 @@ fn append_members(
                     return Err("the branch has another form".to_owned());
                 };
                 append_n(item, n, cursor, inner, depth)?;
-                ends.push(ends.last().unwrap_or(&0) + n);
+                ends.add(n);
                 *at += 1;
             }
         }
@@ -472,7 +464,7 @@ fn append_member_wise(item: &Item, cursor: &mut Cursor<'_>, builder: &mut Builde
         append_run(item, n, cursor, builder, depth + 1)?;
     }
     *len += n;
-    ends.push(ends.last().unwrap_or(&0) + n);
+    ends.add(n);
     Ok(())
 }
 
@@ -515,7 +507,7 @@ fn flatten<'a>(members: &'a [Member], flat: &mut Vec<&'a Item>) -> Fault<()> {
 fn append_many(item: &Item, bytes: &[u8], n: usize, builder: &mut Builder) -> Fault<()> {
     match (item, builder) {
         (Item::Number(number), Builder::Numbers(numbers)) => {
-            numbers.append(*number, bytes);
+            append_numbers(numbers, *number, bytes);
             Ok(())
         }
         (Item::Fixed(m, item), Builder::Fixed { len, item: inner, .. }) => {
@@ -531,12 +523,12 @@ fn append_many(item: &Item, bytes: &[u8], n: usize, builder: &mut Builder) -> Fa
 pub(super) enum Builder {
     Numbers(Numbers),
     Text {
-        ends: Vec<usize>,
+        ends: Ends,
         bytes: Vec<u8>,
     },
     /// Lists; those of keys and values may be maps.
     List {
-        ends: Vec<usize>,
+        ends: Ends,
         item: Box<Builder>,
         is_map: bool,
     },
@@ -551,116 +543,42 @@ pub(super) enum Builder {
     },
 }
 
-/// Numbers of one type.
-#[derive(Debug)]
-pub(super) enum Numbers {
-    Bool(Vec<u8>),
-    I8(Vec<i8>),
-    I16(Vec<i16>),
-    I32(Vec<i32>),
-    I64(Vec<i64>),
-    U8(Vec<u8>),
-    U16(Vec<u16>),
-    U32(Vec<u32>),
-    U64(Vec<u64>),
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-}
-
 /// Appends big-endian numbers in a loop that the compiler turns into vector code.
 fn extend<const N: usize, T>(to: &mut Vec<T>, bytes: &[u8], value: impl Fn([u8; N]) -> T) {
     to.extend(bytes.as_chunks::<N>().0.iter().map(|b| value(*b)));
 }
 
-impl Numbers {
-    fn new(number: Number) -> Self {
-        match number.data_type() {
-            DataType::Boolean => Self::Bool(Vec::new()),
-            DataType::Int8 => Self::I8(Vec::new()),
-            DataType::Int16 => Self::I16(Vec::new()),
-            DataType::Int32 => Self::I32(Vec::new()),
-            DataType::Int64 => Self::I64(Vec::new()),
-            DataType::UInt8 => Self::U8(Vec::new()),
-            DataType::UInt16 => Self::U16(Vec::new()),
-            DataType::UInt32 => Self::U32(Vec::new()),
-            DataType::UInt64 => Self::U64(Vec::new()),
-            DataType::Float32 => Self::F32(Vec::new()),
-            _ => Self::F64(Vec::new()),
+/// Appends numbers as trees store them.
+fn append_numbers(to: &mut Numbers, number: Number, bytes: &[u8]) {
+    match (to, number) {
+        (Numbers::Bool(v), _) => bytes.iter().for_each(|&b| v.append(b != 0)),
+        (Numbers::I8(v), _) => v.extend(bytes.iter().map(|&b| b as i8)),
+        (Numbers::U8(v), _) => v.extend(bytes),
+        (Numbers::F32(v), Number::Packed(p)) => {
+            v.extend(bytes.chunks_exact(number.size()).map(|b| p.packing.value(b) as f32));
         }
-    }
-
-    fn append(&mut self, number: Number, bytes: &[u8]) {
-        match (self, number) {
-            (Self::I8(v), _) => v.extend(bytes.iter().map(|&b| b as i8)),
-            (Self::Bool(v) | Self::U8(v), _) => v.extend(bytes),
-            (Self::F32(v), Number::Packed(p)) => {
-                v.extend(bytes.chunks_exact(number.size()).map(|b| p.packing.value(b) as f32));
-            }
-            (Self::F64(v), Number::Packed(p)) => {
-                v.extend(bytes.chunks_exact(number.size()).map(|b| p.packing.value(b)));
-            }
-            (Self::I16(v), _) => extend(v, bytes, i16::from_be_bytes),
-            (Self::I32(v), _) => extend(v, bytes, i32::from_be_bytes),
-            (Self::I64(v), _) => extend(v, bytes, i64::from_be_bytes),
-            (Self::U16(v), _) => extend(v, bytes, u16::from_be_bytes),
-            (Self::U32(v), _) => extend(v, bytes, u32::from_be_bytes),
-            (Self::U64(v), _) => extend(v, bytes, u64::from_be_bytes),
-            (Self::F32(v), _) => extend(v, bytes, f32::from_be_bytes),
-            (Self::F64(v), _) => extend(v, bytes, f64::from_be_bytes),
+        (Numbers::F64(v), Number::Packed(p)) => {
+            v.extend(bytes.chunks_exact(number.size()).map(|b| p.packing.value(b)));
         }
-    }
-
-    fn data_type(&self) -> DataType {
-        match self {
-            Self::Bool(_) => DataType::Boolean,
-            Self::I8(_) => DataType::Int8,
-            Self::I16(_) => DataType::Int16,
-            Self::I32(_) => DataType::Int32,
-            Self::I64(_) => DataType::Int64,
-            Self::U8(_) => DataType::UInt8,
-            Self::U16(_) => DataType::UInt16,
-            Self::U32(_) => DataType::UInt32,
-            Self::U64(_) => DataType::UInt64,
-            Self::F32(_) => DataType::Float32,
-            Self::F64(_) => DataType::Float64,
-        }
-    }
-
-    fn finish(self) -> ArrayRef {
-        match self {
-            Self::Bool(v) => Arc::new(BooleanArray::new(BooleanBuffer::collect_bool(v.len(), |i| v[i] != 0), None)),
-            Self::I8(v) => Arc::new(PrimitiveArray::<Int8Type>::new(v.into(), None)),
-            Self::I16(v) => Arc::new(PrimitiveArray::<Int16Type>::new(v.into(), None)),
-            Self::I32(v) => Arc::new(PrimitiveArray::<Int32Type>::new(v.into(), None)),
-            Self::I64(v) => Arc::new(PrimitiveArray::<Int64Type>::new(v.into(), None)),
-            Self::U8(v) => Arc::new(PrimitiveArray::<UInt8Type>::new(v.into(), None)),
-            Self::U16(v) => Arc::new(PrimitiveArray::<UInt16Type>::new(v.into(), None)),
-            Self::U32(v) => Arc::new(PrimitiveArray::<UInt32Type>::new(v.into(), None)),
-            Self::U64(v) => Arc::new(PrimitiveArray::<UInt64Type>::new(v.into(), None)),
-            Self::F32(v) => Arc::new(PrimitiveArray::<Float32Type>::new(v.into(), None)),
-            Self::F64(v) => Arc::new(PrimitiveArray::<Float64Type>::new(v.into(), None)),
-        }
+        (Numbers::I16(v), _) => extend(v, bytes, i16::from_be_bytes),
+        (Numbers::I32(v), _) => extend(v, bytes, i32::from_be_bytes),
+        (Numbers::I64(v), _) => extend(v, bytes, i64::from_be_bytes),
+        (Numbers::U16(v), _) => extend(v, bytes, u16::from_be_bytes),
+        (Numbers::U32(v), _) => extend(v, bytes, u32::from_be_bytes),
+        (Numbers::U64(v), _) => extend(v, bytes, u64::from_be_bytes),
+        (Numbers::F32(v), _) => extend(v, bytes, f32::from_be_bytes),
+        (Numbers::F64(v), _) => extend(v, bytes, f64::from_be_bytes),
     }
 }
 
 impl Builder {
     fn list(item: Self) -> Self {
-        Self::List { ends: vec![0], item: Box::new(item), is_map: false }
+        Self::List { ends: Ends::default(), item: Box::new(item), is_map: false }
     }
 
     /// The last number, where it is an integer.
     fn last_integer(&self) -> Option<i64> {
-        let Self::Numbers(numbers) = self else { return None };
-        match numbers {
-            Numbers::I8(v) => v.last().map(|&x| x.into()),
-            Numbers::I16(v) => v.last().map(|&x| x.into()),
-            Numbers::I32(v) => v.last().map(|&x| x.into()),
-            Numbers::I64(v) => v.last().copied(),
-            Numbers::U8(v) => v.last().map(|&x| x.into()),
-            Numbers::U16(v) => v.last().map(|&x| x.into()),
-            Numbers::U32(v) => v.last().map(|&x| x.into()),
-            _ => None,
-        }
+        if let Self::Numbers(numbers) = self { numbers.last_integer() } else { None }
     }
 
     fn data_type(&self) -> DataType {
@@ -683,12 +601,13 @@ impl Builder {
         Ok(match self {
             Self::Numbers(numbers) => numbers.finish(),
             Self::Text { ends, bytes } => {
+                let ends = ends.finish()?;
                 let (ends, bytes) = match String::from_utf8(bytes) {
-                    Ok(text) if ends.iter().all(|&end| text.is_char_boundary(end)) => (ends, text),
-                    Ok(text) => mended(&ends, text.as_bytes()),
-                    Err(e) => mended(&ends, e.as_bytes()),
+                    Ok(text) if ends.iter().all(|&end| text.is_char_boundary(end as usize)) => (ends, text),
+                    Ok(text) => mended(&ends, text.as_bytes())?,
+                    Err(e) => mended(&ends, e.as_bytes())?,
                 };
-                Arc::new(StringArray::try_new(narrow(&ends)?, bytes.into_bytes().into(), None).map_err(wrong)?)
+                Arc::new(StringArray::try_new(ends, bytes.into_bytes().into(), None).map_err(wrong)?)
             }
             Self::List { ends, item: inner, is_map: true } => {
                 let pairs = inner.finish()?;
@@ -698,12 +617,12 @@ impl Builder {
                 };
                 let pairs = StructArray::try_new(fields, pairs.columns().to_vec(), None).map_err(wrong)?;
                 let field = entries(pairs.data_type().clone());
-                Arc::new(MapArray::try_new(field, narrow(&ends)?, pairs, None, false).map_err(wrong)?)
+                Arc::new(MapArray::try_new(field, ends.finish()?, pairs, None, false).map_err(wrong)?)
             }
             Self::List { ends, item: inner, is_map: false } => {
                 let inner = inner.finish()?;
                 let field = item(inner.data_type().clone());
-                Arc::new(ListArray::try_new(field, narrow(&ends)?, inner, None).map_err(wrong)?)
+                Arc::new(ListArray::try_new(field, ends.finish()?, inner, None).map_err(wrong)?)
             }
             Self::Fixed { n, len, item: inner } => {
                 let inner = inner.finish()?;
@@ -737,19 +656,71 @@ fn entries(pairs: DataType) -> Arc<Field> {
 }
 
 /// Texts that are not UTF-8, with a mark in the place of each byte that is none.
-fn mended(ends: &[usize], bytes: &[u8]) -> (Vec<usize>, String) {
-    let (mut new, mut text) = (vec![0], String::new());
+fn mended(ends: &[i32], bytes: &[u8]) -> Fault<(OffsetBuffer<i32>, String)> {
+    let (mut new, mut text) = (Ends::default(), String::new());
     for range in ends.windows(2) {
-        text.push_str(&String::from_utf8_lossy(&bytes[range[0]..range[1]]));
+        text.push_str(&String::from_utf8_lossy(&bytes[range[0] as usize..range[1] as usize]));
         new.push(text.len());
     }
-    (new, text)
+    Ok((new.finish()?, text))
 }
 
-fn narrow(ends: &[usize]) -> Fault<OffsetBuffer<i32>> {
-    let last = ends.last().copied().unwrap_or(0);
-    if i32::try_from(last).is_err() {
-        return Err(format!("{last} items in one block, expected fewer than 2^31; read fewer entries at a time"));
+/// Where lists end in their content, behind a zero. What is beyond the largest number stays there and is refused in the end.
+#[derive(Debug)]
+pub(super) struct Ends(Vec<i32>);
+
+impl Default for Ends {
+    fn default() -> Self {
+        Self(vec![0])
     }
-    Ok(OffsetBuffer::new(ends.iter().map(|&end| end as i32).collect::<ScalarBuffer<i32>>()))
+}
+
+impl Ends {
+    fn last(&self) -> i32 {
+        self.0.last().copied().unwrap_or(0)
+    }
+
+    /// One more list ends here.
+    fn push(&mut self, end: usize) {
+        self.0.push(i32::try_from(end).unwrap_or(i32::MAX));
+    }
+
+    /// One more list of so many items.
+    fn add(&mut self, n: usize) {
+        self.push((self.last() as usize).saturating_add(n));
+    }
+
+    /// Lists of items of so many bytes, which begin and end at these offsets. The loops are plain ones over slices, which the
+    /// compiler turns into vector code.
+    fn add_offsets(&mut self, offsets: &[u32], size: usize) -> Fault<()> {
+        let Some((&start, ends)) = offsets.split_first() else { return Ok(()) };
+        // No basket has an item of more bytes than offsets can count.
+        let (last, size) = (self.last(), u32::try_from(size).unwrap_or(u32::MAX));
+        let end = ends.last().map_or(0, |&end| (end - start) / size);
+        if i32::try_from(end).ok().and_then(|end| last.checked_add(end)).is_none() {
+            self.0.resize(self.0.len() + ends.len(), i32::MAX);
+            return Ok(());
+        }
+        let is_whole = if size.is_power_of_two() {
+            let shift = size.trailing_zeros();
+            self.0.extend(ends.iter().map(|&end| last + (end.wrapping_sub(start) >> shift) as i32));
+            ends.iter().fold(0, |all, &end| all | end.wrapping_sub(start) & (size - 1)) == 0
+        } else {
+            self.0.extend(ends.iter().map(|&end| last + (end.wrapping_sub(start) / size) as i32));
+            ends.iter().all(|&end| end.wrapping_sub(start).is_multiple_of(size))
+        };
+        if is_whole {
+            return Ok(());
+        }
+        let i = offsets.windows(2).position(|o| !(o[1] - o[0]).is_multiple_of(size)).unwrap_or(0);
+        let length = offsets.get(i + 1).map_or(0, |next| next - offsets[i]);
+        Err(format!("entry {i} of those read has {length} bytes, expected a multiple of {size}"))
+    }
+
+    fn finish(self) -> Fault<OffsetBuffer<i32>> {
+        if self.last() == i32::MAX {
+            return Err("2^31 items or more in one block; read fewer entries at a time".to_owned());
+        }
+        Ok(OffsetBuffer::new(self.0.into()))
+    }
 }

@@ -46,86 +46,99 @@ pub(super) fn would_unpack(packed: usize, expected: usize) -> bool {
     expected / (1 << 15) <= packed
 }
 
+/// `length` bytes of a buffer, which grows where it is shorter. What it held before is not cleared: clearing would pass over
+/// memory that is about to be written.
+pub(super) fn room(buffer: &mut Vec<u8>, from: usize, length: usize) -> &mut [u8] {
+    if buffer.len() < from + length {
+        buffer.resize(from + length, 0);
+    }
+    &mut buffer[from..from + length]
+}
+
 /// Unpacks a run of blocks to exactly `expected` bytes. Bytes that are not packed are given back as they are.
 pub(super) fn unpack(packed: &[u8], expected: usize) -> Fault<Vec<u8>> {
     let mut out = Vec::new();
-    unpack_into(packed, expected, &mut out)?;
+    if packed.len() == expected {
+        return Ok(packed.to_vec());
+    }
+    unpack_in(packed, expected, &mut out)?;
     Ok(out)
 }
 
-/// The same, in place of what `out` holds.
-pub(super) fn unpack_into(packed: &[u8], expected: usize, out: &mut Vec<u8>) -> Fault<()> {
-    out.clear();
+/// The same, in a buffer that is used again.
+pub(super) fn unpack_in<'a>(packed: &'a [u8], expected: usize, buffer: &'a mut Vec<u8>) -> Fault<&'a [u8]> {
     if packed.len() == expected {
-        out.extend_from_slice(packed);
-        return Ok(());
+        return Ok(packed);
     }
     if !would_unpack(packed.len(), expected) {
         return Err(format!("{} packed bytes claim to hold {expected}", packed.len()));
     }
-    out.reserve(expected.min(LARGEST));
-    let mut rest = packed;
-    while out.len() < expected {
+    let (mut rest, mut done) = (packed, 0);
+    while done < expected {
         let (Some(header), Some(content)) = (rest.get(..HEADER), rest.get(HEADER..)) else {
-            return Err(format!("the packed bytes end after {} of {expected} unpacked ones", out.len()));
+            return Err(format!("the packed bytes end after {done} of {expected} unpacked ones"));
         };
         let (short, long) = (size(&header[3..6]), size(&header[6..9]));
         if short > content.len() {
             return Err(format!("a packed block of {short} bytes, where {} are left", content.len()));
         }
-        if long > expected - out.len() {
-            return Err(format!("a block of {long} unpacked bytes, where {} are expected", expected - out.len()));
+        if long > expected - done {
+            return Err(format!("a block of {long} unpacked bytes, where {} are expected", expected - done));
         }
-        unpack_block(&header[..2], &content[..short], long, out)?;
-        rest = &content[short..];
+        let codec = [header[0], header[1]];
+        let (content, after) = content.split_at(short);
+        if !matches!(&codec, b"ZL" | b"CS" | b"L4" | b"XZ" | b"ZS") {
+            let name = String::from_utf8_lossy(&codec);
+            return Err(format!("the codec `{name}` is unknown, expected ZL, CS, L4, XZ or ZS"));
+        }
+        if !would_unpack(short, long) {
+            return Err(format!("a block of {short} packed bytes claims to hold {long}"));
+        }
+        let n = unpack_block(codec, content, room(buffer, done, long))
+            .map_err(|reason| format!("a damaged {} block: {reason}", String::from_utf8_lossy(&codec)))?;
+        if n != long {
+            let name = String::from_utf8_lossy(&codec);
+            return Err(format!("a damaged {name} block: {n} unpacked bytes, expected {long}"));
+        }
+        (rest, done) = (after, done + long);
     }
-    Ok(())
+    Ok(&buffer[..expected])
 }
 
-fn unpack_block(codec: &[u8], content: &[u8], long: usize, out: &mut Vec<u8>) -> Fault<()> {
-    let (from, name) = (out.len(), String::from_utf8_lossy(codec).into_owned());
-    let damaged = |e: &dyn std::fmt::Display| format!("a damaged {name} block: {e}");
-    match codec {
-        b"ZL" | b"CS" => {
-            out.resize(from + long, 0);
-            let to = &mut out[from..];
-            // `CS` is the same stream without the two bytes in front and the check behind it.
-            let n = ZLIB.with_borrow_mut(|unpacker| match codec {
-                b"ZL" => unpacker.zlib_decompress(content, to),
-                _ => unpacker.deflate_decompress(content, to),
-            });
-            out.truncate(from + n.map_err(|e| damaged(&e))?);
-        }
+/// Unpacks a block and gives the number of its bytes.
+fn unpack_block(codec: [u8; 2], content: &[u8], to: &mut [u8]) -> Fault<usize> {
+    let words = |e: &dyn std::fmt::Display| e.to_string();
+    match &codec {
+        b"ZL" => ZLIB.with_borrow_mut(|unpacker| unpacker.zlib_decompress(content, to)).map_err(|e| words(&e)),
+        // The same stream without the two bytes in front and the check behind it.
+        b"CS" => ZLIB.with_borrow_mut(|unpacker| unpacker.deflate_decompress(content, to)).map_err(|e| words(&e)),
         b"L4" => {
-            // Eight bytes of checksum (XXH64, big endian) come first.
-            let (check, content) = content.split_at_checked(8).ok_or_else(|| damaged(&"it has no checksum"))?;
-            if xxhash_rust::xxh64::xxh64(content, 0).to_be_bytes() != check {
-                return Err(damaged(&"its checksum differs"));
+            let (check, content) = content.split_first_chunk::<8>().ok_or("it has no checksum")?;
+            if xxhash_rust::xxh64::xxh64(content, 0).to_be_bytes() != *check {
+                return Err("its checksum differs".to_owned());
             }
-            out.resize(from + long, 0);
-            let n = lz4_flex::block::decompress_into(content, &mut out[from..]).map_err(|e| damaged(&e))?;
-            out.truncate(from + n);
+            lz4_flex::block::decompress_into(content, to).map_err(|e| words(&e))
         }
-        b"ZS" => {
-            out.resize(from + long, 0);
-            let to = &mut out[from..];
-            let n = ZSTD.with_borrow_mut(|unpacker| match unpacker {
+        b"ZS" => ZSTD
+            .with_borrow_mut(|unpacker| match unpacker {
                 Some(unpacker) => unpacker.decompress_to_buffer(content, to),
                 None => unpacker.insert(zstd::bulk::Decompressor::new()?).decompress_to_buffer(content, to),
-            });
-            out.truncate(from + n.map_err(|e| damaged(&e))?);
+            })
+            .map_err(|e| words(&e)),
+        _ => {
+            let stream = liblzma::stream::Stream::new_stream_decoder(LZMA_MEMORY, 0).map_err(|e| words(&e))?;
+            let mut reader = liblzma::bufread::XzDecoder::new_stream(content, stream);
+            let mut n = 0;
+            while n < to.len() {
+                match reader.read(&mut to[n..]) {
+                    Ok(0) => break,
+                    Ok(more) => n += more,
+                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(e) => return Err(words(&e)),
+                }
+            }
+            Ok(n)
         }
-        b"XZ" => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(LZMA_MEMORY, 0).map_err(|e| damaged(&e))?;
-            let reader = liblzma::bufread::XzDecoder::new_stream(content, stream);
-            reader.take(long as u64).read_to_end(out).map_err(|e| damaged(&e))?;
-        }
-        _ => return Err(format!("the codec `{name}` is unknown, expected ZL, CS, L4, XZ or ZS")),
-    }
-    if out.len() == from + long {
-        Ok(())
-    } else {
-        Err(damaged(&format!("{} unpacked bytes, expected {long}", out.len() - from)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::bytes::{Cursor, Fault};
-use super::compression::unpack;
+use super::compression::{room, unpack};
 use crate::{Error, Result, open_file};
 
 /// Directories within directories.
@@ -112,17 +112,18 @@ impl File {
     /// A stretch of the file.
     pub(super) fn bytes(&self, from: u64, length: usize) -> Fault<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.bytes_into(from, length, &mut bytes)?;
+        self.bytes_in(from, length, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// Bytes of the file, in place of what `bytes` holds.
-    pub(super) fn bytes_into(&self, from: u64, length: usize, bytes: &mut Vec<u8>) -> Fault<()> {
+    /// A stretch of the file, in a buffer that is used again: it grows where it must, and what is there is not cleared.
+    pub(super) fn bytes_in<'a>(&self, from: u64, length: usize, buffer: &'a mut Vec<u8>) -> Fault<&'a [u8]> {
         if from.checked_add(length as u64).is_none_or(|end| end > self.size) {
             return Err(format!("{length} bytes at {from} lie beyond the end of the file at {}", self.size));
         }
-        bytes.resize(length, 0);
-        read_at(&self.inner, from, bytes).map_err(|e| format!("cannot read {length} bytes at {from}: {e}"))
+        let bytes = room(buffer, 0, length);
+        read_at(&self.inner, from, bytes).map_err(|e| format!("cannot read {length} bytes at {from}: {e}"))?;
+        Ok(bytes)
     }
 
     fn read_directory(&mut self, at: u64, within: &str, seen: &mut HashSet<u64>) -> Fault<()> {

@@ -9,7 +9,9 @@ mod column;
 mod compression;
 mod container;
 mod file;
+mod friends;
 mod layout;
+mod numbers;
 mod object;
 mod output;
 mod rntuple;
@@ -32,21 +34,28 @@ use crate::{Error, Result};
 /// # Errors
 /// [`crate::Error::Corrupt`] if header, directories or streamer infos are damaged.
 pub fn tables(path: &Path) -> Result<Vec<Box<dyn Table>>> {
+    tables_of(path, None)
+}
+
+/// The same, where only the tree of a name is opened; the others are there by their names alone.
+pub(crate) fn tables_of(path: &Path, wanted: Option<&str>) -> Result<Vec<Box<dyn Table>>> {
     let file = Arc::new(file::File::open(path)?);
     let infos = object::Infos::read(&file).map_err(|reason| file.corrupt("streamer infos", reason))?;
+    let is_wanted = |key: &file::Key| wanted.is_none_or(|name| name.trim_matches('/') == key.path.trim_matches('/'));
     let mut tables: Vec<Box<dyn Table>> = Vec::new();
     for key in &file.keys {
-        let (kind, opened): (_, Result<Box<dyn Table>>) = match key.class.as_str() {
-            "TTree" | "TNtuple" | "TNtupleD" => {
-                ("TTree", tree::Tree::open(&file, &infos, key).map(|t| Box::new(t) as _))
-            }
-            rntuple::CLASS | rntuple::BEFORE_VERSION_1 => {
-                ("RNTuple", rntuple::open(Arc::clone(&file), key).map(|t| Box::new(t) as _))
-            }
+        let kind = match key.class.as_str() {
+            class if tree::CLASSES.contains(&class) => "TTree",
+            rntuple::CLASS | rntuple::BEFORE_VERSION_1 => "RNTuple",
             _ => continue,
         };
-        let damaged = |error| Box::new(Damaged { name: key.path.clone(), kind, error: Some(error) });
-        tables.push(opened.unwrap_or_else(|error| damaged(error)));
+        let closed = |error| Box::new(Closed { name: key.path.clone(), kind, error });
+        let opened: Result<Box<dyn Table>> = match kind {
+            _ if !is_wanted(key) => Ok(closed(None)),
+            "TTree" => tree::Tree::open(&file, &infos, key).map(|tree| friends::join(tree, &file, &infos)),
+            _ => rntuple::open(Arc::clone(&file), key).map(|table| Box::new(table) as _),
+        };
+        tables.push(opened.unwrap_or_else(|error| closed(Some(error))));
     }
     Ok(tables)
 }
@@ -72,14 +81,14 @@ pub fn sink(path: &Path, table: &str, schema: &SchemaRef, kind: Kind, codec: Cod
     })
 }
 
-/// A table that cannot be opened.
-struct Damaged {
+/// A table that is not opened, or cannot be.
+struct Closed {
     name: String,
     kind: &'static str,
     error: Option<Error>,
 }
 
-impl Table for Damaged {
+impl Table for Closed {
     fn name(&self) -> &str {
         &self.name
     }

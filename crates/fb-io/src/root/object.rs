@@ -400,6 +400,11 @@ impl<'a> Reader<'a> {
                 self.push(at, "fMaxIndex", dimensions);
                 &[("fTypeName", 65)]
             }
+            // Named beside the list of friends alone; few files describe it.
+            "TFriendElement" => {
+                self.base("TNamed", at)?;
+                &[("fTreeName", 65)]
+            }
             _ if class.starts_with("TStreamer") => {
                 let base = if class == "TStreamerSTLstring" { "TStreamerSTL" } else { "TStreamerElement" };
                 self.base(base, at)?;

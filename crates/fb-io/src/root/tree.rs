@@ -7,10 +7,11 @@ use std::sync::Arc;
 use arrow_array::ArrayRef;
 use fb_core::Unit;
 
-use super::basket::Basket;
+use super::basket::{Basket, Scratch};
 use super::bytes::{Cursor, Fault};
 use super::column::{Builder, Form};
 use super::file::{File, Key};
+use super::friends::Link;
 use super::layout::{CLONES, Leaf, describe};
 use super::object::{Infos, Object, Reader, Value};
 use crate::table::{Branch, Table};
@@ -20,6 +21,9 @@ use crate::{Error, Result};
 const DEEPEST: usize = 64;
 /// Bytes (unpacked) of a block that is read at a time.
 const BLOCK: u64 = 8 << 20;
+
+/// Trees, and trees of one kind of number.
+pub(super) const CLASSES: [&str; 3] = ["TTree", "TNtuple", "TNtupleD"];
 
 /// A tree of a file.
 pub(super) struct Tree {
@@ -32,6 +36,7 @@ pub(super) struct Tree {
     bytes: Vec<u8>,
     /// Unpacked bytes of an entry, on average.
     weight: u64,
+    pub(super) friends: Vec<Link>,
 }
 
 /// Where the entries of a branch are.
@@ -62,9 +67,14 @@ impl Tree {
             parts: Vec::new(),
             bytes,
             weight: 1,
+            friends: Vec::new(),
         };
         tree.read_branches(infos, key).map_err(|reason| file.corrupt(place(), reason))?;
         Ok(tree)
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     fn read_branches(&mut self, infos: &Infos, key: &Key) -> Fault<()> {
@@ -80,6 +90,14 @@ impl Tree {
         let Some(Value::List(list)) = tree.get("fBranches") else {
             return Err("the list of its branches is missing".to_owned());
         };
+        for friend in tree.list("fFriends") {
+            let friend = if let Value::Object(at) = friend { objects.get(*at) } else { None };
+            self.friends.extend(friend.filter(|friend| friend.class == "TFriendElement").map(|friend| Link {
+                alias: friend.text("fName"),
+                tree: friend.text("fTreeName"),
+                file: friend.text("fTitle"),
+            }));
+        }
         let mut found = Vec::new();
         walk(&objects, list, "", 0, &mut found)?;
         let total = tree.int("fTotBytes").unwrap_or(0).max(0) as u64;
@@ -189,18 +207,22 @@ impl Tree {
         }
     }
 
-    fn basket(&self, place: Place) -> Fault<Basket> {
+    fn basket<'a>(&'a self, place: Place, scratch: &'a mut Scratch) -> Fault<Basket<'a>> {
         match place {
-            Place::Stored(seek, length) => Basket::stored(&self.file, seek, length),
+            Place::Stored(seek, length) => Basket::stored(&self.file, seek, length, scratch),
             Place::Embedded(position) => {
                 let mut cursor = Cursor::new(&self.bytes);
                 cursor.seek(position)?;
-                Basket::embedded(cursor)
+                Basket::embedded(cursor, scratch)
             }
         }
     }
 
     fn column(&self, branch: usize, entries: Range<u64>) -> Fault<ArrayRef> {
+        Scratch::with(|scratch| self.column_with(branch, entries, scratch))
+    }
+
+    fn column_with(&self, branch: usize, entries: Range<u64>, scratch: &mut Scratch) -> Fault<ArrayRef> {
         let part = &self.parts[branch];
         let form = part.form.as_ref().ok_or("the branch is not read")?;
         let mut builder: Builder = form.builder();
@@ -214,13 +236,12 @@ impl Tree {
                 continue;
             }
             let wrong = |reason: String| format!("basket {i} (entries {first} to {end}): {reason}");
-            let basket = self.basket(place).map_err(wrong)?;
+            let basket = self.basket(place, scratch).map_err(wrong)?;
             if basket.entries as u64 != end - first {
                 return Err(wrong(format!("it holds {} entries", basket.entries)));
             }
             let range = (entries.start.max(first) - first) as usize..(entries.end.min(end) - first) as usize;
-            form.append(basket.content(), basket.offsets.as_deref(), basket.entries, range, &mut builder)
-                .map_err(wrong)?;
+            form.append(basket.content, basket.offsets, basket.entries, range, &mut builder).map_err(wrong)?;
         }
         builder.finish()
     }
@@ -292,6 +313,24 @@ impl Table for Tree {
             from = end;
         }
         clusters
+    }
+
+    fn parts(&self, branch: usize, entries: Range<u64>, n: usize) -> Vec<Range<u64>> {
+        // A basket is unpacked as a whole.
+        let firsts = &self.parts[branch].firsts;
+        let step = (entries.end - entries.start).div_ceil(n as u64).max(1);
+        let (mut parts, mut from) = (Vec::new(), entries.start);
+        for &first in &firsts[firsts.partition_point(|&first| first <= entries.start)..] {
+            if first >= entries.end {
+                break;
+            }
+            if first - from >= step {
+                parts.push(from..first);
+                from = first;
+            }
+        }
+        parts.push(from..entries.end);
+        parts
     }
 
     fn read(&self, branches: &[usize], entries: Range<u64>) -> Result<Vec<ArrayRef>> {

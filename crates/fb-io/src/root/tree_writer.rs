@@ -390,11 +390,9 @@ impl Branch {
 
 /// Lengths of the lists of a column, if it has lists.
 fn counts(array: &ArrayRef) -> Option<Vec<i32>> {
-    match array.data_type() {
-        DataType::List(_) => Some(array.as_list::<i32>().offsets().lengths().map(|n| n as i32).collect()),
-        DataType::LargeList(_) => Some(array.as_list::<i64>().offsets().lengths().map(|n| n as i32).collect()),
-        _ => None,
-    }
+    let varies = matches!(array.data_type(), DataType::List(_) | DataType::LargeList(_));
+    let (offsets, _) = table::lists(array).filter(|_| varies)?;
+    Some(offsets.windows(2).map(|o| (o[1] - o[0]) as i32).collect())
 }
 
 /// Whether a column has lists, the fixed dimensions in them, and the type of the numbers.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fb_core::closest;
 use fb_io::root::{Codec, Kind};
-use fb_io::table::{Table, read_batch, schema};
+use fb_io::table::{Table, batches, schema};
 
 use crate::console::Console;
 use crate::failure::{Failure, Result};
@@ -162,8 +162,8 @@ fn write(
     let mut entries = 0;
     for (_, table) in tables {
         let branches = indices(&**table, names);
-        for cluster in table.clusters() {
-            let batch = match read_batch(&**table, &branches, cluster.clone(), workers) {
+        for (cluster, batch) in batches(&**table, &branches, workers) {
+            let batch = match batch {
                 Ok(batch) => batch,
                 Err(error) => {
                     let mut damaged = Vec::new();

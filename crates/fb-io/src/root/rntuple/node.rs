@@ -15,8 +15,8 @@ use arrow_select::take::take;
 
 use super::scan::{Scan, Slot};
 use super::schema::{Column, Encoding, Role, Schema};
-use super::values::Values;
 use crate::root::bytes::Fault;
+use crate::root::numbers::Numbers;
 use crate::table::{item, list_of};
 
 /// Fields within fields.
@@ -164,9 +164,9 @@ impl Node {
     pub(super) fn builder(&self) -> Builder {
         match self {
             Self::Number { data_type, .. } | Self::Size { data_type, .. } => {
-                Builder::Numbers(Values::of(data_type).unwrap_or(Values::Bool(BooleanBufferBuilder::new(0))))
+                Builder::Numbers(Numbers::of(data_type).unwrap_or(Numbers::Bool(BooleanBufferBuilder::new(0))))
             }
-            Self::Text { .. } => Builder::Text { ends: vec![0], bytes: Values::U8(Vec::new()) },
+            Self::Text { .. } => Builder::Text { ends: vec![0], bytes: Numbers::U8(Vec::new()) },
             Self::List { item, is_map, .. } => {
                 Builder::List { ends: vec![0], item: Box::new(item.builder()), is_map: *is_map }
             }
@@ -199,8 +199,8 @@ impl Node {
                 let ends = scan.ends(ends, level, range)?;
                 let sizes = ends.windows(2).map(|w| w[1] - w[0]);
                 match values {
-                    Values::U64(values) => values.extend(sizes),
-                    Values::U32(values) => values.extend(sizes.map(|n| n as u32)),
+                    Numbers::U64(values) => values.extend(sizes),
+                    Numbers::U32(values) => values.extend(sizes.map(|n| n as u32)),
                     _ => return Err("sizes are whole numbers".to_owned()),
                 }
                 Ok(())
@@ -311,7 +311,7 @@ fn slots(schema: &Schema, columns: &[usize]) -> Fault<Vec<Slot>> {
 fn numbers(schema: &Schema, slot: &Slot) -> Fault<DataType> {
     let mut first = None;
     for &id in slot {
-        let stored = Values::stored(schema.columns.get(id).ok_or("a column that is not there")?)?;
+        let stored = Numbers::stored(schema.columns.get(id).ok_or("a column that is not there")?)?;
         first = first.or(Some(stored));
     }
     first.ok_or_else(|| "a field without a column".to_owned())
@@ -376,10 +376,10 @@ fn entries(pairs: DataType) -> Arc<Field> {
 /// A column in the making.
 #[derive(Debug)]
 pub(super) enum Builder {
-    Numbers(Values),
+    Numbers(Numbers),
     Text {
         ends: Vec<i32>,
-        bytes: Values,
+        bytes: Numbers,
     },
     List {
         ends: Vec<i32>,
@@ -417,7 +417,7 @@ impl Builder {
         Ok(match self {
             Self::Numbers(values) => values.finish(),
             Self::Text { ends, bytes } => {
-                let Values::U8(bytes) = bytes else { return Err("a text of numbers".to_owned()) };
+                let Numbers::U8(bytes) = bytes else { return Err("a text of numbers".to_owned()) };
                 text(ends, bytes)?
             }
             Self::List { ends, item: pairs, is_map: true } => {

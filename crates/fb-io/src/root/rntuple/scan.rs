@@ -6,10 +6,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::clusters::{Chunk, Cluster, Page};
 use super::schema::{Column, Encoding};
-use super::values::{Values, switches};
+use super::values::switches;
 use crate::root::bytes::Fault;
-use crate::root::compression::{unpack_into, would_unpack};
+use crate::root::compression::{unpack_in, would_unpack};
 use crate::root::file::File;
+use crate::root::numbers::Numbers;
 
 /// The column of a field, in each of its representations.
 pub(super) type Slot = Vec<usize>;
@@ -38,7 +39,7 @@ impl<'a> Scan<'a> {
         slot: &Slot,
         level: Option<u64>,
         range: Range<u64>,
-        values: &mut Values,
+        values: &mut Numbers,
     ) -> Fault<()> {
         let bits = values.bits();
         self.elements(slot, level, range, |part| {
@@ -53,13 +54,13 @@ impl<'a> Scan<'a> {
 
     /// Where lists begin and end: one more than there are lists, from the beginning of the cluster.
     pub(super) fn ends(&mut self, slot: &Slot, level: Option<u64>, range: Range<u64>) -> Fault<Vec<u64>> {
-        let mut ends = Values::U64(Vec::new());
+        let mut ends = Numbers::U64(Vec::new());
         let from = range.start.saturating_sub(1);
         if range.start == 0 {
             ends.zeros(1);
         }
         self.numbers(slot, level, from..range.end, &mut ends)?;
-        let Values::U64(ends) = ends else { return Ok(Vec::new()) };
+        let Numbers::U64(ends) = ends else { return Ok(Vec::new()) };
         if let Some(i) = ends.windows(2).position(|w| w[0] > w[1]) {
             return Err(format!("a list ends at {} and the one before at {}", ends[i + 1], ends[i]));
         }
@@ -152,16 +153,12 @@ impl<'a> Scan<'a> {
             return Err(place(format!("{} bytes claim to hold {unpacked}", locator.length)));
         }
         let length = locator.length.saturating_add(if has_checksum { 8 } else { 0 });
-        self.file.bytes_into(locator.at, length, &mut self.buffer).map_err(place)?;
-        let (packed, check) = self.buffer.split_at_checked(locator.length).unwrap_or_default();
+        let bytes = self.file.bytes_in(locator.at, length, &mut self.buffer).map_err(place)?;
+        let (packed, check) = bytes.split_at_checked(locator.length).unwrap_or_default();
         if has_checksum && xxh3_64(packed).to_le_bytes() != check {
             return Err(place("its checksum differs".to_owned()));
         }
-        if packed.len() == unpacked {
-            return use_it(packed).map_err(place);
-        }
-        unpack_into(packed, unpacked, &mut self.unpacked).map_err(place)?;
-        use_it(&self.unpacked).map_err(place)
+        unpack_in(packed, unpacked, &mut self.unpacked).and_then(use_it).map_err(place)
     }
 }
 

@@ -1,72 +1,14 @@
-//! Numbers of one type in memory, and how the elements of a page become such.
+//! How the elements of a page become numbers.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use arrow_array::types::{
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
-use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray};
-use arrow_buffer::BooleanBufferBuilder;
 use arrow_schema::DataType;
 
 use super::schema::{Column, Encoding};
 use crate::root::bytes::Fault;
+use crate::root::numbers::Numbers;
 
-/// Numbers of one type.
-#[derive(Debug)]
-pub(super) enum Values {
-    Bool(BooleanBufferBuilder),
-    I8(Vec<i8>),
-    I16(Vec<i16>),
-    I32(Vec<i32>),
-    I64(Vec<i64>),
-    U8(Vec<u8>),
-    U16(Vec<u16>),
-    U32(Vec<u32>),
-    U64(Vec<u64>),
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-}
-
-/// The same for numbers of every type but booleans.
-macro_rules! numbers {
-    ($values:expr, bool $b:ident => $bool:expr, $v:ident => $each:expr) => {
-        match $values {
-            Values::Bool($b) => $bool,
-            Values::I8($v) => $each,
-            Values::I16($v) => $each,
-            Values::I32($v) => $each,
-            Values::I64($v) => $each,
-            Values::U8($v) => $each,
-            Values::U16($v) => $each,
-            Values::U32($v) => $each,
-            Values::U64($v) => $each,
-            Values::F32($v) => $each,
-            Values::F64($v) => $each,
-        }
-    };
-}
-
-impl Values {
-    /// No values of a type; `None` if there are no such.
-    pub(super) fn of(data_type: &DataType) -> Option<Self> {
-        Some(match data_type {
-            DataType::Boolean => Self::Bool(BooleanBufferBuilder::new(0)),
-            DataType::Int8 => Self::I8(Vec::new()),
-            DataType::Int16 => Self::I16(Vec::new()),
-            DataType::Int32 => Self::I32(Vec::new()),
-            DataType::Int64 => Self::I64(Vec::new()),
-            DataType::UInt8 => Self::U8(Vec::new()),
-            DataType::UInt16 => Self::U16(Vec::new()),
-            DataType::UInt32 => Self::U32(Vec::new()),
-            DataType::UInt64 => Self::U64(Vec::new()),
-            DataType::Float32 => Self::F32(Vec::new()),
-            DataType::Float64 => Self::F64(Vec::new()),
-            _ => return None,
-        })
-    }
-
+impl Numbers {
     /// The type whose values a column holds as it is stored.
     pub(super) fn stored(column: &Column) -> Fault<DataType> {
         Ok(match (column.encoding, column.bits) {
@@ -84,63 +26,6 @@ impl Values {
             (Encoding::Switch, _) => return Err("a column of alternatives, expected one of numbers".to_owned()),
             (Encoding::Unknown(number), _) => return Err(format!("columns of type {number:#x} are not known")),
         })
-    }
-
-    pub(super) fn len(&self) -> usize {
-        numbers!(self, bool b => b.len(), v => v.len())
-    }
-
-    /// Bits of a value.
-    pub(super) fn bits(&self) -> usize {
-        fn bits<T>(_: &[T]) -> usize {
-            8 * size_of::<T>()
-        }
-        numbers!(self, bool _b => 1, v => bits(v))
-    }
-
-    pub(super) fn reserve(&mut self, n: usize) {
-        numbers!(self, bool b => b.reserve(n), v => v.reserve(n));
-    }
-
-    pub(super) fn zeros(&mut self, n: usize) {
-        numbers!(self, bool b => b.append_n(n, false), v => v.resize(v.len() + n, Default::default()));
-    }
-
-    /// Converts as C does.
-    fn append(&mut self, other: &Self) {
-        match (self, other) {
-            (Self::Bool(to), from) => numbers!(
-                from,
-                bool b => (0..b.len()).for_each(|i| to.append(b.get_bit(i))),
-                v => v.iter().for_each(|x| to.append(is_not_zero(x)))
-            ),
-            (to, Self::Bool(from)) => {
-                let mut bytes = Vec::with_capacity(from.len());
-                bytes.extend((0..from.len()).map(|i| u8::from(from.get_bit(i))));
-                to.append(&Self::U8(bytes));
-            }
-            (to, from) => numbers!(to, bool _b => {}, t => numbers!(
-                from,
-                bool _b => {},
-                f => f.iter().for_each(|&x| t.push(x as _))
-            )),
-        }
-    }
-
-    pub(super) fn finish(self) -> ArrayRef {
-        match self {
-            Self::Bool(v) => Arc::new(BooleanArray::new(v.build(), None)),
-            Self::I8(v) => Arc::new(PrimitiveArray::<Int8Type>::new(v.into(), None)),
-            Self::I16(v) => Arc::new(PrimitiveArray::<Int16Type>::new(v.into(), None)),
-            Self::I32(v) => Arc::new(PrimitiveArray::<Int32Type>::new(v.into(), None)),
-            Self::I64(v) => Arc::new(PrimitiveArray::<Int64Type>::new(v.into(), None)),
-            Self::U8(v) => Arc::new(PrimitiveArray::<UInt8Type>::new(v.into(), None)),
-            Self::U16(v) => Arc::new(PrimitiveArray::<UInt16Type>::new(v.into(), None)),
-            Self::U32(v) => Arc::new(PrimitiveArray::<UInt32Type>::new(v.into(), None)),
-            Self::U64(v) => Arc::new(PrimitiveArray::<UInt64Type>::new(v.into(), None)),
-            Self::F32(v) => Arc::new(PrimitiveArray::<Float32Type>::new(v.into(), None)),
-            Self::F64(v) => Arc::new(PrimitiveArray::<Float64Type>::new(v.into(), None)),
-        }
     }
 
     /// Appends the elements in `range` of a page of `n` elements, whose bytes these are.
@@ -212,10 +97,6 @@ impl Values {
         }
         Ok(())
     }
-}
-
-fn is_not_zero<T: Default + PartialEq>(x: &T) -> bool {
-    *x != T::default()
 }
 
 /// Elements as they are.
