@@ -85,7 +85,7 @@ impl Artifact {
         let doubles = self.doubles.iter().map(|t| (&t.name, &t.shape, Dtype::F64, bytes(&t.values, f64::to_le_bytes)));
         let blocks: Vec<_> = singles.chain(doubles).collect();
         let views = blocks.iter().map(|(name, shape, kind, block)| {
-            TensorView::new(*kind, shape.to_vec(), block).map(|view| (name.as_str(), view))
+            TensorView::new(*kind, (*shape).clone(), block).map(|view| (name.as_str(), view))
         });
         let views: Vec<_> = views.collect::<std::result::Result<_, _>>().map_err(broken)?;
         let order: Vec<&str> = blocks.iter().map(|(name, ..)| name.as_str()).collect();
