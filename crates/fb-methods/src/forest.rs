@@ -277,7 +277,7 @@ impl Fitted for FittedForest {
     fn explain(&self, events: &Events, workers: &dyn Workers) -> Result<Option<Explanation>> {
         let Input::Columns { variables, missing } = &self.input else { return Ok(None) };
         let forest = self.scorer.forest();
-        let output = 1.min(forest.outputs() - 1);
+        let output = 1.min(forest.outputs().saturating_sub(1));
         let columns = variables.iter().map(|v| sparse(v, events, missing)).collect::<Result<Vec<_>>>()?;
         let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
         let explainer = Explainer::new(forest);
@@ -285,7 +285,7 @@ impl Fitted for FittedForest {
             variables: variables.clone(),
             gain: gain_shares(forest),
             shap: explainer.of_columns(&columns, output, workers),
-            expected: explainer.expected()[output],
+            expected: explainer.expected().get(output).copied().unwrap_or_default(),
         }))
     }
 }

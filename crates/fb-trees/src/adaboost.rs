@@ -76,9 +76,8 @@ pub fn adaboost(
         let mut says = vec![0.0f32; n];
         add_routed(&mut says, train.binned, &tree, run);
         let is_wrong = |i: usize| (says[i] >= 0.0) != (train.events.targets[i] == 1.0);
-        let (all, wrong) = (0..n).fold((0.0, 0.0), |(all, wrong), i| {
-            (all + weights[i], wrong + if is_wrong(i) { weights[i] } else { 0.0 })
-        });
+        let (all, wrong) = (0..n)
+            .fold((0.0, 0.0), |(all, wrong), i| (all + weights[i], wrong + if is_wrong(i) { weights[i] } else { 0.0 }));
         let err = (wrong / all).clamp(LEAST_ERROR, 1.0 - LEAST_ERROR);
         if err >= 0.5 && !grown.is_empty() {
             // A tree that is no better than a coin has no vote, and nor would the next one.
@@ -108,7 +107,12 @@ pub fn adaboost(
         let loss = |votes: &[f32], set: Set<'_>| share_wrong(votes, set);
         let last = round + 1 == trees.trees;
         let whole = || Forest { trees: grown.clone(), ..empty.clone() };
-        tell([round + 1, trees.trees, n], [loss(&votes, train), validation.map_or(f64::NAN, |v| loss(&watched, v))], options.beta, run);
+        tell(
+            [round + 1, trees.trees, n],
+            [loss(&votes, train), validation.map_or(f64::NAN, |v| loss(&watched, v))],
+            options.beta,
+            run,
+        );
         checkpoint.keep(last, round + 1, whole, None, run)?;
         if err <= LEAST_ERROR {
             break;

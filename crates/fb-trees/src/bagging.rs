@@ -28,13 +28,8 @@ pub fn forest(
         1 => 2.0 * y - 1.0,
         _ => f32::from(y == k as f32),
     };
-    let mut whole = Forest {
-        features: train.binned.scales.len(),
-        base: vec![0.0; outputs],
-        trees: Vec::new(),
-        link,
-        single: true,
-    };
+    let mut whole =
+        Forest { features: train.binned.scales.len(), base: vec![0.0; outputs], trees: Vec::new(), link, single: true };
     let checkpoint = Checkpoint::new(&format!("{options:?} {classes}"), train, run.seed);
     if let Some((stored, _)) = checkpoint.load(run)? {
         whole = stored;

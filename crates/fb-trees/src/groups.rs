@@ -23,9 +23,8 @@ impl<'a> Points<'a> {
         }
         let middle = order.len() / 2;
         let column = &columns[axis];
-        order.select_nth_unstable_by(middle, |&a, &b| {
-            column[a as usize].total_cmp(&column[b as usize]).then(a.cmp(&b))
-        });
+        order
+            .select_nth_unstable_by(middle, |&a, &b| column[a as usize].total_cmp(&column[b as usize]).then(a.cmp(&b)));
         let next = (axis + 1) % columns.len();
         let (left, right) = order.split_at_mut(middle);
         Self::part(columns, left, next);
@@ -110,9 +109,9 @@ pub fn bins(columns: &[Vec<f32>], members: &[u32], bins: usize) -> Vec<Vec<u32>>
     let whole: Vec<u32> =
         members.iter().copied().filter(|&i| columns.iter().all(|c| c[i as usize].is_finite())).collect();
     let range = |c: &Vec<f32>| {
-        whole.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |r, &i| {
-            [r[0].min(c[i as usize]), r[1].max(c[i as usize])]
-        })
+        whole
+            .iter()
+            .fold([f32::INFINITY, f32::NEG_INFINITY], |r, &i| [r[0].min(c[i as usize]), r[1].max(c[i as usize])])
     };
     let ranges: Vec<[f32; 2]> = columns.iter().map(range).collect();
     let mut groups = Vec::new();
@@ -121,7 +120,11 @@ pub fn bins(columns: &[Vec<f32>], members: &[u32], bins: usize) -> Vec<Vec<u32>>
         for &i in &whole {
             let cell = columns.iter().zip(&ranges).map(|(c, [low, high])| {
                 let width = (high - low) / bins as f32;
-                if width > 0.0 { ((c[i as usize] - low) / width + shift).min(bins as f32 - 1.0 + 2.0 * shift) as u32 } else { 0 }
+                if width > 0.0 {
+                    ((c[i as usize] - low) / width + shift).min(bins as f32 - 1.0 + 2.0 * shift) as u32
+                } else {
+                    0
+                }
             });
             cells.entry(cell.collect()).or_default().push(i);
         }
@@ -146,8 +149,7 @@ mod tests {
         assert_eq!(found.events, members);
         let (scaled, _) = standardised(&columns, &members);
         for (event, near) in found.events.iter().zip(&found.near) {
-            let distance =
-                |i: u32| scaled.iter().map(|c| (c[*event as usize] - c[i as usize]).powi(2)).sum::<f32>();
+            let distance = |i: u32| scaled.iter().map(|c| (c[*event as usize] - c[i as usize]).powi(2)).sum::<f32>();
             let mut all = members.clone();
             all.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)).then(a.cmp(&b)));
             assert_eq!(near[..], all[..7]);

@@ -30,16 +30,17 @@ pub fn show(page: &mut String, method: &MethodResult, looks: &Looks) {
     }
     caption += ". Variables that say the same share their importance: each alone may seem dispensable.";
     figure(page, &shown.collect::<Vec<_>>(), &caption);
-    let mut shown: Vec<String> = looks.dependence.iter().filter_map(dependence).collect();
-    shown.extend(looks.dots.iter().filter_map(dots));
+    let shown: Vec<String> = looks.dependence.iter().filter_map(dependence).collect();
     figure(
         page,
         &shown,
-        if trees {
-            "Mean score if all test events had the same value of a variable, with its standard error; Shapley values of test events against the variable."
-        } else {
-            "Mean score if all test events had the same value of a variable, with its standard error."
-        },
+        "Mean score if all test events had the same value of a variable, with its standard error, at 20 quantiles of the variable.",
+    );
+    let shown: Vec<String> = looks.dots.iter().filter_map(dots).collect();
+    figure(
+        page,
+        &shown,
+        "Shapley values of test events against the variable: how far its value moves the output from what is expected.",
     );
     let cell = |value: &Option<Value>| value.map_or_else(String::new, |v| v.to_string());
     let row = |i: &Importance| vec![escape(&i.variable), cell(&i.permutation), cell(&i.shap), cell(&i.gain)];
