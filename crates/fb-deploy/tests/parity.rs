@@ -15,7 +15,7 @@ use fb_nn::graph::Convolution;
 use fb_nn::{Activation, Graph, Rows};
 use serde_json::json;
 
-use common::{artifact, jets, uneven};
+use common::{artifact, jets, networks, uneven};
 
 const TOLERANCE: f32 = 1e-5;
 
@@ -46,8 +46,8 @@ fn difference(library: &Path, artifact: &Artifact, events: &Events) -> f32 {
 #[test]
 fn every_method_agrees() {
     let Some(library) = library() else { return };
-    for method in fb_methods::METHODS {
-        let artifact = artifact(*method, &json!({}));
+    for method in networks() {
+        let artifact = artifact(method, &json!({}));
         for multiplicities in [&MULTIPLICITIES[..], &[3, 0, 1, 2], &[1], &[0, 0]] {
             let difference = difference(&library, &artifact, &jets(multiplicities, 3));
             eprintln!("{} on {} jets: {difference:e}", method.card().name, multiplicities.len());

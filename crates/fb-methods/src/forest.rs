@@ -38,20 +38,47 @@ pub enum Normalise {
     Classes,
 }
 
-/// What a tree method sees of events.
-pub struct Seen<'a> {
-    /// In the expression language; all columns with one number per event where there are none.
-    pub variables: &'a [String],
-    /// Values that stand for a missing one.
-    pub missing: &'a [f64],
-    /// Variables that are categories.
-    pub categorical: &'a [String],
-    /// Bins of a feature.
+/// What a tree method sees of events: the options that all of them have.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Table {
+    /// What is seen of an event, in the expression language; where empty, all columns with one number per event but
+    /// label, weight and identifiers.
+    pub variables: Vec<String>,
+    /// Values that stand for a missing one, besides NaN: −999.
+    pub missing: Vec<f64>,
+    /// Variables whose whole numbers are categories without order.
+    pub categorical: Vec<String>,
+    /// Bins of a variable, 2 to 255.
     pub bins: usize,
-    /// What negative weights do.
+    /// What negative weights do in the training: `keep`, `drop` or `abs`.
     pub negative_weights: NegativeWeights,
-    /// How weights are scaled.
+    /// How weights are scaled: `none`, `events` (to a mean of one) or `classes` (each class to the same sum).
     pub normalise: Normalise,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            variables: Vec::new(),
+            missing: Vec::new(),
+            categorical: Vec::new(),
+            bins: fb_trees::MOST_BINS,
+            negative_weights: NegativeWeights::default(),
+            normalise: Normalise::default(),
+        }
+    }
+}
+
+impl Table {
+    /// With each class at the same sum of weights.
+    pub(crate) fn balanced() -> Self {
+        Self { normalise: Normalise::Classes, ..Self::default() }
+    }
+
+    /// What is seen of an event.
+    pub fn input(&self) -> Input {
+        Input::Columns { variables: self.variables.clone(), missing: self.missing.clone() }
+    }
 }
 
 /// A sample that is ready for trees.
@@ -95,6 +122,18 @@ impl Prepared {
             Input::Columns { variables, .. } => variables,
             _ => &[],
         }
+    }
+
+    /// Two classes, which some methods need.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there are more.
+    pub fn two_classes(&self, method: &str) -> Result<()> {
+        if self.classes == 2 {
+            return Ok(());
+        }
+        let reason = format!("it tells two classes apart, found {}; `bdt` and `random_forest` take more", self.classes);
+        Err(Error::Config { place: format!("method `{method}`"), reason })
     }
 
     /// One number for each variable from those that are named.
@@ -150,10 +189,10 @@ pub fn all_variables(events: &Events) -> Vec<String> {
 ///
 /// # Errors
 /// Columns that are missing or infinite, classes without events, weights that are not finite or sum up to nothing.
-pub fn prepare(seen: &Seen<'_>, train: &Sample, validation: &Sample, run: &Run<'_>) -> Result<Prepared> {
+pub fn prepare(seen: &Table, train: &Sample, validation: &Sample, run: &Run<'_>) -> Result<Prepared> {
     let classes = (train.labels.iter().copied().max().unwrap_or(0) as usize + 1).max(2);
     check_sample(train, validation, classes)?;
-    let variables = if seen.variables.is_empty() { all_variables(&train.events) } else { seen.variables.to_vec() };
+    let variables = if seen.variables.is_empty() { all_variables(&train.events) } else { seen.variables.clone() };
     if variables.is_empty() {
         let hint = "there is no column with one number per event; name some in `variables`".to_owned();
         return Err(Error::Empty { what: "the list of variables".to_owned(), hint });
@@ -163,11 +202,11 @@ pub fn prepare(seen: &Seen<'_>, train: &Sample, validation: &Sample, run: &Run<'
         return Err(Error::Config { place: "`bins`".to_owned(), reason });
     }
     let mut categorical = vec![false; variables.len()];
-    for name in seen.categorical {
+    for name in &seen.categorical {
         categorical[place(&variables, name)?] = true;
     }
     let weights = weights(seen, train, classes)?;
-    let features = |events| Features { events, variables: &variables, missing: seen.missing };
+    let features = |events| Features { events, variables: &variables, missing: &seen.missing };
     let columns = features(&train.events);
     let binned = Binned::fit(&columns, &weights, &train.identity, seen.bins, &categorical, run.workers)?;
     let watched = Binned::with(&features(&validation.events), binned.scales(), run.workers)?;
@@ -180,11 +219,11 @@ pub fn prepare(seen: &Seen<'_>, train: &Sample, validation: &Sample, run: &Run<'
     let signed = validation.weights.iter().map(|&w| w as f32).collect();
     let validation = (!validation.is_empty()).then(|| part(validation, watched, signed));
     let train = part(train, binned, weights);
-    Ok(Prepared { input: Input::Columns { variables, missing: seen.missing.to_vec() }, classes, train, validation })
+    Ok(Prepared { input: Input::Columns { variables, missing: seen.missing.clone() }, classes, train, validation })
 }
 
 /// Weights of the training.
-fn weights(seen: &Seen<'_>, train: &Sample, classes: usize) -> Result<Vec<f32>> {
+fn weights(seen: &Table, train: &Sample, classes: usize) -> Result<Vec<f32>> {
     let treated = |&w: &f64| match seen.negative_weights {
         NegativeWeights::Keep => w,
         NegativeWeights::Drop => w.max(0.0),
@@ -288,6 +327,26 @@ impl Fitted for FittedForest {
             expected: explainer.expected().get(output).copied().unwrap_or_default(),
         }))
     }
+}
+
+/// Values of features along which a score is to be flat, and the training events of some classes.
+pub(crate) fn flat_features(
+    along: &[String],
+    classes: &[u32],
+    missing: &[f64],
+    train: &Sample,
+) -> Result<(Vec<Vec<f32>>, Vec<Vec<u32>>)> {
+    if along.is_empty() {
+        let reason = "found none, expected the variables along which the efficiency is to be flat".to_owned();
+        return Err(Error::Config { place: "`flat`".to_owned(), reason });
+    }
+    let column = |text: &String| Ok(sparse(text, &train.events, missing)?.into_iter().map(|x| x as f32).collect());
+    let columns = along.iter().map(column).collect::<Result<_>>()?;
+    let members = |&class: &u32| {
+        let all = 0..train.len() as u32;
+        all.filter(|&i| train.labels[i as usize] == class && train.weights[i as usize] != 0.0).collect()
+    };
+    Ok((columns, classes.iter().map(members).collect()))
 }
 
 /// Refuses an option out of its range.

@@ -10,6 +10,7 @@ use neural::Neural;
 
 /// Every method, in alphabetic order.
 pub static METHODS: &[&dyn AnyMethod] = &[
+    &entry::<trees::adaboost::AdaBoost>(),
     &entry::<trees::bdt::Bdt>(),
     &entry::<Neural<taggers::efn::Efn>>(),
     &entry::<Neural<taggers::interaction_network::InteractionNetwork>>(),
@@ -17,11 +18,15 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Neural<taggers::jet_image_cnn::JetImageCnnSmall>>(),
     &entry::<Neural<taggers::logistic::Logistic>>(),
     &entry::<Neural<taggers::lstm_tagger::LstmTagger>>(),
+    &entry::<trees::oblivious_bdt::ObliviousBdt>(),
     &entry::<Neural<taggers::p_cnn::PCnn>>(),
     &entry::<Neural<taggers::particlenet::ParticleNet>>(),
     &entry::<Neural<taggers::particlenet_lite::ParticleNetLite>>(),
     &entry::<Neural<taggers::pfn::Pfn>>(),
+    &entry::<trees::random_forest::RandomForest>(),
     &entry::<Neural<taggers::topodnn::TopoDnn>>(),
+    &entry::<trees::uboost::UBoost>(),
+    &entry::<trees::ugrad_bdt::UgradBdt>(),
 ];
 
 /// The method of this name.

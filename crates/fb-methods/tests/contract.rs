@@ -69,7 +69,7 @@ fn jets(n: usize, seed: u64) -> Vec<Jet> {
             particle(pt, eta + width * random.normal(), phi + width * random.normal())
         });
         let particles = particles.collect();
-        let table = [80.0, 60.0, 0.4, 0.3, 0.2].map(|x| x * (1.0 + f64::from(label) * 0.3 + 0.3 * random.uniform()));
+        let table = [80.0, 60.0, 0.4, 0.3, 0.2].map(|x| x * (1.0 + f64::from(label) * 0.1 + 0.3 * random.uniform()));
         Jet { particles, table, label, weight: 0.5 + random.uniform(), identity: seed << 32 | i as u64 }
     };
     (0..n).map(jet).collect()
@@ -193,7 +193,8 @@ fn tiny(method: AMethod) -> Json {
     let small = json!({
         "max": 8, "pixels": 12, "filters": [[4, 6], [6, 4]], "phi": [7, 6], "f": [6], "layers": [8, 5], "k": 3,
         "blocks": [[4, 4, 4], [5, 5, 6]], "channels": [4, 4, 6, 8], "messages": [6, 5, 4], "objects": [6, 5],
-        "classifier": [6], "hidden": 6, "trees": 9, "min_child_weight": 0.5, "subsample": 0.9,
+        "classifier": [6], "hidden": 6, "trees": 9, "depth": 2, "min_child_weight": 0.5, "subsample": 0.9,
+        "flat": ["jet_tau1"], "neighbours": 7, "bagging_temperature": 0.5, "min_node_size": 0.02,
     });
     let defaults = method.defaults();
     let mut config =
@@ -408,7 +409,7 @@ fn parameters_are_those_of_the_paper() {
     let two = sample(&jets(2, 1));
     each("parameters", |method| {
         let card = method.card();
-        let config = if has_epochs(method) { json!({"train": {"epochs": 1}}) } else { json!({"variables": TABLE}) };
+        let config = if has_epochs(method) { json!({"train": {"epochs": 1}}) } else { tiny(method) };
         let fitted = fit(method, &config, [&two, &two]).unwrap();
         // Networks of full size take other paths through the products than tiny ones.
         let unseen = jets(19, 5);
@@ -502,7 +503,7 @@ fn a_stopped_training_goes_on_to_the_same_bits() {
             }
             assert!(bytes(&*go(usize::MAX).unwrap()) == whole, "{stops:?}");
             // The checkpoint belongs to this training and to no other.
-            let change = if has_epochs(method) { ("train.lr", json!(0.5)) } else { ("min_child_weight", json!(0.6)) };
+            let change = if has_epochs(method) { ("train.lr", json!(0.5)) } else { ("trees", json!(10)) };
             let other = with(config.clone(), &[change]);
             let how = Training { seed: 1, workers: &Alone, store: &mut store, stop_after: usize::MAX };
             let refused = train(method, &other, [&train_part, &validation], how);

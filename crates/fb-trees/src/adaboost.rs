@@ -101,19 +101,13 @@ pub fn adaboost(
         }
         grown.push(tree);
         alphas.push(log);
-        if round < stored.trees.len() {
-            continue;
+        if round >= stored.trees.len() {
+            let last = round + 1 == trees.trees;
+            let whole = || Forest { trees: grown.clone(), ..empty.clone() };
+            let wrong = [share_wrong(&votes, train), validation.map_or(f64::NAN, |set| share_wrong(&watched, set))];
+            tell([round + 1, trees.trees, n], wrong, options.beta, run);
+            checkpoint.keep(last, round + 1, whole, None, run)?;
         }
-        let loss = |votes: &[f32], set: Set<'_>| share_wrong(votes, set);
-        let last = round + 1 == trees.trees;
-        let whole = || Forest { trees: grown.clone(), ..empty.clone() };
-        tell(
-            [round + 1, trees.trees, n],
-            [loss(&votes, train), validation.map_or(f64::NAN, |v| loss(&watched, v))],
-            options.beta,
-            run,
-        );
-        checkpoint.keep(last, round + 1, whole, None, run)?;
         if err <= LEAST_ERROR {
             break;
         }

@@ -73,8 +73,7 @@ pub fn forest(
         tell([round + 1, options.trees, n], [wrong, validation], 1.0, run);
         checkpoint.keep(round + 1 == options.trees, round + 1, || whole.clone(), None, run)?;
     }
-    let share = 1.0 / options.trees as f64;
-    whole.trees.iter_mut().flat_map(|t| &mut t.nodes).for_each(|node| node.value *= share);
+    whole.scale(1.0 / options.trees as f64);
     Ok((whole, wrong))
 }
 

@@ -172,6 +172,7 @@ impl Binned {
     }
 
     /// The bin of a feature in a row.
+    #[cfg(test)]
     pub(crate) fn bin(&self, feature: usize, row: usize) -> u8 {
         self.blocks[feature / LANES][row][feature % LANES]
     }

@@ -9,6 +9,7 @@ use crate::forest::{Forest, Test, Tree};
 use crate::grow::{Grower, Grown, Sampling, Shape, add_leaves};
 use crate::histogram::Pair;
 use crate::loss::{Objective, Targets, quantile};
+use crate::ordered::Ordered;
 use crate::parallel::{map, pieces};
 use crate::split::Rules;
 
@@ -39,6 +40,8 @@ pub struct Options {
     pub noise: f64,
     /// Exponent T of random event weights (−ln u)^T, zero for none.
     pub bagging_temperature: f64,
+    /// Whether shapes are chosen on gradients by models of earlier events only (one output).
+    pub ordered: bool,
     /// Stop after so many rounds without a lower validation loss, and keep the best.
     pub patience: Option<usize>,
 }
@@ -58,6 +61,7 @@ impl Default for Options {
             monotone: Vec::new(),
             noise: 0.0,
             bagging_temperature: 0.0,
+            ordered: false,
             patience: None,
         }
     }
@@ -80,7 +84,7 @@ const TOLD: usize = 1 << 16;
 const PIECE: usize = 1 << 14;
 
 impl Options {
-    fn rules(&self) -> Rules {
+    pub(crate) fn rules(&self) -> Rules {
         let monotone = if self.monotone.iter().any(|&m| m != 0) { self.monotone.clone() } else { Vec::new() };
         Rules { l2: self.l2, l1: self.l1, min_gain: self.min_gain, min_child_weight: self.min_child_weight, monotone }
     }
@@ -116,11 +120,19 @@ pub fn boost(
     let mut grower = options.grower(train.binned, run.seed, run.workers);
     let outputs = objective.outputs();
     let reports = (options.trees / 20).max(1);
-    let (mut best, mut best_round) = (f64::INFINITY, 0);
+    let mut ordered = (options.ordered && outputs == 1).then(|| Ordered::new(train, state.forest.base[0], run.seed));
+    let known = state.rounds();
+    let (mut best, mut best_round) = state.best;
     for round in 0..options.trees {
-        if round < state.rounds() {
+        if round < known {
             // Trees of the checkpoint: only what follows from them.
-            (best, best_round) = state.best;
+            if let Some(ordered) = &mut ordered {
+                let tree = &state.forest.trees[round];
+                let mut gradients = vec![[0.0; 2]; train.identity.len()];
+                ordered.gradients(objective, &mut gradients, run.workers);
+                let leaf_of = Routes::new(tree, train.binned).leaves(train.binned, run);
+                ordered.update(tree, &leaf_of, &options.rules(), options.learning_rate, run.workers);
+            }
             continue;
         }
         objective.prepare(&state.outputs);
@@ -130,7 +142,20 @@ pub fn boost(
             let share = options.subsample;
             let keep = |row: usize| uniform(train.identity[row], number ^ run.seed.rotate_left(17)) < share;
             let keep: Option<&(dyn Fn(usize) -> bool + Sync)> = if share < 1.0 { Some(&keep) } else { None };
-            let mut grown = grower.grow(&gradients, train.identity, number, keep);
+            let mut grown = match &mut ordered {
+                None => grower.grow(&gradients, train.identity, number, keep),
+                Some(ordered) => {
+                    let mut of_earlier = vec![[0.0; 2]; gradients.len()];
+                    ordered.gradients(objective, &mut of_earlier, run.workers);
+                    let mut grown = grower.grow(&of_earlier, train.identity, number, keep);
+                    grower.refit(&mut grown, &gradients);
+                    let leaf_of = Routes::new(&grown.tree, train.binned).leaves(train.binned, run);
+                    let rate = options.learning_rate;
+                    ordered.update(&grown.tree, &leaf_of, &options.rules(), rate, run.workers);
+                    grown
+                }
+            };
+            state.gradients = gradients;
             if let Some(alpha) = objective.leaf_quantile() {
                 refit(&mut grown, grower.order(), &state.outputs[k], train.events, alpha);
             }
@@ -305,7 +330,7 @@ impl State {
         self.forest.trees.len() / self.forest.outputs()
     }
 
-    /// Gradients of all rows with respect to output `k`. The memory is given back by [`State::add`].
+    /// Gradients of all rows with respect to output `k`, in memory that is to be given back.
     fn gradients(
         &mut self,
         objective: &dyn Objective,
@@ -329,7 +354,7 @@ impl State {
             if options.bagging_temperature > 0.0 {
                 for (out, &id) in out.iter_mut().zip(&train.identity[range]) {
                     let u = 1.0 - uniform(id, number ^ seed.rotate_left(29));
-                    let factor = (-u.ln()).powf(options.bagging_temperature) as f32;
+                    let factor = (-u.ln()).powf(options.bagging_temperature).min(1e6) as f32;
                     *out = [out[0] * factor, out[1] * factor];
                 }
             }
@@ -410,6 +435,13 @@ impl Routes {
             routes.nodes.push((feature / LANES, feature % LANES, [node.left, node.right], left));
         }
         routes
+    }
+
+    /// The leaves of all rows.
+    fn leaves(&self, binned: &Binned, run: &Run<'_>) -> Vec<u32> {
+        let leaves =
+            |range: std::ops::Range<usize>| range.map(|row| self.leaf(binned, row) as u32).collect::<Vec<u32>>();
+        map(run.workers, pieces(binned.rows, PIECE).collect(), leaves).concat()
     }
 
     /// The leaf of a row.

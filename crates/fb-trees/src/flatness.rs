@@ -47,7 +47,8 @@ impl<'a> Flatness<'a> {
     /// Where each of these events, sorted by score, stands in their distribution: the share of weight below it, with half
     /// of those that have the same score.
     fn positions(&self, sorted: &[u32], scores: &[f32]) -> Vec<f32> {
-        let weight = |&i: &u32| f64::from(self.weights[i as usize]);
+        // Weights count with their size, so that no share leaves [0, 1].
+        let weight = |&i: &u32| f64::from(self.weights[i as usize].abs());
         let total: f64 = sorted.iter().map(weight).sum();
         let (mut positions, mut below, mut at) = (vec![0.0; sorted.len()], 0.0, 0);
         while at < sorted.len() {

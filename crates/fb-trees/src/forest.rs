@@ -195,6 +195,12 @@ impl Forest {
         self.base.len()
     }
 
+    /// Multiplies all outputs.
+    pub fn scale(&mut self, factor: f64) {
+        self.base.iter_mut().for_each(|b| *b *= factor);
+        self.trees.iter_mut().flat_map(|t| &mut t.nodes).for_each(|n| n.value *= factor);
+    }
+
     /// The features as they are compared with cuts.
     pub fn rounded(&self, x: f64) -> f64 {
         if self.single { f64::from(x as f32) } else { x }

@@ -66,10 +66,14 @@ impl<'a> Points<'a> {
     }
 }
 
+/// The events in which no feature is missing.
+fn whole(columns: &[Vec<f32>], events: &[u32]) -> Vec<u32> {
+    events.iter().copied().filter(|&i| columns.iter().all(|c| c[i as usize].is_finite())).collect()
+}
+
 /// Features brought to the same spread, without events in which one is missing.
 fn standardised(columns: &[Vec<f32>], members: &[u32]) -> (Vec<Vec<f32>>, Vec<u32>) {
-    let whole: Vec<u32> =
-        members.iter().copied().filter(|&i| columns.iter().all(|c| c[i as usize].is_finite())).collect();
+    let whole = whole(columns, members);
     let n = whole.len().max(1) as f64;
     let scale = |c: &Vec<f32>| {
         let moments = whole.iter().fold([0.0f64; 2], |m, &i| {
@@ -93,10 +97,11 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    /// The `k` nearest of these members in these features, for each of them.
-    pub fn new(columns: &[Vec<f32>], members: &[u32], k: usize, workers: &dyn Workers) -> Self {
-        let (columns, whole) = standardised(columns, members);
-        let points = Points::new(&columns, &whole);
+    /// For each of these events the `k` nearest members in these features, which are brought to the same spread.
+    pub fn around(columns: &[Vec<f32>], events: &[u32], members: &[u32], k: usize, workers: &dyn Workers) -> Self {
+        let (scaled, members) = standardised(columns, members);
+        let whole = whole(columns, events);
+        let points = Points::new(&scaled, &members);
         let near = map(workers, whole.chunks(256).collect(), |events| {
             events.iter().map(|&i| points.nearest(i, k)).collect::<Vec<_>>()
         });
@@ -106,8 +111,7 @@ impl Neighbours {
 
 /// Groups of events in bins of equal width along each feature, twice, the second time moved by half a bin.
 pub fn bins(columns: &[Vec<f32>], members: &[u32], bins: usize) -> Vec<Vec<u32>> {
-    let whole: Vec<u32> =
-        members.iter().copied().filter(|&i| columns.iter().all(|c| c[i as usize].is_finite())).collect();
+    let whole = whole(columns, members);
     let range = |c: &Vec<f32>| {
         whole
             .iter()
@@ -145,7 +149,7 @@ mod tests {
         let mut random = Philox::new(3, 2, 1);
         let columns: Vec<Vec<f32>> = (0..2).map(|_| (0..300).map(|_| random.normal() as f32).collect()).collect();
         let members: Vec<u32> = (0..300).filter(|i| i % 3 > 0).collect();
-        let found = Neighbours::new(&columns, &members, 7, &Alone);
+        let found = Neighbours::around(&columns, &members, &members, 7, &Alone);
         assert_eq!(found.events, members);
         let (scaled, _) = standardised(&columns, &members);
         for (event, near) in found.events.iter().zip(&found.near) {

@@ -332,40 +332,45 @@ impl<'a> Grower<'a> {
         }
     }
 
+    /// Gives the leaves of a grown tree the values of other gradients.
+    pub(crate) fn refit(&self, grown: &mut Grown, gradients: &[Pair]) {
+        let sums = leaf_sums(&self.order, &grown.leaves, gradients, self.workers);
+        let mut all = vec![[0.0; 2]; grown.tree.nodes.len()];
+        for (sum, (i, _)) in sums.into_iter().zip(&grown.leaves) {
+            all[*i] = sum;
+        }
+        for i in (0..all.len()).rev() {
+            let node = &mut grown.tree.nodes[i];
+            if !node.is_leaf() {
+                let [a, b] = [node.left, node.right].map(|child| all[child as usize]);
+                all[i] = [a[0] + b[0], a[1] + b[1]];
+            }
+            (node.value, node.cover) = (self.rules.value(all[i], grown.bounds[i]), all[i][1]);
+        }
+    }
+
     /// The tree, with exact sums in its leaves.
     fn finish(&mut self, mut nodes: Vec<Growing>, gradients: &[Pair]) -> Grown {
         self.pool.extend(nodes.iter_mut().filter_map(|n| n.histogram.take()));
         let leaves: Vec<(usize, std::ops::Range<usize>)> =
             nodes.iter().enumerate().filter(|(_, n)| n.children.is_none()).map(|(i, n)| (i, n.range.clone())).collect();
-        let mut sums = vec![[0.0; 2]; nodes.len()];
-        for (sum, (i, _)) in leaf_sums(&self.order, &leaves, gradients, self.workers).into_iter().zip(&leaves) {
-            sums[*i] = sum;
-        }
-        // Children stand behind their parents.
-        for i in (0..nodes.len()).rev() {
-            if let Some([a, b]) = nodes[i].children {
-                sums[i] = [sums[a][0] + sums[b][0], sums[a][1] + sums[b][1]];
-            }
-        }
-        let node = |(n, sum): (&Growing, &[f64; 2])| {
-            let value = self.rules.value(*sum, n.bounds);
-            match (n.children, &n.split) {
-                (Some([a, b]), Some(split)) => Node {
-                    feature: split.feature as u32,
-                    test: test(split, &self.binned.scales[split.feature]),
-                    missing_left: split.left[0],
-                    left: a as u32,
-                    right: b as u32,
-                    value,
-                    gain: split.gain,
-                    cover: sum[1],
-                },
-                _ => Node::leaf(value, sum[1]),
-            }
+        let node = |n: &Growing| match (n.children, &n.split) {
+            (Some([a, b]), Some(split)) => Node {
+                feature: split.feature as u32,
+                test: test(split, &self.binned.scales[split.feature]),
+                missing_left: split.left[0],
+                left: a as u32,
+                right: b as u32,
+                gain: split.gain,
+                ..Node::leaf(0.0, 0.0)
+            },
+            _ => Node::leaf(0.0, 0.0),
         };
         let bounds = nodes.iter().map(|n| n.bounds).collect();
-        let tree = Tree { output: 0, nodes: nodes.iter().zip(&sums).map(node).collect() };
-        Grown { tree, leaves, bounds }
+        let tree = Tree { output: 0, nodes: nodes.iter().map(node).collect() };
+        let mut grown = Grown { tree, leaves, bounds };
+        self.refit(&mut grown, gradients);
+        grown
     }
 }
 

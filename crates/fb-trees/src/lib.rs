@@ -15,6 +15,7 @@ mod grow;
 mod histogram;
 mod importance;
 mod loss;
+mod ordered;
 mod parallel;
 mod score;
 pub mod shap;

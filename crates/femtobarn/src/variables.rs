@@ -152,9 +152,11 @@ mod tests {
     #[test]
     fn columns_without_information_are_told() {
         let names = ["jet_pt".to_owned(), "x".to_owned()];
-        let told: Vec<String> = constant(&names, &[-999.0, 0.0], &events()).collect();
+        let told: Vec<String> = constant(&names, &[], &events()).collect();
         assert!(told.is_empty(), "{told:?}");
+        let told: Vec<String> = constant(&names, &[-999.0, 0.0], &events()).collect();
+        assert_eq!(told, ["`jet_pt` is 1 in all events", "`x` is 1 in all events"]);
         let told: Vec<String> = constant(&names, &[-999.0, 0.0, 1.0], &events()).collect();
-        assert_eq!(told, ["`x` is missing in all events"]);
+        assert_eq!(told, ["`jet_pt` is missing in all events", "`x` is missing in all events"]);
     }
 }

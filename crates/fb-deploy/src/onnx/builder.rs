@@ -20,7 +20,9 @@ pub(super) type Value = String;
 pub(super) enum Setting {
     Integer(i64),
     Integers(Vec<i64>),
+    Floats(Vec<f32>),
     Text(&'static str),
+    Texts(Vec<&'static str>),
 }
 
 /// A graph under construction.
@@ -52,6 +54,7 @@ impl Builder {
             name: Some(name.to_owned()),
             op_type: Some("Identity".to_owned()),
             attribute: Vec::new(),
+            domain: None,
         });
         self.graph.output.push(value_info(name, shape, meaning));
     }
@@ -95,8 +98,18 @@ impl Builder {
             name: Some(name),
             op_type: Some(op.to_owned()),
             attribute: options.into_iter().map(|(name, value)| attribute(name, value)).collect(),
+            domain: None,
         });
         output
+    }
+
+    /// An operation of another family.
+    pub fn op_of(&mut self, domain: &str, op: &str, inputs: &[&str], options: Vec<(&str, Setting)>) -> Value {
+        let value = self.op_with(op, inputs, options);
+        if let Some(node) = self.graph.node.last_mut() {
+            node.domain = Some(domain.to_owned());
+        }
+        value
     }
 
     fn constant(&mut self, element: Element, shape: &[usize], bytes: Vec<u8>) -> Value {
@@ -220,7 +233,11 @@ fn attribute(name: &str, value: Setting) -> Attribute {
     match value {
         Setting::Integer(i) => Attribute { name, i: Some(i), kind: Some(2), ..Attribute::default() },
         Setting::Text(s) => Attribute { name, s: Some(s.as_bytes().to_vec()), kind: Some(3), ..Attribute::default() },
-
+        Setting::Floats(floats) => Attribute { name, floats, kind: Some(6), ..Attribute::default() },
+        Setting::Texts(texts) => {
+            let strings = texts.into_iter().map(|s| s.as_bytes().to_vec()).collect();
+            Attribute { name, strings, kind: Some(8), ..Attribute::default() }
+        }
         Setting::Integers(ints) => Attribute { name, ints, kind: Some(7), ..Attribute::default() },
     }
 }

@@ -5,10 +5,14 @@
 //! collection that it sees are `{collection}_{name}` [event, particle], those of events `{name}` `[event]`. It gives
 //! `probabilities` [event, class].
 //!
+//! A forest becomes a `TreeEnsembleRegressor` (ai.onnx.ml, version 3). It takes `{name}` `[event]`, NaN where a value is
+//! missing, and gives `probabilities` too: [event, class], or [event, output] where the scores are no probabilities.
+//!
 //! The preprocessing is computed in double precision, as in fb-physics, and rounded once.
 
 mod builder;
 mod expressions;
+mod forest;
 mod functions;
 mod network;
 mod preparation;
@@ -16,6 +20,7 @@ pub mod proto;
 
 use fb_core::{Artifact, Input, Layout};
 use fb_nn::{Graph, Model, Rows};
+use fb_trees::Forest;
 use prost::Message;
 
 use crate::Error;
@@ -25,22 +30,37 @@ use builder::{Builder, Size};
 pub const IR_VERSION: i64 = 8;
 /// Version of the operators.
 pub const OPSET: i64 = 17;
+/// Version of the operators of classical machine learning, for forests.
+pub const OPSET_ML: i64 = 3;
+/// The family of these.
+const ML: &str = "ai.onnx.ml";
 
-/// A stored network as the bytes of an ONNX file.
+/// A stored network or forest as the bytes of an ONNX file.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where the format cannot say what the model sees, [`Error::Model`] for an artifact that is not
 /// well formed.
 pub fn onnx(artifact: &Artifact) -> Result<Vec<u8>, Error> {
     let method = artifact.method()?;
-    let (input, graph) = parts(artifact)?;
     let mut builder = Builder::default();
-    let seen = preparation::prepare(&mut builder, &input)?;
-    let width = graph.nodes[graph.output()].width;
-    let logits = network::network(&mut builder, artifact, &graph, &seen)?;
-    let probabilities = network::probabilities(&mut builder, &logits, width);
-    let shape = [Size::Free("events"), Size::Fixed(graph.classes())];
-    builder.output("probabilities", &probabilities, &shape, "one per class, their sum one");
+    let mut operators = vec![(String::new(), OPSET)];
+    if artifact.header["forest"].is_object() {
+        let forest = Forest::from_artifact(artifact)?;
+        let seen = preparation::prepare(&mut builder, &forest::input(artifact, &forest)?)?;
+        let scores = forest::scores(&mut builder, &forest, &seen.value)?;
+        let shape = [Size::Free("events"), Size::Fixed(forest.link.classes(forest.outputs()))];
+        builder.output("probabilities", &scores, &shape, forest::meaning(forest.link));
+        operators.push((ML.to_owned(), OPSET_ML));
+    } else {
+        let (input, graph) = parts(artifact)?;
+        let seen = preparation::prepare(&mut builder, &input)?;
+        let width = graph.nodes[graph.output()].width;
+        let logits = network::network(&mut builder, artifact, &graph, &seen)?;
+        let probabilities = network::probabilities(&mut builder, &logits, width);
+        let shape = [Size::Free("events"), Size::Fixed(graph.classes())];
+        builder.output("probabilities", &probabilities, &shape, "one per class, their sum one");
+    }
+    let version = |(domain, version)| proto::OperatorSet { domain: Some(domain), version: Some(version) };
     let entry = |(key, value): (&str, String)| proto::Entry { key: Some(key.to_owned()), value: Some(value) };
     let metadata =
         [("method", method.to_owned()), ("digest", artifact.digest()), ("input", artifact.header["input"].to_string())];
@@ -49,7 +69,7 @@ pub fn onnx(artifact: &Artifact) -> Result<Vec<u8>, Error> {
         producer_name: Some("femtobarn".to_owned()),
         producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         graph: Some(builder.finish(method)),
-        opset_import: vec![proto::OperatorSet { domain: Some(String::new()), version: Some(OPSET) }],
+        opset_import: operators.into_iter().map(version).collect(),
         metadata_props: metadata.into_iter().map(entry).collect(),
     };
     Ok(model.encode_to_vec())

@@ -22,8 +22,11 @@ pub(super) struct Prepared {
 pub(super) fn prepare(b: &mut Builder, input: &Input) -> Result<Prepared, Error> {
     let slots = slots(input)?;
     match input {
-        Input::Table { variables } => table(b, &slots, variables),
-        Input::Columns { .. } => Err(Error::Unsupported { reason: "forests are not written yet".to_owned() }),
+        Input::Table { variables } => table(b, &slots, variables, &[]),
+        Input::Columns { variables, missing } => {
+            let variables: Vec<Variable> = variables.iter().map(Variable::plain).collect();
+            table(b, &slots, &variables, missing)
+        }
         Input::Particles { max, layout, frame, variables, .. } => {
             let particles = Particles::read(b, &slots, *max);
             let scope = particles.scope(b, *frame);
@@ -55,12 +58,18 @@ pub(super) fn prepare(b: &mut Builder, input: &Input) -> Result<Prepared, Error>
     }
 }
 
-/// One number per event of each variable.
-fn table(b: &mut Builder, slots: &[Slot], variables: &[Variable]) -> Result<Prepared, Error> {
+/// One number per event of each variable; values of columns that stand for a missing one become NaN.
+fn table(b: &mut Builder, slots: &[Slot], variables: &[Variable], missing: &[f64]) -> Result<Prepared, Error> {
     let mut names = BTreeMap::new();
     for slot in slots {
         let x = b.input(&slot.name, &[Size::Free("events")], "one number per event");
-        let x = b.cast(&x, Element::F64);
+        let mut x = b.cast(&x, Element::F64);
+        for value in missing {
+            // Columns come in single precision.
+            let (value, none) = (b.f64(f64::from(*value as f32)), b.f64(f64::NAN));
+            let stands = b.op("Equal", &[&x, &value]);
+            x = b.choose(&stands, &none, &x);
+        }
         names.insert(slot.alias.clone(), Term { value: b.unsqueeze(&x, 1), per_particle: false });
     }
     let Some(first) = names.values().next().map(|term| term.value.clone()) else {

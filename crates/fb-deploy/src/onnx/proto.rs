@@ -85,6 +85,9 @@ pub struct Node {
     /// Its options.
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<Attribute>,
+    /// The family of its operator; that of ONNX itself where absent.
+    #[prost(string, optional, tag = "7")]
+    pub domain: Option<String>,
 }
 
 /// An option of an operation.
@@ -105,10 +108,16 @@ pub struct Attribute {
     /// A tensor.
     #[prost(message, optional, tag = "5")]
     pub t: Option<Tensor>,
+    /// Floats.
+    #[prost(float, repeated, packed = "false", tag = "7")]
+    pub floats: Vec<f32>,
     /// Integers.
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
-    /// Which of the fields is meant: 1 float, 2 integer, 3 text, 4 tensor, 7 integers.
+    /// Texts.
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub strings: Vec<Vec<u8>>,
+    /// Which of the fields is meant: 1 float, 2 integer, 3 text, 4 tensor, 6 floats, 7 integers, 8 texts.
     #[prost(int32, optional, tag = "20")]
     pub kind: Option<i32>,
 }

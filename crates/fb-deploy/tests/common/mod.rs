@@ -42,6 +42,11 @@ pub fn jets(multiplicities: &[usize], seed: u64) -> Events {
     Events::new(all).unwrap()
 }
 
+/// The methods that are networks; forests have tests of their own.
+pub fn networks() -> impl Iterator<Item = &'static dyn AnyMethod> {
+    fb_methods::METHODS.iter().copied().filter(|m| m.defaults()["train"].is_object())
+}
+
 /// The artifact of a method with its default options but `options`, its parameters and running averages random.
 pub fn artifact(method: &dyn AnyMethod, options: &serde_json::Value) -> Artifact {
     let mut sample = fb_core::Sample { events: jets(&[6; 16], 1), ..Default::default() };

@@ -12,7 +12,7 @@ use fb_trees::{Loss, Options, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::forest::{FittedForest, NegativeWeights, Normalise, Seen, check, prepare};
+use crate::forest::{FittedForest, Table, check, prepare};
 
 /// What is minimised.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,15 +29,10 @@ pub enum Objective {
 
 /// Options of boosted trees; the names are XGBoost's where it has one.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Config {
-    /// What is seen of an event, in the expression language; where empty, all columns with one number per event but
-    /// label, weight and identifiers.
-    pub variables: Vec<String>,
-    /// Values that stand for a missing one, besides NaN: −999.
-    pub missing: Vec<f64>,
-    /// Variables whose whole numbers are categories without order.
-    pub categorical: Vec<String>,
+    /// What is seen of an event.
+    #[serde(flatten)]
+    pub table: Table,
     /// What is minimised: `logistic` (softmax for several classes), `one_vs_rest` or `exponential`.
     pub loss: Objective,
     /// Rounds of boosting, each with one tree (one for each of several classes).
@@ -48,8 +43,6 @@ pub struct Config {
     pub leaves: Option<usize>,
     /// η, the factor on leaf values.
     pub learning_rate: f64,
-    /// Bins of a variable, 2 to 255.
-    pub bins: usize,
     /// λ, added to the sum of hessians.
     pub l2: f64,
     /// α, the L1 term on leaf values.
@@ -68,10 +61,6 @@ pub struct Config {
     pub variables_per_node: f64,
     /// Variables with which the score may only rise (1) or fall (-1).
     pub monotone: BTreeMap<String, i8>,
-    /// What negative weights do in the training: `keep`, `drop` or `abs`.
-    pub negative_weights: NegativeWeights,
-    /// How weights are scaled: `none`, `events` (to a mean of one) or `classes` (each class to the same sum).
-    pub normalise: Normalise,
     /// Stop after this many rounds without a lower validation loss, and keep the best number of trees.
     pub patience: Option<usize>,
 }
@@ -79,15 +68,12 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            variables: Vec::new(),
-            missing: Vec::new(),
-            categorical: Vec::new(),
+            table: Table::default(),
             loss: Objective::default(),
             trees: 200,
             depth: None,
             leaves: None,
             learning_rate: 0.1,
-            bins: 255,
             l2: 1.0,
             l1: 0.0,
             min_gain: 0.0,
@@ -97,8 +83,6 @@ impl Default for Config {
             variables_per_level: 1.0,
             variables_per_node: 1.0,
             monotone: BTreeMap::new(),
-            negative_weights: NegativeWeights::default(),
-            normalise: Normalise::default(),
             patience: None,
         }
     }
@@ -118,10 +102,8 @@ impl Config {
         check("depth", depth as f64, (1..=deepest).contains(&depth), &format!("1 to {deepest}"))?;
         let leaves = self.leaves.unwrap_or(2);
         check("leaves", leaves as f64, (2..=MOST_LEAVES).contains(&leaves), &format!("2 to {MOST_LEAVES}"))?;
-        let positive = [("learning_rate", self.learning_rate)];
-        for (key, x) in positive {
-            check(key, x, x > 0.0 && x <= 1e3, "a positive number up to 1000")?;
-        }
+        let rate = self.learning_rate;
+        check("learning_rate", rate, rate > 0.0 && rate <= 1e3, "a positive number up to 1000")?;
         for (key, x) in
             [("l2", self.l2), ("l1", self.l1), ("min_gain", self.min_gain), ("min_child_weight", self.min_child_weight)]
         {
@@ -169,20 +151,12 @@ impl Method for Bdt {
     type Fitted = FittedForest;
 
     fn input(config: &Config) -> Result<Input> {
-        Ok(Input::Columns { variables: config.variables.clone(), missing: config.missing.clone() })
+        Ok(config.table.input())
     }
 
     fn fit(config: &Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedForest> {
         config.check()?;
-        let seen = Seen {
-            variables: &config.variables,
-            missing: &config.missing,
-            categorical: &config.categorical,
-            bins: config.bins,
-            negative_weights: config.negative_weights,
-            normalise: config.normalise,
-        };
-        let prepared = prepare(&seen, train, validation, run)?;
+        let prepared = prepare(&config.table, train, validation, run)?;
         let mut loss = match (config.loss, prepared.classes) {
             (Objective::Logistic | Objective::OneVsRest, 2) => Loss::Logistic,
             (Objective::Logistic, classes) => Loss::Softmax(classes),
@@ -207,7 +181,11 @@ impl Method for Bdt {
             patience: config.patience,
             ..Options::default()
         };
-        let forest = fb_trees::boost(&options, &mut loss, prepared.train(), prepared.validation(), run)?;
+        let mut forest = fb_trees::boost(&options, &mut loss, prepared.train(), prepared.validation(), run)?;
+        if config.loss == Objective::Exponential {
+            // Its outputs are half the logarithm of the odds.
+            forest.scale(2.0);
+        }
         FittedForest::new(Self::CARD.name, config, prepared.input, forest)
     }
 

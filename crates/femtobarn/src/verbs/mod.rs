@@ -1,6 +1,8 @@
 //! The commands of `fb`, one file each.
 
 mod convert;
+mod export;
+mod import;
 mod inspect;
 mod list;
 mod predict;
@@ -37,6 +39,8 @@ enum Verb {
     List(list::Arguments),
     Show(show::Arguments),
     Predict(predict::Arguments),
+    Export(export::Arguments),
+    Import(import::Arguments),
     Verify(verify::Arguments),
     Inspect(inspect::Arguments),
     Convert(convert::Arguments),
@@ -51,6 +55,8 @@ impl Cli {
             Verb::List(arguments) => list::execute(&arguments),
             Verb::Show(arguments) => show::execute(&arguments),
             Verb::Predict(arguments) => predict::execute(&arguments),
+            Verb::Export(arguments) => export::execute(&arguments),
+            Verb::Import(arguments) => import::execute(&arguments),
             Verb::Verify(arguments) => verify::execute(&arguments),
             Verb::Inspect(arguments) => inspect::execute(&arguments),
             Verb::Convert(arguments) => convert::execute(&arguments),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use fb_core::{Column, Data, Events, Fitted};
+use fb_core::{Column, Data, Events, Fitted, Scores};
 
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Result};
@@ -14,6 +14,9 @@ use crate::workers::Threads;
 ///
 /// The column `split` tells of each event whether the models were trained on it: `training`, `validation`, `test`, or
 /// `new` for files that the run has not seen. Only scores of `test` and `new` may be used for a result.
+///
+/// The scores stand in the column `score`, or one for each class, `score_0`, `score_1`, ..., where there are more than
+/// two; those of a run with several methods in LABEL, or LABEL_0, LABEL_1, ...
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The run folder.
@@ -60,9 +63,9 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
                 let kept = [experiment.read.folds.by.as_deref(), experiment.read.label.as_deref()];
                 columns.extend(kept.into_iter().flatten().filter_map(|name| events.column(name).ok().cloned()));
                 columns.push(Column::flat("split", Data::Text(split)));
-                for (label, model) in &models {
-                    let scores = model.scores(&events, &workers).map_err(in_file)?.signal();
-                    columns.push(Column::flat(label.clone(), Data::F64(scores)));
+                for model in &models {
+                    let scores = model.fitted.scores(&events, &workers).map_err(in_file)?;
+                    columns.extend(model.columns(&scores));
                 }
                 rows += events.len();
                 Ok(all.append(Events::new(columns)?)?)
@@ -74,17 +77,42 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// A model, and where its scores go.
+struct Model {
+    column: String,
+    /// Whether the first of two scores follows from the second.
+    complements: bool,
+    fitted: Box<dyn Fitted>,
+}
+
+impl Model {
+    /// One column, or one per class.
+    fn columns(&self, scores: &Scores) -> Vec<Column> {
+        if scores.classes == 1 || (scores.classes == 2 && self.complements) {
+            return vec![Column::flat(self.column.clone(), Data::F64(scores.signal()))];
+        }
+        let column = |k: usize| {
+            let values = scores.values.iter().skip(k).step_by(scores.classes).map(|&s| f64::from(s)).collect();
+            Column::flat(format!("{}_{k}", self.column), Data::F64(values))
+        };
+        (0..scores.classes).map(column).collect()
+    }
+}
+
 /// The first training of each method.
-fn models(arguments: &Arguments, experiment: &Experiment) -> Result<Vec<(String, Box<dyn Fitted>)>> {
+fn models(arguments: &Arguments, experiment: &Experiment) -> Result<Vec<Model>> {
     for label in &arguments.method {
         experiment.find(label)?;
     }
     let asked = |label: &&str| arguments.method.is_empty() || arguments.method.iter().any(|m| m == label);
     let labels = experiment.method.iter().map(|m| m.label.as_str());
-    labels
-        .filter(asked)
-        .map(|label| {
-            Ok((label.to_owned(), pipeline::load(&arguments.run.join(pipeline::model_path(experiment, label)))?))
-        })
-        .collect()
+    let model = |label: &str| {
+        let fitted = pipeline::load(&arguments.run.join(pipeline::model_path(experiment, label)))?;
+        let column = if experiment.method.len() == 1 { "score" } else { label }.to_owned();
+        // A forest may have two outputs that are no classes.
+        let link = fitted.artifact()?.header["forest"]["link"].as_str().map(str::to_owned);
+        let complements = !matches!(link.as_deref(), Some("identity" | "exp" | "sigmoids" | "symmetric"));
+        Ok(Model { column, complements, fitted })
+    };
+    labels.filter(asked).map(model).collect()
 }

@@ -1,0 +1,124 @@
+//! Oblivious trees (arXiv:1706.09516): one cut for all nodes of a level, so that a tree is a table of 2^depth values.
+//!
+//! Sees one number per event and variable, NaN where it is missing. The cut of a level is the one with the largest sum of
+//! scores G²/(H + λ) over all its nodes. With `ordered`, the gradient of an event comes from models of the events before
+//! it in a random order, which keeps small samples from being learned by heart. Even trees need few cuts, resist
+//! over-training and are the fastest to evaluate.
+
+use fb_core::{Artifact, Card, Input, Method, Paper, Promise, Result, Run, Sample, Status, Task};
+use fb_trees::{Loss, Options, Shape};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::forest::{FittedForest, Table, check, prepare};
+
+/// Options of oblivious trees; the defaults are CatBoost's where it has one.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Config {
+    /// What is seen of an event.
+    #[serde(flatten)]
+    pub table: Table,
+    /// Number of trees.
+    pub trees: usize,
+    /// Depth of a tree.
+    pub depth: usize,
+    /// Factor on leaf values.
+    pub learning_rate: f64,
+    /// λ, added to the sum of hessians.
+    pub l2: f64,
+    /// Whether gradients come from models of earlier events only (for two classes).
+    pub ordered: bool,
+    /// Standard deviation of the noise on scores of cuts, as a share of them.
+    pub random_strength: f64,
+    /// T of random event weights (−ln u)^T.
+    pub bagging_temperature: f64,
+    /// Stop after this many rounds without a lower validation loss, and keep the best number of trees.
+    pub patience: Option<usize>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            table: Table::default(),
+            trees: 500,
+            depth: 6,
+            learning_rate: 0.1,
+            l2: 3.0,
+            ordered: false,
+            random_strength: 0.0,
+            bagging_temperature: 0.0,
+            patience: None,
+        }
+    }
+}
+
+impl Config {
+    /// Refuses values that cannot work.
+    fn check(&self) -> Result<()> {
+        check("trees", self.trees as f64, (1..=1_000_000).contains(&self.trees), "1 to a million")?;
+        check("depth", self.depth as f64, (1..=10).contains(&self.depth), "1 to 10")?;
+        check(
+            "learning_rate",
+            self.learning_rate,
+            self.learning_rate > 0.0 && self.learning_rate <= 1e3,
+            "a positive number up to 1000",
+        )?;
+        for (key, x) in [
+            ("l2", self.l2),
+            ("random_strength", self.random_strength),
+            ("bagging_temperature", self.bagging_temperature),
+        ] {
+            check(key, x, (0.0..=100.0).contains(&x), "0 to 100")?;
+        }
+        check("patience", 0.0, self.patience != Some(0), "at least 1")
+    }
+}
+
+/// Gradient-boosted oblivious trees, as in CatBoost.
+pub struct ObliviousBdt;
+
+impl Method for ObliviousBdt {
+    const CARD: Card = Card {
+        name: "oblivious_bdt",
+        title: "Gradient-boosted oblivious trees, as in CatBoost",
+        task: Task::Classify,
+        input: "table",
+        promises: &[Promise::OnnxParity],
+        paper: Paper { authors: "Prokhorenkova et al.", arxiv: "1706.09516" },
+        status: Status::Experimental,
+        parameters: None,
+        known_failures: &[],
+    };
+    type Config = Config;
+    type Fitted = FittedForest;
+
+    fn input(config: &Config) -> Result<Input> {
+        Ok(config.table.input())
+    }
+
+    fn fit(config: &Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedForest> {
+        config.check()?;
+        let prepared = prepare(&config.table, train, validation, run)?;
+        let mut loss = if prepared.classes == 2 { Loss::Logistic } else { Loss::Softmax(prepared.classes) };
+        if config.ordered {
+            prepared.two_classes("oblivious_bdt, `ordered`")?;
+        }
+        let options = Options {
+            trees: config.trees,
+            shape: Shape::Oblivious(config.depth),
+            learning_rate: config.learning_rate,
+            l2: config.l2,
+            ordered: config.ordered,
+            noise: config.random_strength,
+            bagging_temperature: config.bagging_temperature,
+            patience: config.patience,
+            ..Options::default()
+        };
+        let forest = fb_trees::boost(&options, &mut loss, prepared.train(), prepared.validation(), run)?;
+        FittedForest::new(Self::CARD.name, config, prepared.input, forest)
+    }
+
+    fn load(artifact: &Artifact) -> Result<FittedForest> {
+        FittedForest::load(artifact)
+    }
+}

@@ -1,0 +1,95 @@
+//! Random forests (Breiman 2001): trees on samples drawn with replacement, averaged.
+//!
+//! Sees one number per event and variable, NaN where it is missing. A node looks at √F of the F variables; leaves hold the
+//! share of each class. The training tells the share of wrong events out of bag: by the trees that have not seen them.
+//! Robust without any tuning, and a baseline for boosted trees.
+
+use fb_core::{Artifact, Card, Input, Method, Paper, Promise, Result, Run, Sample, Status, Task};
+use fb_trees::{Options, Shape};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::forest::{FittedForest, Table, check, prepare};
+
+/// Options of random forests.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Config {
+    /// What is seen of an event.
+    #[serde(flatten)]
+    pub table: Table,
+    /// Number of trees.
+    pub trees: usize,
+    /// Largest depth of a tree.
+    pub depth: usize,
+    /// Share of the variables that each node looks at; where absent, √F of F.
+    pub variables_per_node: Option<f64>,
+    /// Least share of the sum of weights in a leaf.
+    pub min_node_size: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { table: Table::default(), trees: 500, depth: 16, variables_per_node: None, min_node_size: 0.0005 }
+    }
+}
+
+impl Config {
+    /// Refuses values that cannot work.
+    fn check(&self) -> Result<()> {
+        check("trees", self.trees as f64, (1..=1_000_000).contains(&self.trees), "1 to a million")?;
+        check("depth", self.depth as f64, (1..=24).contains(&self.depth), "1 to 24")?;
+        check(
+            "min_node_size",
+            self.min_node_size,
+            self.min_node_size >= 0.0 && self.min_node_size < 0.5,
+            "a share of the weights below a half",
+        )?;
+        let share = self.variables_per_node.unwrap_or(1.0);
+        check("variables_per_node", share, share > 0.0 && share <= 1.0, "a share above 0, up to 1")
+    }
+}
+
+/// Random forest.
+pub struct RandomForest;
+
+impl Method for RandomForest {
+    const CARD: Card = Card {
+        name: "random_forest",
+        title: "Random forest",
+        task: Task::Classify,
+        input: "table",
+        promises: &[Promise::OnnxParity],
+        paper: Paper { authors: "Breiman 2001; TMVA: Hoecker et al.", arxiv: "physics/0703039" },
+        status: Status::Experimental,
+        parameters: None,
+        known_failures: &[],
+    };
+    type Config = Config;
+    type Fitted = FittedForest;
+
+    fn input(config: &Config) -> Result<Input> {
+        Ok(config.table.input())
+    }
+
+    fn fit(config: &Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedForest> {
+        config.check()?;
+        let prepared = prepare(&config.table, train, validation, run)?;
+        let features = prepared.variables().len() as f64;
+        let total: f64 = prepared.train().events.weights.iter().map(|&w| f64::from(w)).sum();
+        let options = Options {
+            trees: config.trees,
+            shape: Shape::Depth(config.depth),
+            l2: 0.0,
+            min_child_weight: config.min_node_size * total,
+            features: [1.0, 1.0, config.variables_per_node.unwrap_or(features.sqrt() / features)],
+            ..Options::default()
+        };
+        let (train, validation) = (prepared.train(), prepared.validation());
+        let (forest, _) = fb_trees::random_forest(&options, prepared.classes, train, validation, run)?;
+        FittedForest::new(Self::CARD.name, config, prepared.input, forest)
+    }
+
+    fn load(artifact: &Artifact) -> Result<FittedForest> {
+        FittedForest::load(artifact)
+    }
+}
