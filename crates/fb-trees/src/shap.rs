@@ -54,6 +54,9 @@ struct Step {
     left: bool,
 }
 
+/// Takes output, parts of a path, weight and ratios.
+type Add<'a> = dyn FnMut(usize, &[Part], f64, &[f64]) + 'a;
+
 /// Events that one thread explains at a time.
 const PIECE: usize = 64;
 
@@ -200,13 +203,7 @@ impl<'a> Explainer<'a> {
 
     /// For all leaves of some trees, at all points t of the integral: calls `add` with the output, the parts of the
     /// path, v · weight of t · ∏ⱼ fⱼ and the ratios (oⱼ − zⱼ)/fⱼ, where fⱼ = oⱼt + zⱼ(1−t).
-    fn visit(
-        &self,
-        row: &[f64],
-        wanted: &dyn Fn(&Tree) -> bool,
-        add: &mut dyn FnMut(usize, &[Part], f64, &[f64]),
-        lefts: &mut Vec<bool>,
-    ) {
+    fn visit(&self, row: &[f64], wanted: &dyn Fn(&Tree) -> bool, add: &mut Add<'_>, lefts: &mut Vec<bool>) {
         let row: Vec<f64> = row.iter().map(|&x| self.forest.rounded(x)).collect();
         let (mut goes, mut ratios) = (Vec::new(), Vec::new());
         for (tree, leaves) in self.forest.trees.iter().zip(&self.trees).filter(|(t, _)| wanted(t)) {

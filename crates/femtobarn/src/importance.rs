@@ -193,14 +193,13 @@ fn some(test: &Sample, names: &[String], most: usize) -> Result<Sample> {
 /// Mean |φ| of each variable with signed weights, and its bootstrap interval; none if the weights sum up to nothing.
 fn mean_sizes(explanation: &Explanation, sample: &Sample, asked: &Asked<'_>) -> Vec<Value> {
     let width = explanation.variables.len();
-    let mean = |weights: &[f64]| {
+    let mean = |weights: &[f64]| -> Vec<f64> {
         let mut sums = vec![0.0; width];
         for (phi, w) in explanation.shap.chunks_exact(width.max(1)).zip(weights) {
             sums.iter_mut().zip(phi).for_each(|(s, phi)| *s += w * phi.abs());
         }
         let all: f64 = weights.iter().sum();
-        sums.iter_mut().for_each(|s| *s /= all);
-        sums
+        sums.into_iter().map(|s| s / all).collect()
     };
     if sample.weights.iter().sum::<f64>() <= 0.0 {
         return Vec::new();

@@ -13,6 +13,9 @@ const BARS: usize = 15;
 /// Variables in the table.
 const ROWS: usize = 40;
 
+/// One of the numbers of a variable.
+type Pick = fn(&Importance) -> Option<Value>;
+
 /// One section of a method.
 pub fn show(page: &mut String, method: &MethodResult, looks: &Looks) {
     if looks.importance.is_empty() {
@@ -21,7 +24,7 @@ pub fn show(page: &mut String, method: &MethodResult, looks: &Looks) {
     let trees = looks.importance.iter().any(|i| i.gain.is_some());
     let who = if trees { "the trees look" } else { "the network looks" };
     section(page, &format!("What {who} at: {}", escape(&method.label)));
-    let kinds: [(&str, fn(&Importance) -> Option<Value>); 3] =
+    let kinds: [(&str, Pick); 3] =
         [("loss of AUC", |i| i.permutation), ("mean |φ|", |i| i.shap), ("share of the gains", |i| i.gain)];
     let shown = kinds.iter().enumerate().filter_map(|(i, (label, pick))| bars(looks, label, *pick, colour(i)));
     let mut caption = "What the area under the curve loses when the values of one column are dealt out anew among the test events (mean of 5 permutations; the errors join paired bootstrap and spread of the permutations)".to_owned();
@@ -49,7 +52,7 @@ pub fn show(page: &mut String, method: &MethodResult, looks: &Looks) {
 }
 
 /// Bars of the first variables that have such a number; none without any.
-fn bars(looks: &Looks, label: &str, pick: fn(&Importance) -> Option<Value>, colour: &str) -> Option<String> {
+fn bars(looks: &Looks, label: &str, pick: Pick, colour: &str) -> Option<String> {
     let all = looks.importance.iter().filter_map(|i| Some((i.variable.clone(), pick(i)?)));
     let (names, values): (Vec<String>, Vec<Value>) = all.take(BARS).unzip();
     if names.is_empty() {
