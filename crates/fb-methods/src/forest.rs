@@ -329,13 +329,16 @@ impl Fitted for FittedForest {
     }
 }
 
+/// Rows of the events of a class.
+type Members = Vec<u32>;
+
 /// Values of features along which a score is to be flat, and the training events of some classes.
 pub(crate) fn flat_features(
     along: &[String],
     classes: &[u32],
     missing: &[f64],
     train: &Sample,
-) -> Result<(Vec<Vec<f32>>, Vec<Vec<u32>>)> {
+) -> Result<(Vec<Vec<f32>>, Vec<Members>)> {
     if along.is_empty() {
         let reason = "found none, expected the variables along which the efficiency is to be flat".to_owned();
         return Err(Error::Config { place: "`flat`".to_owned(), reason });

@@ -60,18 +60,17 @@ pub fn adaboost(
     let (mut grown, mut alphas) = (Vec::<Tree>::new(), Vec::new());
     let (mut votes, mut watched) = (vec![0.0f32; n], vec![0.0f32; validation.map_or(0, |v| v.events.targets.len())]);
     for round in 0..trees.trees {
-        let tree = match stored.trees.get(round) {
-            Some(tree) => tree.clone(),
-            None => {
-                for ((g, &w), &y) in gradients.iter_mut().zip(&weights).zip(train.events.targets) {
-                    *g = [-(w as f32) * sign(y), w as f32];
-                }
-                let mut tree = grower.grow(&gradients, train.identity, round as u64, None).tree;
-                if options.votes {
-                    tree.nodes.iter_mut().for_each(|node| node.value = if node.value >= 0.0 { 1.0 } else { -1.0 });
-                }
-                tree
+        let tree = if let Some(tree) = stored.trees.get(round) {
+            tree.clone()
+        } else {
+            for ((g, &w), &y) in gradients.iter_mut().zip(&weights).zip(train.events.targets) {
+                *g = [-(w as f32) * sign(y), w as f32];
             }
+            let mut tree = grower.grow(&gradients, train.identity, round as u64, None).tree;
+            if options.votes {
+                tree.nodes.iter_mut().for_each(|node| node.value = if node.value >= 0.0 { 1.0 } else { -1.0 });
+            }
+            tree
         };
         let mut says = vec![0.0f32; n];
         add_routed(&mut says, train.binned, &tree, run);
@@ -93,7 +92,9 @@ pub fn adaboost(
             flatten(uniform, neighbours, &votes, train.events.weights, &mut weights);
         }
         let factor = total / weights.iter().sum::<f64>();
-        weights.iter_mut().for_each(|w| *w *= factor);
+        for w in &mut weights {
+            *w *= factor;
+        }
         if let Some(set) = validation {
             let mut says = vec![0.0f32; watched.len()];
             add_routed(&mut says, set.binned, &tree, run);

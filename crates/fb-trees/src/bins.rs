@@ -216,7 +216,9 @@ fn radix_sort(keys: &mut Vec<u64>) {
     for shift in [32, 43, 54] {
         let digit = |k: u64| (k >> shift) as usize & 0x7ff;
         let mut starts = [0u32; 2048];
-        keys.iter().for_each(|&k| starts[digit(k)] += 1);
+        for &k in keys.iter() {
+            starts[digit(k)] += 1;
+        }
         let mut sum = 0;
         for start in &mut starts {
             sum += std::mem::replace(start, sum);
@@ -340,7 +342,7 @@ mod tests {
     #[test]
     fn heavy_values_have_their_own_bin() {
         let values: Vec<f32> = (0..10_000).map(|i| if i % 2 == 0 { 0.0 } else { i as f32 }).collect();
-        let binned = fit(values, &[1.0; 10_000], 64);
+        let binned = fit(values, &vec![1.0; 10_000], 64);
         let Scale::Cuts(cuts) = &binned.scales[0] else { panic!("no cuts") };
         assert_eq!((cuts.len(), cuts[0]), (63, 0.5));
     }
@@ -350,7 +352,7 @@ mod tests {
         let mut random = Philox::new(5, 2, 3);
         let values: Vec<f32> = (0..3000).map(|_| random.normal() as f32).collect();
         let twice: Vec<f32> = values.iter().chain(&values).copied().collect();
-        let (one, two) = (fit(values.clone(), &[2.0; 3000], 50), fit(twice, &[1.0; 6000], 50));
+        let (one, two) = (fit(values.clone(), &vec![2.0; 3000], 50), fit(twice, &vec![1.0; 6000], 50));
         assert_eq!(one.scales, two.scales);
         let with_absent: Vec<f32> = values.iter().copied().chain([1e9; 10]).collect();
         let weights: Vec<f32> = (0..3010).map(|i| if i < 3000 { 1.0 } else { 0.0 }).collect();

@@ -159,7 +159,13 @@ pub fn boost(
             if let Some(alpha) = objective.leaf_quantile() {
                 refit(&mut grown, grower.order(), &state.outputs[k], train.events, alpha);
             }
-            state.add(grown, k, options.learning_rate, grower.order(), [Some(train), validation], keep.is_some(), run);
+            let Grown { mut tree, leaves, .. } = grown;
+            tree.output = k;
+            for node in &mut tree.nodes {
+                node.value *= options.learning_rate;
+            }
+            let leaves = keep.is_none().then_some((grower.order(), &leaves[..]));
+            state.add(tree, leaves, [Some(train), validation], run);
         }
         (run.tick)(round + 1, 1.0);
         let last = round + 1 == options.trees;
@@ -299,18 +305,17 @@ impl State {
         checkpoint: &Checkpoint,
         run: &mut Run<'_>,
     ) -> Result<Self> {
-        let (forest, best) = match checkpoint.load(run)? {
-            Some(stored) => stored,
-            None => {
-                let forest = Forest {
-                    features: train.binned.scales.len(),
-                    base: objective.base(train.events),
-                    trees: Vec::new(),
-                    link: objective.link(),
-                    single: true,
-                };
-                (forest, (f64::INFINITY, 0))
-            }
+        let (forest, best) = if let Some(stored) = checkpoint.load(run)? {
+            stored
+        } else {
+            let forest = Forest {
+                features: train.binned.scales.len(),
+                base: objective.base(train.events),
+                trees: Vec::new(),
+                link: objective.link(),
+                single: true,
+            };
+            (forest, (f64::INFINITY, 0))
         };
         let begin = |set: Option<Set<'_>>| {
             let column = |&base: &f64| vec![base as f32; set.map_or(0, |set| set.events.targets.len())];
@@ -362,31 +367,24 @@ impl State {
         gradients
     }
 
-    /// Adds a tree to the forest and to all outputs.
-    fn add(
-        &mut self,
-        grown: Grown,
-        k: usize,
-        rate: f64,
-        order: &[u32],
-        [train, validation]: [Option<Set<'_>>; 2],
-        sampled: bool,
-        run: &Run<'_>,
-    ) {
-        let Grown { mut tree, leaves, .. } = grown;
-        tree.output = k;
-        tree.nodes.iter_mut().for_each(|node| node.value *= rate);
-        if let (Some(set), true) = (train, sampled) {
-            add_routed(&mut self.outputs[k], set.binned, &tree, run);
-        } else {
-            add_leaves(&mut self.outputs[k], order, &leaves, &tree, run.workers);
+    /// Adds a tree to the forest and to all outputs; `leaves` holds the training rows of each leaf, where it has seen all.
+    fn add(&mut self, tree: Tree, leaves: Option<Leaves<'_>>, sets: [Option<Set<'_>>; 2], run: &Run<'_>) {
+        let [train, validation] = sets;
+        let outputs = &mut self.outputs[tree.output];
+        match (leaves, train) {
+            (Some((order, leaves)), _) => add_leaves(outputs, order, leaves, &tree, run.workers),
+            (None, Some(set)) => add_routed(outputs, set.binned, &tree, run),
+            (None, None) => {}
         }
         if let Some(set) = validation {
-            add_routed(&mut self.watched[k], set.binned, &tree, run);
+            add_routed(&mut self.watched[tree.output], set.binned, &tree, run);
         }
         self.forest.trees.push(tree);
     }
 }
+
+/// Rows leaf by leaf, and (node, range of them) of each leaf.
+type Leaves<'a> = (&'a [u32], &'a [(usize, std::ops::Range<usize>)]);
 
 /// Leaves take a quantile of the residuals of their rows.
 fn refit(grown: &mut Grown, order: &[u32], outputs: &[f32], events: Targets<'_>, alpha: f64) {
@@ -401,10 +399,12 @@ fn refit(grown: &mut Grown, order: &[u32], outputs: &[f32], events: Targets<'_>,
     }
 }
 
+/// (block, lane, children, bins that go left) of an inner node.
+type Route = (usize, usize, [u32; 2], Box<[bool; BINS]>);
+
 /// A tree that asks for bins.
 pub(crate) struct Routes {
-    /// (block, lane, children, bins that go left) of each inner node.
-    nodes: Vec<(usize, usize, [u32; 2], Box<[bool; BINS]>)>,
+    nodes: Vec<Route>,
     /// Which of these a node is; leaves have none.
     index: Vec<Option<usize>>,
 }

@@ -326,9 +326,9 @@ impl Forest {
             let n = x as u32;
             if f64::from(n) == x { Ok(n) } else { Err(broken(format!("found {x}, expected a whole number"))) }
         };
-        let mut columns = Vec::new();
-        for name in BLOCKS {
-            columns.push(artifact.double(name)?);
+        let mut columns: [&[f64]; 8] = [&[]; 8];
+        for (column, name) in columns.iter_mut().zip(BLOCKS) {
+            *column = artifact.double(name)?;
         }
         let count = columns[0].len();
         if columns.iter().any(|c| c.len() != count) {
@@ -354,9 +354,8 @@ impl Forest {
                 return Err(broken(format!("its trees have more than {count} nodes")));
             }
             let mut nodes = Vec::with_capacity(end - at);
-            for i in at..end {
-                let [feature, cut, missing_left, left, right, value, gain, cover] =
-                    std::array::from_fn(|column| columns[column][i]);
+            for row in (at..end).map(|node| columns.map(|column| column[node])) {
+                let [feature, cut, missing_left, left, right, value, gain, cover] = row;
                 let left = whole(left)?;
                 let test = if left > 0 && cut.is_nan() { Test::OneOf(set()?) } else { Test::Below(cut) };
                 nodes.push(Node {

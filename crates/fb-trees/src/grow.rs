@@ -258,7 +258,9 @@ impl<'a> Grower<'a> {
             (i, l)
         });
         let mut lefts = vec![Vec::new(); nodes.len()];
-        counts.into_iter().for_each(|(i, count)| lefts[i].push(count));
+        for (i, count) in counts {
+            lefts[i].push(count);
+        }
         let mut children = Vec::new();
         for &i in batch {
             let (range, depth) = (nodes[i].range.clone(), nodes[i].depth + 1);

@@ -15,6 +15,9 @@ pub type Pair = [f32; 2];
 /// The same, summed in whole numbers.
 pub(crate) type Sum = [i64; 2];
 
+/// Rows that are rounded in one piece.
+const PIECE: usize = 1 << 14;
+
 /// The packed gradients of a sample.
 pub(crate) struct Packed {
     /// Gradient in the upper and hessian in the lower half, both signed.
@@ -54,7 +57,6 @@ impl Packed {
         // Fine steps for few events; for many, chunks that are long enough to make up for their flush.
         let chunk = if gradients.len() <= 1 << 13 { 1 << 8 } else { 1 << 15 };
         let bits = 30 - (chunk as f64).log2() as i32;
-        const PIECE: usize = 1 << 14;
         let largest = map(workers, pieces(gradients.len(), PIECE).collect(), |range| {
             gradients[range].iter().fold([0.0f32; 2], |max, g| [max[0].max(g[0].abs()), max[1].max(g[1].abs())])
         });
@@ -196,25 +198,19 @@ pub(crate) fn build(
             }
         }
     }
-    let others = map(workers, all, |(block, rows, range, sums)| match sums {
-        Some(sums) => {
-            add_rows(sums, &binned.blocks[block], lanes(block), rows, range, packed);
-            None
-        }
-        None => {
-            let mut sums = vec![[0; 2]; BLOCK];
-            add_rows(&mut sums, &binned.blocks[block], lanes(block), rows, range, packed);
-            Some(sums)
-        }
+    let others = map(workers, all, |(block, rows, range, sums)| {
+        let mut more = if sums.is_none() { vec![[0; 2]; BLOCK] } else { Vec::new() };
+        let out = sums.unwrap_or(&mut more);
+        add_rows(out, &binned.blocks[block], lanes(block), rows, range, packed);
+        more
     });
     let mut others = others.into_iter();
     for (rows, histogram) in nodes.iter().zip(out.iter_mut()) {
         let part = if rows.len() < 1 << 13 { rows.len() } else { rows.len().div_ceil(parts) }.max(1);
         for sums in histogram.chunks_mut(BLOCK) {
             for _ in pieces(rows.len(), part) {
-                if let Some(Some(more)) = others.next() {
-                    add_to(sums, &more);
-                }
+                // Nothing where the part has been written in place.
+                add_to(sums, &others.next().unwrap_or_default());
             }
         }
     }

@@ -97,7 +97,8 @@ impl<T: Number> Walk<T> {
         let step = self.steps[at as usize];
         let x = row[step.feature as usize];
         // What is missing is neither below nor above; the cut of a leaf is not a number and its bit is zero.
-        let right = u32::from(x >= step.cut) | (step.next & u32::from(!(x < step.cut)));
+        let (above, below) = (x >= step.cut, x < step.cut);
+        let right = u32::from(above) | (step.next & u32::from(!below));
         (step.next >> 1) + right
     }
 
