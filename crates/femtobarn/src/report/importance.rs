@@ -22,7 +22,7 @@ pub fn show(page: &mut String, method: &MethodResult, looks: &Looks) {
         return;
     }
     let trees = looks.importance.iter().any(|i| i.gain.is_some());
-    let who = if trees { "the trees look" } else { "the network looks" };
+    let who = if trees { "the trees look" } else { "the method looks" };
     section(page, &format!("What {who} at: {}", escape(&method.label)));
     let kinds: [(&str, Pick); 3] =
         [("loss of AUC", |i| i.permutation), ("mean |φ|", |i| i.shap), ("share of the gains", |i| i.gain)];
