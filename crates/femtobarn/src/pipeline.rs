@@ -14,6 +14,7 @@ use crate::evaluate::{Judge, Judged, Scores, TRAIN_EVENTS};
 use crate::experiment::{Entry, Experiment};
 use crate::failure::{Failure, Result};
 use crate::folder::{self, Checkpoints};
+use crate::importance::{self, Looks};
 use crate::read::{Rule, Source, Split};
 use crate::report::{self, Report};
 use crate::results::{CurvePoint, MethodResult, Part, Results};
@@ -242,6 +243,7 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
     let train = head(&split.train);
     let judge = Judge::new(experiment, &train, &split.test, workers)?;
     let (mut judged, mut methods, mut first_scores) = (Vec::new(), Vec::new(), Vec::new());
+    let mut looks = Vec::new();
     let mut warnings = split.warnings.clone();
     for (entry, trained) in experiment.method.iter().zip(trained) {
         let score = |model: &dyn Fitted, sample: &Sample| Ok(model.scores(&sample.events, workers)?.signal());
@@ -257,6 +259,15 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
             let auc = judge.auc(&scores.test[0])?;
             result.learning_curve.push(CurvePoint { events: split.train.len(), auc });
         }
+        let seen = if experiment.evaluate.importance {
+            let replicas = experiment.evaluate.replicas;
+            importance::look(trained.models[0].0.as_ref(), &split.test, experiment.seed, replicas, workers)?
+        } else {
+            Looks::default()
+        };
+        result.importance.clone_from(&seen.importance);
+        warnings.extend(seen.warnings.iter().map(|text| format!("{}: {text}", entry.label)));
+        looks.push(seen);
         first_scores.push((entry.label.clone(), scores.test.into_iter().next().unwrap_or_default()));
         judged.push((entry.label.clone(), numbers));
         methods.push(result);
@@ -278,6 +289,7 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
         experiment,
         results: &results,
         figures: judged.iter().map(|(_, j): &(String, Judged)| &j.figures).collect(),
+        looks,
         trainings: trained.iter().map(|t| &t.models[0].1).collect(),
         test: &split.test,
         train: &train,
@@ -325,6 +337,7 @@ fn method_result(
         ensemble_mean: numbers.mean.clone(),
         ensemble_median: numbers.median.clone(),
         learning_curve: Vec::new(),
+        importance: Vec::new(),
         artifact: model.display().to_string(),
         digest: artifact.digest(),
         onnx,

@@ -60,6 +60,9 @@ pub struct MethodResult {
     /// Area under the curve against the number of training events.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub learning_curve: Vec<CurvePoint>,
+    /// What each variable is worth to the first training, the most important first; for methods on tables.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub importance: Vec<Importance>,
     /// The model of the first training, relative to the run folder.
     pub artifact: String,
     /// Its SHA-256 over header and weights.
@@ -75,6 +78,20 @@ pub struct CurvePoint {
     pub events: usize,
     /// Area under the curve on all test events.
     pub auc: Value,
+}
+
+/// What a variable is worth to a method.
+#[derive(Debug, Clone, Serialize)]
+pub struct Importance {
+    /// The variable, or a column that stands in variables that are expressions.
+    pub variable: String,
+    /// Its share in the gains of all splits, with the jackknife error over groups of trees; for trees.
+    pub gain: Option<Value>,
+    /// What the area under the curve loses on the test events when the values of this column are dealt out anew among
+    /// them; for columns.
+    pub permutation: Option<Value>,
+    /// Mean size of its Shapley values on test events, in units of the output before it becomes a score; for trees.
+    pub shap: Option<Value>,
 }
 
 /// A difference between two methods.

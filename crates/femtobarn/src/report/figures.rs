@@ -11,12 +11,12 @@ use crate::pipeline::Training;
 use crate::results::MethodResult;
 
 const WIDE: [f64; 2] = [520.0, 400.0];
-const SMALL: [f64; 2] = [340.0, 250.0];
+pub(super) const SMALL: [f64; 2] = [340.0, 250.0];
 /// Background and signal.
-const CLASSES: [(&str, &str); 2] = [("background", "#3f90da"), ("signal", "#bd1f01")];
+pub(super) const CLASSES: [(&str, &str); 2] = [("background", "#3f90da"), ("signal", "#bd1f01")];
 
 /// Smallest and largest finite number.
-fn range(values: impl IntoIterator<Item = f64>) -> [f64; 2] {
+pub(super) fn range(values: impl IntoIterator<Item = f64>) -> [f64; 2] {
     let finite = values.into_iter().filter(|x| x.is_finite());
     finite.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| [low.min(x), high.max(x)])
 }
@@ -148,7 +148,7 @@ pub fn learning_curve(report: &Report<'_>) -> Option<String> {
 }
 
 /// The name of a column with its unit, as on an axis.
-fn with_unit(name: &str) -> String {
+pub(super) fn with_unit(name: &str) -> String {
     if fb_core::unit::is_energy(name) { format!("{name} [GeV]") } else { name.to_owned() }
 }
 

@@ -1,6 +1,7 @@
 //! The report of a run: one HTML file that needs nothing else.
 
 mod figures;
+mod importance;
 mod plot;
 pub mod selection;
 
@@ -12,6 +13,7 @@ use plot::escape;
 use crate::evaluate::Figures;
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Result};
+use crate::importance::Looks;
 use crate::pipeline::Training;
 use crate::read::Source;
 use crate::results::{Results, heading, show, thousands};
@@ -24,6 +26,8 @@ pub struct Report<'a> {
     pub results: &'a Results,
     /// For each method.
     pub figures: Vec<&'a Figures>,
+    /// What each method looks at.
+    pub looks: Vec<Looks>,
     /// The first training of each method.
     pub trainings: Vec<&'a Training>,
     /// Test events.
@@ -99,6 +103,9 @@ pub fn html(report: &Report<'_>) -> Result<String> {
         ),
     );
     working_points_table(&mut page, report);
+    for (method, looks) in results.methods.iter().zip(&report.looks) {
+        importance::show(&mut page, method, looks);
+    }
     section(&mut page, "Inputs");
     let inputs = experiment.method.iter().map(|m| fb_methods::method(&m.name)?.input(&m.config));
     let images = figures::images(report, &inputs.collect::<fb_core::Result<Vec<_>>>()?)?;
