@@ -21,8 +21,19 @@ pub struct AdaBoost {
     pub beta: f64,
     /// Whether leaves vote ±1; else with their purity.
     pub votes: bool,
-    /// The efficiency that is to be flat among neighbours, and the rate ρ at which it is made so: uBoost.
-    pub uniform: Option<[f64; 2]>,
+    /// Flatness among neighbours: uBoost.
+    pub uniform: Option<Uniform>,
+}
+
+/// Where the efficiency of a class is to be flat, and how fast it is made so (arXiv:1305.7248).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Uniform {
+    /// Share of the class whose score is above the cut.
+    pub efficiency: f64,
+    /// Whether it is the signal; else the background.
+    pub is_signal: bool,
+    /// ρ.
+    pub rate: f64,
 }
 
 /// No tree is believed more than this, should it be right for all events.
@@ -131,15 +142,18 @@ fn share_wrong(votes: &[f32], set: Set<'_>) -> f64 {
     sums[1] / sums[0]
 }
 
-/// Events among whose neighbours too few pass gain weight, the others lose (arXiv:1305.7248, Eqs. 3 to 5).
-fn flatten([efficiency, rate]: [f64; 2], neighbours: &Neighbours, votes: &[f32], initial: &[f32], weights: &mut [f64]) {
+/// Events among whose neighbours too few are on the right side of the cut gain weight, the others lose
+/// (arXiv:1305.7248, Eqs. 3 to 5). More weight takes signal up and background down.
+fn flatten(uniform: Uniform, neighbours: &Neighbours, votes: &[f32], initial: &[f32], weights: &mut [f64]) {
+    let sign = if uniform.is_signal { 1.0 } else { -1.0 };
+    let efficiency = if uniform.is_signal { uniform.efficiency } else { 1.0 - uniform.efficiency };
     let members: Vec<(f32, f32)> =
-        neighbours.events.iter().map(|&i| (votes[i as usize], initial[i as usize])).collect();
+        neighbours.events.iter().map(|&i| (sign * votes[i as usize], initial[i as usize])).collect();
     let cut = crate::loss::quantile(&mut members.clone(), 1.0 - efficiency) as f32;
     let local = |near: &Vec<u32>| {
         let sums = near.iter().fold([0.0f64; 2], |sums, &i| {
             let w = f64::from(initial[i as usize]);
-            [sums[0] + w, sums[1] + if votes[i as usize] > cut { w } else { 0.0 }]
+            [sums[0] + w, sums[1] + if sign * votes[i as usize] > cut { w } else { 0.0 }]
         });
         if sums[0] > 0.0 { (sums[1] / sums[0]).clamp(0.0, 1.0) } else { efficiency }
     };
@@ -152,7 +166,7 @@ fn flatten([efficiency, rate]: [f64; 2], neighbours: &Neighbours, votes: &[f32],
     let beta = (1.0 / error).ln();
     let before: f64 = neighbours.events.iter().map(|&i| weights[i as usize]).sum();
     for (&i, local) in neighbours.events.iter().zip(&local) {
-        weights[i as usize] *= ((efficiency - local) * beta * rate).exp();
+        weights[i as usize] *= ((efficiency - local) * beta * uniform.rate).exp();
     }
     let factor = before / neighbours.events.iter().map(|&i| weights[i as usize]).sum::<f64>();
     neighbours.events.iter().for_each(|&i| weights[i as usize] *= factor);

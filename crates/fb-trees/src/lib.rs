@@ -21,7 +21,7 @@ mod score;
 pub mod shap;
 mod split;
 
-pub use adaboost::{AdaBoost, adaboost};
+pub use adaboost::{AdaBoost, Uniform, adaboost};
 pub use bagging::forest as random_forest;
 pub use bins::{Binned, Columns, MOST_BINS, Scale};
 pub use boost::{Options, Set, boost};

@@ -6,7 +6,7 @@
 
 use fb_core::{Artifact, Card, Input, Method, Paper, Promise, Result, Run, Sample, Status, Task};
 use fb_trees::groups::Neighbours;
-use fb_trees::{AdaBoost, Options, Shape};
+use fb_trees::{AdaBoost, Options, Shape, Uniform};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub struct Config {
     pub flat: Vec<String>,
     /// Class whose efficiency is to be flat.
     pub flat_class: u32,
-    /// Efficiency of the working point.
+    /// Efficiency of the working point: the share of this class whose score is above the cut.
     pub efficiency: f64,
     /// ρ, the rate at which events gain weight.
     pub rate: f64,
@@ -116,7 +116,8 @@ impl Method for UBoost {
             min_child_weight: config.min_node_size,
             ..Options::default()
         };
-        let uniform = Some([config.efficiency, config.rate]);
+        let is_signal = config.flat_class == 1;
+        let uniform = Some(Uniform { efficiency: config.efficiency, is_signal, rate: config.rate });
         let options = AdaBoost { trees, beta: config.beta, votes: false, uniform };
         let forest = fb_trees::adaboost(&options, Some(&near), prepared.train(), prepared.validation(), run)?;
         FittedForest::new(Self::CARD.name, config, prepared.input, forest)
