@@ -19,7 +19,6 @@ pub struct Classes<'a> {
 
 /// Two classes among themselves, told apart by p_a/(p_a + p_b).
 struct Pair {
-    classes: [usize; 2],
     /// The events of the two.
     events: Vec<u32>,
     ranking: Ranking,
@@ -129,11 +128,6 @@ impl<'a> Classes<'a> {
         }
         rows
     }
-
-    /// The pairs of classes.
-    pub fn pairs(&self) -> impl Iterator<Item = [usize; 2]> + '_ {
-        self.pairs.iter().map(|p| p.classes)
-    }
 }
 
 impl Pair {
@@ -148,7 +142,7 @@ impl Pair {
         let ratios: Vec<f64> = events.iter().map(ratio).collect();
         let first: Vec<bool> = events.iter().map(|&i| labels[i as usize] as usize == a).collect();
         let ranking = Ranking::new(&ratios, &first)?;
-        Ok(Self { classes: [a, b], events, ranking })
+        Ok(Self { events, ranking })
     }
 
     fn auc(&self, weights: &[f64]) -> Result<f64> {
