@@ -146,9 +146,8 @@ impl<'a> Judge<'a> {
         if self.classes == 2 {
             return Ok(ByClass::default());
         }
-        let confusion = |scores: &Columns| {
-            Ok(Classes::new(scores, &self.is, &self.test.labels)?.confusion(&self.test.weights))
-        };
+        let confusion =
+            |scores: &Columns| Ok(Classes::new(scores, &self.is, &self.test.labels)?.confusion(&self.test.weights));
         let each = trainings.iter().map(confusion).collect::<Result<Vec<_>>>()?;
         Ok(ByClass::new(self.classes, &evaluated.values[self.metrics.len()..], &each))
     }
@@ -164,7 +163,8 @@ impl<'a> Judge<'a> {
 
     /// All numbers of a method.
     pub fn judge(&self, scores: &Scores) -> Result<Judged> {
-        let each: Vec<Evaluated> = scores.test.iter().map(|s| self.evaluated(s, &self.metrics)).collect::<Result<_>>()?;
+        let each: Vec<Evaluated> =
+            scores.test.iter().map(|s| self.evaluated(s, &self.metrics)).collect::<Result<_>>()?;
         let single = mean_of(&each);
         let deviation = |m: usize| {
             let values: Vec<f64> = each.iter().map(|e| e.values[m].central).collect();
