@@ -1,7 +1,8 @@
-//! Chores of the repository: `cargo xtask tidy | gen | new-method FOLDER/NAME | bench nn | bench io | references`.
+//! Chores of the repository: `cargo xtask tidy | gen | new-method FOLDER/NAME | bench nn | bench io | bench trees | references`.
 
 mod bench;
 mod bench_io;
+mod bench_trees;
 mod generate;
 mod new_method;
 mod tidy;
@@ -29,9 +30,13 @@ fn main() -> Result<()> {
         ["new-method", path] => new_method::write(path),
         ["bench", "nn", ref options @ ..] => bench::networks(options),
         ["bench", "io"] => bench_io::files(),
+        ["bench", "trees", ref words @ ..] => bench_trees::trees(words),
+        ["bench-trees-worker", threads] => bench_trees::serve(threads.parse()?),
         ["bench-worker", threads] => worker::serve(threads.parse()?),
         ["references"] => references(),
-        _ => bail!("expected: tidy | gen | new-method FOLDER/NAME | bench nn [NETWORK…] | bench io | references"),
+        _ => bail!(
+            "expected: tidy | gen | new-method FOLDER/NAME | bench nn [NETWORK…] | bench io | bench trees [WORD…] | references"
+        ),
     }
 }
 

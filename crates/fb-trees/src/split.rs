@@ -135,35 +135,61 @@ fn below(last: usize, missing_left: bool) -> Box<[bool; BINS]> {
     left
 }
 
+/// Scores of all cuts of a feature, for rules without L1 term and bounds: with one division each and no branch, so that
+/// several are computed at once.
+fn plain_scores(left: &[[f64; 2]], all: [f64; 2], rules: &Rules, scores: &mut [f64]) {
+    let least = rules.min_child_weight.max(f64::MIN_POSITIVE);
+    for (score, &[g, h]) in scores.iter_mut().zip(left) {
+        let [rest_g, rest_h] = [all[0] - g, all[1] - h];
+        let (a, b) = (h + rules.l2, rest_h + rules.l2);
+        let value = (g * g * b + rest_g * rest_g * a) / (a * b);
+        *score = if h.min(rest_h) >= least { value } else { f64::NEG_INFINITY };
+    }
+}
+
 fn by_cut(seen: Seen<'_>, feature: usize, n: usize, parent: f64, least: f64, rules: &Rules) -> Option<Split> {
     let bins = &seen.bins(feature)[..=n];
     let (missing, all) = (bins[0], total(bins));
     let has_missing = missing != [0; 2];
     let mut best = 2.0 * (least + rules.min_gain) + parent;
     let mut at = None;
+    // What lies left of the cut behind each bin.
+    let mut sums = [[0i64; 2]; BINS];
     let mut left = [0; 2];
-    for (last, &sum) in bins.iter().enumerate().skip(1) {
-        if sum == [0; 2] && last > 1 {
+    for (sum, &bin) in sums[1..=n].iter_mut().zip(&bins[1..]) {
+        left = plus(left, bin);
+        *sum = left;
+    }
+    let is_plain = rules.monotone.is_empty() && rules.l1 == 0.0;
+    let (mut real, mut scores) = ([[0.0; 2]; BINS], [f64::NEG_INFINITY; BINS]);
+    for missing_left in [false, true] {
+        // Behind the last bin only what is missing is left to go right.
+        let last = if missing_left { n } else { n + 1 };
+        if missing_left && !has_missing {
             continue;
         }
-        left = plus(left, sum);
-        // Behind the last bin only what is missing is left to go right.
-        for missing_left in [false, true] {
-            if missing_left && (!has_missing || last == n) {
-                continue;
+        if is_plain {
+            let more = if missing_left { missing } else { [0; 2] };
+            for (real, &sum) in real[1..last].iter_mut().zip(&sums[1..last]) {
+                *real = seen.real(plus(sum, more));
             }
-            let side = if missing_left { plus(left, missing) } else { left };
-            if let Some(gain) = gain(seen, rules, feature, side, less(all, side))
-                && gain > best
-            {
-                best = gain;
-                at = Some((last, missing_left, side));
+            plain_scores(&real[1..last], seen.real(all), rules, &mut scores[1..last]);
+        } else {
+            for bin in 1..last {
+                let side = if missing_left { plus(sums[bin], missing) } else { sums[bin] };
+                scores[bin] = gain(seen, rules, feature, side, less(all, side)).unwrap_or(f64::NEG_INFINITY);
+            }
+        }
+        for (bin, &score) in scores.iter().enumerate().take(last).skip(1) {
+            if score > best {
+                best = score;
+                at = Some((bin, missing_left));
             }
         }
     }
-    let (last, missing_left, side) = at?;
+    let (last, missing_left) = at?;
     // Events without a value that come later go to the heavier child, where training had none.
-    let missing_left = if has_missing { missing_left } else { 2 * side[1] > all[1] };
+    let missing_left = if has_missing { missing_left } else { 2 * sums[last][1] > all[1] };
     let gain = 0.5 * (best - parent) - rules.min_gain;
     Some(Split { gain, feature, left: below(last, missing_left), last: Some(last) })
 }
