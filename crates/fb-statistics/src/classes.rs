@@ -47,9 +47,8 @@ impl<'a> Classes<'a> {
     /// [`Error::Length`] for lists that do not fit, [`Error::Empty`] for a class without events, [`Error::NotFinite`]
     /// for a score.
     pub fn new(scores: &'a [Vec<f64>], is: &'a [Vec<bool>], labels: &'a [u32]) -> Result<Self> {
-        let length = |what: &str, expected, found| match expected == found {
-            true => Ok(()),
-            false => Err(Error::Length { what: what.to_owned(), expected, found }),
+        let length = |what: &str, expected, found| {
+            if expected == found { Ok(()) } else { Err(Error::Length { what: what.to_owned(), expected, found }) }
         };
         length("scores, classes", is.len(), scores.len())?;
         let most = labels.iter().max().map_or(0, |&l| l as usize + 1);
@@ -124,7 +123,9 @@ impl<'a> Classes<'a> {
         }
         for row in &mut rows {
             let sum: f64 = row.iter().sum();
-            row.iter_mut().for_each(|x| *x /= sum);
+            for x in row {
+                *x /= sum;
+            }
         }
         rows
     }
@@ -174,12 +175,11 @@ mod tests {
         let labels: Vec<u32> = (0..n).map(|i| (i % classes) as u32).collect();
         let mut scores = vec![vec![0.0; n]; classes];
         for (i, &label) in labels.iter().enumerate() {
-            let mut p: Vec<f64> = (0..classes)
+            let p: Vec<f64> = (0..classes)
                 .map(|k| (random.normal() + if k == label as usize { distance } else { 0.0 }).exp())
                 .collect();
             let sum: f64 = p.iter().sum();
-            p.iter_mut().for_each(|p| *p /= sum);
-            scores.iter_mut().zip(p).for_each(|(column, p)| column[i] = p);
+            scores.iter_mut().zip(p).for_each(|(column, p)| column[i] = p / sum);
         }
         let weights = (0..n).map(|_| random.uniform() + 0.5).collect();
         (scores, labels, weights)

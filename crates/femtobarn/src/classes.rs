@@ -62,7 +62,9 @@ pub fn normalise(scores: &mut Columns) {
     for i in 0..scores.first().map_or(0, Vec::len) {
         let sum: f64 = scores.iter().map(|column| column[i]).sum();
         if sum > 0.0 {
-            scores.iter_mut().for_each(|column| column[i] /= sum);
+            for column in scores.iter_mut() {
+                column[i] /= sum;
+            }
         }
     }
 }
