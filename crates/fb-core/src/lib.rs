@@ -21,7 +21,7 @@ pub use card::{Card, Paper, Promise, Status, Task};
 pub use error::{Error, Kind, Result};
 pub use events::{Column, Data, Events, Sample};
 pub use input::{Features, Frame, Input, Layout, Variable};
-pub use method::{AnyMethod, Fitted, Method, Scores, entry};
+pub use method::{AnyMethod, Explanation, Fitted, Method, Scores, entry};
 pub use philox::Philox;
 pub use run::{Progress, Run, Store, Workers};
 pub use suggest::closest;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 
-use crate::{Artifact, Card, Error, Events, Input, Result, Run, Sample, Workers, closest};
+use crate::{Artifact, Card, Error, Events, Input, Result, Run, Sample, Value, Workers, closest};
 
 /// A method of the catalogue: one type, one file.
 pub trait Method: Send + Sync + 'static {
@@ -43,6 +43,19 @@ impl Scores {
     }
 }
 
+/// What a model says of its own inputs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Explanation {
+    /// What it sees, in its own order.
+    pub variables: Vec<String>,
+    /// Share of each variable in what the training gained, with its error.
+    pub gain: Vec<Value>,
+    /// [event, variable] what each value adds to the output of the signal before it becomes a score, row after row.
+    pub shap: Vec<f64>,
+    /// The output that is expected of an event of which nothing is known: with the row of an event, its output.
+    pub expected: f64,
+}
+
 /// A trained model.
 pub trait Fitted: Send + Sync {
     /// Scores of events. They do not depend on which other events are asked for, nor on the threads.
@@ -51,6 +64,14 @@ pub trait Fitted: Send + Sync {
     fn artifact(&self) -> Result<Artifact>;
     /// Trainable parameters.
     fn parameters(&self) -> usize;
+
+    /// Why these events have their scores; none for models that cannot say.
+    ///
+    /// # Errors
+    /// As [`Fitted::scores`].
+    fn explain(&self, _events: &Events, _workers: &dyn Workers) -> Result<Option<Explanation>> {
+        Ok(None)
+    }
 }
 
 /// A method behind `dyn`: all that the program and the contract tests see.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use fb_core::{Artifact, Error, Events, Fitted, Input, Result, Run, Sample, Scores, Workers};
+use fb_core::{Artifact, Error, Events, Explanation, Fitted, Input, Result, Run, Sample, Scores, Workers};
 use fb_physics::expression::sparse;
-use fb_trees::{Binned, Columns, Forest, Scorer, Set, Targets};
+use fb_trees::{Binned, Columns, Explainer, Forest, Scorer, Set, Targets, gain_shares};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -310,6 +310,22 @@ impl Fitted for FittedForest {
     /// Leaves and cuts.
     fn parameters(&self) -> usize {
         self.scorer.forest().trees.iter().map(|t| t.nodes.len()).sum()
+    }
+
+    /// Shapley values of the output of class 1, or of the only one.
+    fn explain(&self, events: &Events, workers: &dyn Workers) -> Result<Option<Explanation>> {
+        let Input::Columns { variables, missing } = &self.input else { return Ok(None) };
+        let forest = self.scorer.forest();
+        let output = 1.min(forest.outputs().saturating_sub(1));
+        let columns = variables.iter().map(|v| sparse(v, events, missing)).collect::<Result<Vec<_>>>()?;
+        let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+        let explainer = Explainer::new(forest);
+        Ok(Some(Explanation {
+            variables: variables.clone(),
+            gain: gain_shares(forest),
+            shap: explainer.of_columns(&columns, output, workers),
+            expected: explainer.expected().get(output).copied().unwrap_or_default(),
+        }))
     }
 }
 

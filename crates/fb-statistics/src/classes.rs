@@ -40,6 +40,21 @@ pub fn pairs(classes: usize) -> Vec<[usize; 2]> {
     (0..classes).flat_map(|a| (a + 1..classes).map(move |b| [a, b])).collect()
 }
 
+/// Refuses metrics that are of signal against background only.
+///
+/// # Errors
+/// [`Error::Config`] that names the metric, for more than two classes.
+pub fn check(metrics: &[Metric], classes: usize) -> Result<()> {
+    // A mean over classes that are expected in different numbers would be of nothing.
+    match metrics.iter().find(|m| matches!(m, Metric::Ams(_))) {
+        Some(metric) if classes > 2 => {
+            let reason = format!("it is for signal and background, found {classes} classes");
+            Err(Error::Config { place: format!("metric `{}`", metric.name()), reason })
+        }
+        _ => Ok(()),
+    }
+}
+
 impl<'a> Classes<'a> {
     /// Ranks events. `scores` has a list for each class, `is` is [`each_against_rest`] of the labels.
     ///
@@ -77,8 +92,9 @@ impl<'a> Classes<'a> {
     /// the rest.
     ///
     /// # Errors
-    /// As [`Ranking::roc`].
+    /// As [`Ranking::roc`] and [`check`].
     pub fn numbers(&self, metrics: &[Metric], weights: &[f64]) -> Result<Vec<f64>> {
+        check(metrics, self.scores.len())?;
         let at_once = |m: &Metric| matches!(m, Metric::Accuracy | Metric::BalancedAccuracy | Metric::LogLoss);
         let mut binary = vec![Metric::Auc];
         for metric in metrics {
@@ -274,6 +290,8 @@ mod tests {
         let refused = |scores: &[Vec<f64>], labels: &[u32]| {
             Classes::new(scores, &each_against_rest(labels, scores.len()), labels).map(|_| ()).unwrap_err().to_string()
         };
+        let ams = [Metric::Auc, Metric::Ams([10.0, 100.0])];
+        assert!(check(&ams, 3).unwrap_err().to_string().contains("`ams@10,100`") && check(&ams, 2).is_ok());
         assert_eq!(refused(&scores, &[0, 1, 1]), "class 2 is empty: no event of it is in the test part");
         assert!(refused(&scores, &[0, 1, 3]).contains("expected 4 entries, found 3"));
         assert!(refused(&scores, &[0, 1]).contains("expected 2 entries, found 3"));

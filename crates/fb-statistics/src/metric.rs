@@ -16,6 +16,8 @@ pub enum Metric {
     BalancedAccuracy,
     /// 1/ε_B at this signal efficiency.
     Rejection(f64),
+    /// Largest approximate median significance, for so many events of signal and of background.
+    Ams([f64; 2]),
     /// Largest ε_S/√ε_B with at least 100 effective background events.
     MaxSic,
     /// Expected calibration error: mean |share of signal − mean score| over 15 bins of equal population.
@@ -34,11 +36,25 @@ impl Metric {
         ("log_loss", Self::LogLoss),
     ];
 
-    /// From its name: `auc`, `accuracy`, `balanced_accuracy`, `rejection@0.3`, `max_sic`, `ece`, `log_loss`.
+    /// From its name: `auc`, `accuracy`, `balanced_accuracy`, `rejection@0.3`, `ams@692,411000`, `max_sic`, `ece`,
+    /// `log_loss`.
     ///
     /// # Errors
-    /// [`Error::UnknownName`] with the nearest name, [`Error::Config`] for a signal efficiency outside of (0, 1).
+    /// [`Error::UnknownName`] with the nearest name, [`Error::Config`] for a signal efficiency outside of (0, 1) and for
+    /// numbers of events that are not positive.
     pub fn parse(name: &str) -> Result<Self> {
+        if let Some(expected) = name.strip_prefix("ams@") {
+            let numbers = expected.split_once(',').map(|(s, b)| [s, b].map(|x| x.trim().parse().unwrap_or(f64::NAN)));
+            return match numbers {
+                Some(n) if n.iter().all(|x| *x > 0.0 && x.is_finite()) => Ok(Self::Ams(n)),
+                _ => Err(Error::Config {
+                    place: format!("metric `{name}`"),
+                    reason: format!(
+                        "found `{expected}`, expected numbers of signal and background events as in `ams@692,411000`"
+                    ),
+                }),
+            };
+        }
         if let Some(efficiency) = name.strip_prefix("rejection@") {
             return match efficiency.parse() {
                 Ok(e) if e > 0.0 && e < 1.0 => Ok(Self::Rejection(e)),
@@ -51,7 +67,7 @@ impl Metric {
         Self::NAMES.iter().find(|(n, _)| *n == name).map(|(_, metric)| *metric).ok_or_else(|| Error::UnknownName {
             what: "metric",
             name: name.to_owned(),
-            closest: closest(name, Self::NAMES.iter().map(|(n, _)| *n).chain(["rejection@0.3"])),
+            closest: closest(name, Self::NAMES.iter().map(|(n, _)| *n).chain(["rejection@0.3", "ams@692,411000"])),
         })
     }
 
@@ -59,6 +75,7 @@ impl Metric {
     pub fn name(self) -> String {
         match self {
             Self::Rejection(e) => format!("rejection@{e}"),
+            Self::Ams([s, b]) => format!("ams@{s},{b}"),
             _ => Self::NAMES.iter().find(|(_, m)| *m == self).map_or_else(String::new, |(n, _)| (*n).to_owned()),
         }
     }
@@ -111,6 +128,7 @@ impl<'a> Evaluation<'a> {
                 f64::midpoint(share(&right, &|i| self.signal[i]), share(&right, &|i| !self.signal[i]))
             }
             Metric::Rejection(e) => roc.rejection(e),
+            Metric::Ams(expected) => roc.largest_ams(expected),
             Metric::MaxSic => roc.max_significance_improvement(),
             Metric::CalibrationError => self.calibration_error(weights),
             Metric::LogLoss => {

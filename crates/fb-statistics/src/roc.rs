@@ -149,12 +149,28 @@ impl Roc {
         vertices.filter(|(_, b)| **b >= enough).map(|(s, b)| s / b.sqrt()).fold(0.0, f64::max)
     }
 
+    /// Largest approximate median significance over all thresholds with at least 25 effective background events above
+    /// them, for these numbers of signal and background events before the cut:
+    ///
+    /// AMS = √(2 [(s + b + b_r) ln(1 + s/(b + b_r)) − s]) with b_r = 10 (JMLR W&CP 42, 19).
+    pub fn largest_ams(&self, [signal, background]: [f64; 2]) -> f64 {
+        let enough = 25.0 / self.effective_background;
+        let vertices = self.signal.iter().zip(&self.background).filter(|(_, b)| **b >= enough);
+        vertices.map(|(s, b)| ams(s * signal, b * background)).fold(0.0, f64::max)
+    }
+
     /// The curve without its steps back, which negative weights make: each efficiency is replaced by the mean over the
     /// run that breaks the order (isotonic regression), the class sums stay as they are.
     #[must_use]
     pub fn clipped(&self) -> Self {
         Self { signal: isotonic(&self.signal), background: isotonic(&self.background), ..self.clone() }
     }
+}
+
+/// Approximate median significance of s signal events over b background events, with b_r = 10 (JMLR W&CP 42, 19).
+pub fn ams(s: f64, b: f64) -> f64 {
+    let b = b.max(0.0) + 10.0;
+    (2.0 * ((s + b) * (s / b).ln_1p() - s)).max(0.0).sqrt()
 }
 
 /// The nearest non-falling sequence in [0, 1], by pooling neighbours that break the order.
@@ -183,6 +199,19 @@ mod tests {
         let scores = signal.iter().map(|&s| random.normal() + if s { distance } else { 0.0 }).collect();
         let weights = (0..n).map(|_| 0.5 + random.uniform()).collect();
         (scores, signal, weights)
+    }
+
+    #[test]
+    fn significance_is_that_of_the_challenge() {
+        // s ≪ b: s/√(b + 10).
+        assert!((ams(1.0, 1e6) - 1.0 / (1e6f64 + 10.0).sqrt()).abs() < 1e-9);
+        assert!((ams(10.0, 90.0) - 0.983_99).abs() < 1e-5, "b + b_r = 100");
+        assert_eq!(ams(0.0, 5.0), 0.0);
+        let scores: Vec<f64> = (0..200).map(f64::from).collect();
+        let signal: Vec<bool> = (0..200).map(|i| i >= 100).collect();
+        let roc = Roc::new(&scores, &signal, &vec![1.0; 200]).unwrap();
+        // All signal and the quarter of the background that is asked for.
+        assert!((roc.largest_ams([50.0, 400.0]) - ams(50.0, 100.0)).abs() < 1e-12);
     }
 
     #[test]

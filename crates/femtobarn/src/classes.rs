@@ -1,8 +1,10 @@
 //! Problems with more than two classes: their scores, and what is told of each class.
 
 use fb_core::{Error, Scores, Value};
+use fb_statistics::Metric;
 use fb_statistics::classes::{MOST_PAIRED, pairs};
 
+use crate::experiment::Experiment;
 use crate::failure::Result;
 use crate::results::{ClassResult, PairResult};
 
@@ -39,6 +41,15 @@ impl ByClass {
 /// How many classes these labels are of: one more than the largest, and at least two.
 pub fn count<'a>(labels: impl IntoIterator<Item = &'a u32>) -> usize {
     labels.into_iter().max().map_or(2, |&l| (l as usize + 1).max(2))
+}
+
+/// Refuses metrics that are for two classes where there are more: before anything is trained.
+///
+/// # Errors
+/// [`Error::Config`] that names the metric.
+pub fn check_metrics(experiment: &Experiment, classes: usize) -> Result<()> {
+    let metrics = experiment.evaluate.metrics.iter().map(|name| Metric::parse(name));
+    Ok(fb_statistics::classes::check(&metrics.collect::<fb_core::Result<Vec<_>>>()?, classes)?)
 }
 
 /// The scores of a model for a problem with so many classes.

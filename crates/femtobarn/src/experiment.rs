@@ -111,6 +111,8 @@ pub struct Evaluate {
     pub bins_in: String,
     /// Trainings with fewer events, as shares of all, for the learning curve.
     pub learning_curve: Vec<f64>,
+    /// Whether it is asked which variables the methods look at, where they see a table.
+    pub importance: bool,
 }
 
 /// What is written of a method.
@@ -132,6 +134,7 @@ fn defaults() -> Json {
         "evaluate": {
             "metrics": ["auc", "accuracy", "rejection@0.3", "rejection@0.5"], "label": "Simulation Preliminary",
             "replicas": 200, "bins_in": "jet_pt", "learning_curve": [],
+            "importance": true,
         },
         "deploy": {"onnx": true},
     })

@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod failure;
 pub mod folder;
+pub mod importance;
 pub mod pipeline;
 pub mod read;
 pub mod report;

@@ -15,6 +15,7 @@ use crate::evaluate::{Judge, Judged, Scores, TRAIN_EVENTS};
 use crate::experiment::{Entry, Experiment};
 use crate::failure::{Failure, Result};
 use crate::folder::{self, Checkpoints};
+use crate::importance::{self, Looks};
 use crate::read::{Rule, Source, Split};
 use crate::report::{self, Report};
 use crate::results::{CurvePoint, MethodResult, Part, Results};
@@ -96,6 +97,7 @@ pub fn run(experiment: &Experiment, context: &mut Context<'_>) -> Result<Results
     let inputs = experiment.method.iter().map(|m| fb_methods::method(&m.name)?.input(&m.config));
     let inputs: Vec<_> = inputs.collect::<fb_core::Result<_>>()?;
     let mut split = crate::read::read(&experiment.read, &inputs)?;
+    classes::check_metrics(experiment, classes::count(&split.train.labels))?;
     store_inputs(experiment, &split, context.folder)?;
     let (methods, told) = crate::variables::complete(&experiment.method, &experiment.read, &split.train.events)?;
     split.warnings.extend(told);
@@ -243,6 +245,7 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
     let train = head(&split.train);
     let judge = Judge::new(experiment, &train, &split.test, workers)?;
     let (mut judged, mut methods, mut first_scores) = (Vec::new(), Vec::new(), Vec::new());
+    let mut looks = Vec::new();
     let mut warnings = split.warnings.clone();
     warnings.extend(classes::not_paired(judge.classes()));
     for (entry, trained) in experiment.method.iter().zip(trained) {
@@ -261,6 +264,15 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
             let auc = judge.auc(&scores.test[0])?;
             result.learning_curve.push(CurvePoint { events: split.train.len(), auc });
         }
+        let seen = if experiment.evaluate.importance {
+            let replicas = experiment.evaluate.replicas;
+            importance::look(trained.models[0].0.as_ref(), &split.test, experiment.seed, replicas, workers)?
+        } else {
+            Looks::default()
+        };
+        result.importance.clone_from(&seen.importance);
+        warnings.extend(seen.warnings.iter().map(|text| format!("{}: {text}", entry.label)));
+        looks.push(seen);
         first_scores.push((entry.label.clone(), scores.test.into_iter().next().unwrap_or_default()));
         judged.push((entry.label.clone(), numbers));
         methods.push(result);
@@ -282,6 +294,7 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
         experiment,
         results: &results,
         figures: judged.iter().filter_map(|(_, j): &(String, Judged)| j.figures.as_ref()).collect(),
+        looks,
         trainings: trained.iter().map(|t| &t.models[0].1).collect(),
         test: &split.test,
         train: &train,
@@ -332,6 +345,7 @@ fn method_result(
         ensemble_mean: numbers.mean.clone(),
         ensemble_median: numbers.median.clone(),
         learning_curve: Vec::new(),
+        importance: Vec::new(),
         artifact: model.display().to_string(),
         digest: artifact.digest(),
         onnx,

@@ -69,6 +69,9 @@ pub struct MethodResult {
     /// Area under the curve against the number of training events.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub learning_curve: Vec<CurvePoint>,
+    /// What each variable is worth to the first training, the most important first; for methods on tables.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub importance: Vec<Importance>,
     /// The model of the first training, relative to the run folder.
     pub artifact: String,
     /// Its SHA-256 over header and weights.
@@ -104,6 +107,20 @@ pub struct PairResult {
     pub b: usize,
     /// Area under the curve of p_a/(p_a + p_b), between events of the two.
     pub auc: Value,
+}
+
+/// What a variable is worth to a method.
+#[derive(Debug, Clone, Serialize)]
+pub struct Importance {
+    /// The variable, or a column that stands in variables that are expressions.
+    pub variable: String,
+    /// Its share in the gains of all splits, with the jackknife error over groups of trees; for trees.
+    pub gain: Option<Value>,
+    /// What the area under the curve loses on the test events when the values of this column are dealt out anew among
+    /// them; for columns.
+    pub permutation: Option<Value>,
+    /// Mean size of its Shapley values on test events, in units of the output before it becomes a score; for trees.
+    pub shap: Option<Value>,
 }
 
 /// A difference between two methods.
@@ -154,6 +171,7 @@ pub fn heading(metric: &str) -> String {
         "max_sic" => "max ε_S/√ε_B".to_owned(),
         "ece" => "calibration error".to_owned(),
         "log_loss" => "log loss".to_owned(),
+        other if other.starts_with("ams@") => "AMS".to_owned(),
         other => other.strip_prefix("rejection@").map_or(other.to_owned(), |e| format!("1/ε_B at ε_S = {e}")),
     }
 }

@@ -126,6 +126,11 @@ fn classes_that_do_not_fit_are_refused() {
     // A method for two classes says so.
     let two = experiment(folder.path(), &data, "[[method]]\nname = \"adaboost\"\nvariables = [\"x\"]\n");
     fails(&two, 2, &["two classes"]);
+    // So does a metric.
+    let ams = experiment(folder.path(), &data, TREES);
+    let text = std::fs::read_to_string(&ams).unwrap().replace("\"max_sic\"", "\"ams@10,100\"");
+    std::fs::write(&ams, text).unwrap();
+    fails(&ams, 2, &["metric `ams@10,100`", "signal and background", "3 classes"]);
     // A class that only the test events have has no score.
     let other = folder.path().join("test.csv");
     std::fs::write(&other, "label,w,x,y\n0,1,0,0\n1,1,0,0\n2,1,0,0\n3,1,0,0\n").unwrap();

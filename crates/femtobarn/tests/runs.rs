@@ -86,6 +86,38 @@ fn a_run_leaves_everything_behind() {
 }
 
 #[test]
+fn trees_tell_what_they_look_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = common::root().join("samples/higgs_tautau/htt.parquet").display().to_string();
+    let text = format!(
+        "[read]\nfiles = [\"{files}\"]\nlabel = \"label\"\nweight = \"weight\"\nmissing = [-999]\n\
+         [deploy]\nonnx = false\n[[method]]\nname = \"bdt\"\ntrees = 12\ndepth = 3\n"
+    );
+    let file = folder.path().join("htt.toml");
+    std::fs::write(&file, text).unwrap();
+    let results = |name: &str, more: &[&str]| -> (Json, String) {
+        let out = folder.path().join(name);
+        let all = [&["run", file.to_str().unwrap(), "--out", out.to_str().unwrap(), "--json"], more].concat();
+        (serde_json::from_str(&succeed(&all)).unwrap(), std::fs::read_to_string(out.join("report.html")).unwrap())
+    };
+    let (found, report) = results("run", &["--threads", "2"]);
+    let importance = found["methods"][0]["importance"].as_array().unwrap();
+    assert_eq!(importance.len(), 30);
+    for kind in ["gain", "permutation", "shap"] {
+        assert!(importance.iter().all(|i| i[kind]["low"].as_f64() <= i[kind]["high"].as_f64()), "{kind}");
+    }
+    let sum: f64 = importance.iter().filter_map(|i| i["gain"]["central"].as_f64()).sum();
+    assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+    let first: Vec<&str> = importance.iter().take(3).filter_map(|i| i["variable"].as_str()).collect();
+    assert!(first.contains(&"DER_mass_MMC"), "the mass of the Higgs boson: {first:?}");
+    assert!(report.contains("What the trees look at") && !report.contains("NaN"));
+    let (same, _) = results("one", &["--threads", "1"]);
+    assert_eq!(same["methods"][0]["importance"], found["methods"][0]["importance"], "on any number of threads");
+    let (without, report) = results("off", &["--set", "evaluate.importance=false"]);
+    assert!(without["methods"][0]["importance"].is_null() && !report.contains("What the trees look at"));
+}
+
+#[test]
 fn predictions_know_what_was_trained_on() {
     let folder = tempfile::tempdir().unwrap();
     let file = experiment(folder.path(), "", METHODS);

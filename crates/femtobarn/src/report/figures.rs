@@ -11,9 +11,9 @@ use crate::pipeline::Training;
 use crate::results::MethodResult;
 
 const WIDE: [f64; 2] = [520.0, 400.0];
-const SMALL: [f64; 2] = [340.0, 250.0];
+pub(super) const SMALL: [f64; 2] = [340.0, 250.0];
 /// Background and signal.
-const CLASSES: [(&str, &str); 2] = [("background", "#3f90da"), ("signal", "#bd1f01")];
+pub(super) const CLASSES: [(&str, &str); 2] = [("background", "#3f90da"), ("signal", "#bd1f01")];
 
 /// How each class is called and drawn.
 pub(super) fn class_names(classes: usize) -> impl Iterator<Item = (String, &'static str)> {
@@ -25,7 +25,7 @@ pub(super) fn class_names(classes: usize) -> impl Iterator<Item = (String, &'sta
 }
 
 /// Smallest and largest finite number.
-fn range(values: impl IntoIterator<Item = f64>) -> [f64; 2] {
+pub(super) fn range(values: impl IntoIterator<Item = f64>) -> [f64; 2] {
     let finite = values.into_iter().filter(|x| x.is_finite());
     finite.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| [low.min(x), high.max(x)])
 }
@@ -81,7 +81,8 @@ fn points(h: &Histogram) -> Vec<(f64, f64, f64, f64)> {
 pub fn losses(report: &Report<'_>) -> String {
     let all = report.trainings.iter().flat_map(|t| &t.epochs);
     let [low, high] = range(all.flat_map(|e| [e.progress.loss, e.progress.validation_loss]));
-    let longest = report.trainings.iter().map(|t| t.epochs.len()).max().unwrap_or(1);
+    // Trees tell of every few rounds only: the number of the last one counts, not how many are told.
+    let longest = report.trainings.iter().filter_map(|t| t.epochs.last()).map(|e| e.progress.epoch).max().unwrap_or(1);
     let x = Axis::new("epoch", 0.0, longest as f64 + 0.5, Scale::Linear);
     let y = Axis::new("cross-entropy", low * 0.9, high * 1.1, Scale::Log);
     let mut plot = Plot::new(WIDE, x, y, report.label(), "— validation   - - training");
@@ -157,7 +158,7 @@ pub fn learning_curve(report: &Report<'_>) -> Option<String> {
 }
 
 /// The name of a column with its unit, as on an axis.
-fn with_unit(name: &str) -> String {
+pub(super) fn with_unit(name: &str) -> String {
     if fb_core::unit::is_energy(name) { format!("{name} [GeV]") } else { name.to_owned() }
 }
 

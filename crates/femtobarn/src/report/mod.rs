@@ -2,6 +2,7 @@
 
 mod classes;
 mod figures;
+mod importance;
 mod plot;
 pub mod selection;
 
@@ -13,6 +14,7 @@ use plot::escape;
 use crate::evaluate::Figures;
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Result};
+use crate::importance::Looks;
 use crate::pipeline::Training;
 use crate::read::Source;
 use crate::results::{Results, heading, show, thousands};
@@ -25,6 +27,8 @@ pub struct Report<'a> {
     pub results: &'a Results,
     /// For each method; empty for more than two classes.
     pub figures: Vec<&'a Figures>,
+    /// What each method looks at.
+    pub looks: Vec<Looks>,
     /// The first training of each method.
     pub trainings: Vec<&'a Training>,
     /// Test events.
@@ -86,6 +90,9 @@ pub fn html(report: &Report<'_>) -> Result<String> {
     speed_table(&mut page, report);
     if report.classes() == 2 {
         working_points(&mut page, report);
+    }
+    for (method, looks) in results.methods.iter().zip(&report.looks) {
+        importance::show(&mut page, method, looks);
     }
     section(&mut page, "Inputs");
     let inputs = experiment.method.iter().map(|m| fb_methods::method(&m.name)?.input(&m.config));

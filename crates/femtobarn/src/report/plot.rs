@@ -119,29 +119,73 @@ pub struct Plot {
     legend: Vec<(usize, String)>,
     label: String,
     note: String,
+    /// Room for the numbers or names on the left.
+    left: f64,
+    /// What stands on the left in place of numbers, from above.
+    names: Vec<String>,
 }
 
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 46.0;
+/// Characters of a name on the left.
+const LONGEST_NAME: usize = 28;
 
 impl Plot {
     /// An empty figure; `label` stands above its frame on the left, `note` on the right.
     pub fn new(size: [f64; 2], x: Axis, y: Axis, label: &str, note: &str) -> Self {
         let (label, note) = (escape(label), escape(note));
-        Self { size, x, y, body: String::new(), legend: Vec::new(), label, note }
+        Self { size, x, y, body: String::new(), legend: Vec::new(), label, note, left: LEFT, names: Vec::new() }
+    }
+
+    /// With these names in place of numbers on the left; the vertical axis goes from zero to their number.
+    #[must_use]
+    pub fn named(mut self, names: &[String]) -> Self {
+        let short = |name: &String| match name.char_indices().nth(LONGEST_NAME) {
+            Some((at, _)) => format!("{}…", &name[..at]),
+            None => name.clone(),
+        };
+        self.names = names.iter().map(short).collect();
+        let longest = self.names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
+        self.left = (16.0 + 6.2 * longest as f64).max(LEFT);
+        // The frame stays as wide as that of other figures.
+        self.size[0] += self.left - LEFT;
+        self
+    }
+
+    /// A bar from zero beside the `i`-th name, with its error.
+    pub fn bar(&mut self, i: usize, value: &fb_core::Value, colour: &str) {
+        let y = self.names.len() as f64 - i as f64 - 0.5;
+        let ([x0, top], [x1, bottom]) = (self.at(0.0, y + 0.32), self.at(value.central, y - 0.32));
+        let ([low, middle], [high, _]) = (self.at(value.low, y), self.at(value.high, y));
+        let (x, width, height) = (x0.min(x1), (x1 - x0).abs(), bottom - top);
+        let _ = write!(
+            self.body,
+            "<rect x=\"{x:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{colour}\" fill-opacity=\"0.75\"/><path d=\"M{low:.1} {middle:.1}H{high:.1}\" stroke=\"#111\" stroke-width=\"1.3\"/>"
+        );
+    }
+
+    /// Small points without errors.
+    pub fn dots(&mut self, points: &[(f64, f64)], colour: &str) {
+        for &(x, y) in points {
+            let [x, y] = self.at(x, y);
+            let _ = write!(
+                self.body,
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"1.5\" fill=\"{colour}\" fill-opacity=\"0.6\"/>"
+            );
+        }
     }
 
     fn inner(&self) -> [f64; 2] {
-        [self.size[0] - LEFT - RIGHT, self.size[1] - TOP - BOTTOM]
+        [self.size[0] - self.left - RIGHT, self.size[1] - TOP - BOTTOM]
     }
 
     fn at(&self, x: f64, y: f64) -> [f64; 2] {
         let [width, height] = self.inner();
         // Far outside is far enough: no huge numbers in the file.
         let place = |p: f64| if p.is_nan() { 0.0 } else { p.clamp(-2.0, 3.0) };
-        [LEFT + width * place(self.x.place(x)), TOP + height * (1.0 - place(self.y.place(y)))]
+        [self.left + width * place(self.x.place(x)), TOP + height * (1.0 - place(self.y.place(y)))]
     }
 
     fn path(&self, points: impl Iterator<Item = (f64, f64)>) -> String {
@@ -215,7 +259,7 @@ impl Plot {
 
     /// The SVG element, its legend in a corner.
     pub fn finish(self, corner: Corner) -> String {
-        let [width, height] = self.size;
+        let ([width, height], left) = (self.size, self.left);
         let [inner_width, inner_height] = self.inner();
         let mut svg =
             format!("<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\">");
@@ -223,7 +267,7 @@ impl Plot {
         let id = format!("{:x}", fb_core::philox::hash_text(&self.body));
         let _ = write!(
             svg,
-            "<clipPath id=\"c{id}\"><rect x=\"{LEFT}\" y=\"{TOP}\" width=\"{inner_width}\" height=\"{inner_height}\"/></clipPath><g clip-path=\"url(#c{id})\">{}</g>",
+            "<clipPath id=\"c{id}\"><rect x=\"{left}\" y=\"{TOP}\" width=\"{inner_width}\" height=\"{inner_height}\"/></clipPath><g clip-path=\"url(#c{id})\">{}</g>",
             self.body
         );
         self.frame(&mut svg);
@@ -233,7 +277,7 @@ impl Plot {
         let (x, y) = match corner {
             Corner::UpperRight => (width - RIGHT - text_width, TOP + 18.0),
             Corner::LowerRight => (width - RIGHT - text_width, height - BOTTOM - 16.0 * lines + 2.0),
-            Corner::UpperLeft => (LEFT + 14.0, TOP + 18.0),
+            Corner::UpperLeft => (left + 14.0, TOP + 18.0),
         };
         for (i, (_, line)) in self.legend.iter().enumerate() {
             let y = y + 16.0 * i as f64;
@@ -243,7 +287,7 @@ impl Plot {
     }
 
     fn frame(&self, svg: &mut String) {
-        let [width, height] = self.size;
+        let ([width, height], left) = (self.size, self.left);
         let [inner_width, inner_height] = self.inner();
         let mut ticks = String::new();
         for (value, major) in self.x.ticks() {
@@ -256,12 +300,18 @@ impl Plot {
                     write!(svg, "<text x=\"{x:.1}\" y=\"{y}\" font-size=\"12\" text-anchor=\"middle\">{text}</text>");
             }
         }
-        for (value, major) in self.y.ticks() {
+        for (i, name) in self.names.iter().enumerate() {
+            let [_, y] = self.at(self.x.low, self.names.len() as f64 - i as f64 - 0.5);
+            let (x, y, name) = (left - 6.0, y + 4.0, escape(name));
+            let _ = write!(svg, "<text x=\"{x}\" y=\"{y:.1}\" font-size=\"12\" text-anchor=\"end\">{name}</text>");
+        }
+        let numbers = if self.names.is_empty() { self.y.ticks() } else { Vec::new() };
+        for (value, major) in numbers {
             let [_, y] = self.at(self.x.low, value);
             let length = if major { 8.0 } else { 4.0 };
-            let _ = write!(ticks, "M{LEFT} {y:.1}h{length}M{:.1} {y:.1}h-{length}", width - RIGHT);
+            let _ = write!(ticks, "M{left} {y:.1}h{length}M{:.1} {y:.1}h-{length}", width - RIGHT);
             if major {
-                let (x, y, text) = (LEFT - 6.0, y + 4.0, self.y.number(value));
+                let (x, y, text) = (left - 6.0, y + 4.0, self.y.number(value));
                 let _ = write!(svg, "<text x=\"{x}\" y=\"{y:.1}\" font-size=\"12\" text-anchor=\"end\">{text}</text>");
             }
         }
@@ -269,10 +319,10 @@ impl Plot {
         let _ = write!(
             svg,
             "<path d=\"{ticks}\" stroke=\"#111\" stroke-width=\"0.9\"/>\
-             <rect x=\"{LEFT}\" y=\"{TOP}\" width=\"{inner_width}\" height=\"{inner_height}\" fill=\"none\" stroke=\"#111\" stroke-width=\"1.2\"/>\
+             <rect x=\"{left}\" y=\"{TOP}\" width=\"{inner_width}\" height=\"{inner_height}\" fill=\"none\" stroke=\"#111\" stroke-width=\"1.2\"/>\
              <text x=\"{right}\" y=\"{bottom}\" font-size=\"13\" text-anchor=\"end\">{}</text>\
              <text transform=\"translate(15 {TOP}) rotate(-90)\" font-size=\"13\" text-anchor=\"end\">{}</text>\
-             <text x=\"{LEFT}\" y=\"{}\" font-size=\"13\">{}</text>\
+             <text x=\"{left}\" y=\"{}\" font-size=\"13\">{}</text>\
              <text x=\"{right}\" y=\"{}\" font-size=\"12\" text-anchor=\"end\">{}</text>",
             label(&self.x.label),
             label(&self.y.label),
