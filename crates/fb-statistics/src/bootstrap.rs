@@ -107,8 +107,21 @@ pub fn evaluate(
     bootstrap: &Bootstrap,
     workers: &dyn Workers,
 ) -> Result<Evaluated> {
-    let central = evaluation.metrics(metrics, weights)?;
-    let replicas = bootstrap.replicate(weights, workers, &|w| evaluation.metrics(metrics, w));
+    evaluate_with(weights, bootstrap, workers, &|w| evaluation.metrics(metrics, w))
+}
+
+/// Computes any numbers that follow from the weights, with their bootstrap intervals.
+///
+/// # Errors
+/// As `statistic` on the weights themselves.
+pub fn evaluate_with(
+    weights: &[f64],
+    bootstrap: &Bootstrap,
+    workers: &dyn Workers,
+    statistic: &(dyn Fn(&[f64]) -> Result<Vec<f64>> + Sync),
+) -> Result<Evaluated> {
+    let central = statistic(weights)?;
+    let replicas = bootstrap.replicate(weights, workers, statistic);
     let values = central.iter().enumerate().map(|(m, &c)| interval(c, replicas.iter().map(|r| r[m]))).collect();
     Ok(Evaluated { values, replicas })
 }

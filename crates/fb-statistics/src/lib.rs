@@ -4,11 +4,13 @@
 #![forbid(unsafe_code)]
 
 pub mod bootstrap;
+pub mod classes;
 pub mod histogram;
 pub mod metric;
 pub mod roc;
 
 pub use bootstrap::Bootstrap;
+pub use classes::Classes;
 pub use histogram::Histogram;
 pub use metric::Metric;
 pub use roc::{Ranking, Roc};

@@ -3,21 +3,24 @@
 use std::collections::BTreeMap;
 
 use fb_core::{Sample, Value, Workers};
-use fb_statistics::bootstrap::{Band, Evaluated, difference, evaluate, interval, quantile_edges, roc_band};
+use fb_statistics::bootstrap::{
+    Band, Evaluated, difference, evaluate, evaluate_with, interval, quantile_edges, roc_band,
+};
 use fb_statistics::metric::{Evaluation, Metric};
-use fb_statistics::{Bootstrap, Histogram};
+use fb_statistics::{Bootstrap, Classes, Histogram};
 use serde::Serialize;
 
+use crate::classes::{ByClass, Columns};
 use crate::experiment::Experiment;
 use crate::failure::Result;
 use crate::results::Difference;
 
-/// The scores of a method: probability of signal.
+/// The scores of a method.
 pub struct Scores {
-    /// Of the test events, one list per training.
-    pub test: Vec<Vec<f64>>,
+    /// Of the test events, for each training.
+    pub test: Vec<Columns>,
     /// Of the training events (at most [`TRAIN_EVENTS`]), by the first training.
-    pub train: Vec<f64>,
+    pub train: Columns,
 }
 
 /// Training events that are scored, for comparison with the test events.
@@ -61,8 +64,10 @@ pub struct Judged {
     auc: Evaluated,
     auc_spread: f64,
     trainings: usize,
-    /// For the report.
-    pub figures: Figures,
+    /// What there is to say of each class, where there are more than two.
+    pub by_class: ByClass,
+    /// For the report, where there are two classes.
+    pub figures: Option<Figures>,
 }
 
 /// The test part and what all methods share in its evaluation.
@@ -70,7 +75,10 @@ pub struct Judge<'a> {
     metrics: Vec<Metric>,
     names: Vec<String>,
     test: &'a Sample,
-    signal: Vec<bool>,
+    /// How many classes there are.
+    classes: usize,
+    /// Whether each test event is signal; for more than two classes, whether it is of each of them.
+    is: Vec<Vec<bool>>,
     train: (Vec<bool>, &'a [f64]),
     bootstrap: Bootstrap,
     /// Bin of each test event in the column `bins_in`, and the edges.
@@ -91,6 +99,12 @@ impl<'a> Judge<'a> {
         // The area comes last once more: differences are taken of it whatever the table shows.
         metrics.push(Metric::Auc);
         let is_signal = |sample: &Sample| sample.labels.iter().map(|&l| l == 1).collect::<Vec<_>>();
+        let classes = crate::classes::count(train.labels.iter().chain(&test.labels));
+        let is = if classes > 2 {
+            fb_statistics::classes::each_against_rest(&test.labels, classes)
+        } else {
+            vec![is_signal(test)]
+        };
         let column = test.events.column(&experiment.evaluate.bins_in).ok().filter(|c| c.offsets.is_none());
         let bins = column.map(|column| {
             let x: Vec<f64> = (0..test.len()).map(|i| column.data.number(i)).collect();
@@ -102,7 +116,8 @@ impl<'a> Judge<'a> {
             metrics,
             names,
             test,
-            signal: is_signal(test),
+            classes,
+            is,
             train: (is_signal(train), &train.weights),
             bootstrap: Bootstrap::new(experiment.seed, experiment.evaluate.replicas, &test.identity),
             bins,
@@ -110,9 +125,31 @@ impl<'a> Judge<'a> {
         })
     }
 
-    fn evaluated(&self, scores: &[f64]) -> Result<Evaluated> {
-        let evaluation = Evaluation::new(scores, &self.signal)?;
-        Ok(evaluate(&self.metrics, &evaluation, &self.test.weights, &self.bootstrap, self.workers)?)
+    /// How many classes there are.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The metrics; for more than two classes, the areas of [`ByClass`] after them.
+    fn evaluated(&self, scores: &Columns, metrics: &[Metric]) -> Result<Evaluated> {
+        if self.classes > 2 {
+            let classes = Classes::new(scores, &self.is, &self.test.labels)?;
+            let numbers = |w: &[f64]| classes.numbers(metrics, w);
+            return Ok(evaluate_with(&self.test.weights, &self.bootstrap, self.workers, &numbers)?);
+        }
+        let evaluation = Evaluation::new(&scores[0], &self.is[0])?;
+        Ok(evaluate(metrics, &evaluation, &self.test.weights, &self.bootstrap, self.workers)?)
+    }
+
+    /// What follows from the scores of each class, where there are more than two.
+    fn by_class(&self, trainings: &[Columns], evaluated: &Evaluated) -> Result<ByClass> {
+        if self.classes == 2 {
+            return Ok(ByClass::default());
+        }
+        let confusion =
+            |scores: &Columns| Ok(Classes::new(scores, &self.is, &self.test.labels)?.confusion(&self.test.weights));
+        let each = trainings.iter().map(confusion).collect::<Result<Vec<_>>>()?;
+        Ok(ByClass::new(self.classes, &evaluated.values[self.metrics.len()..], &each))
     }
 
     fn named(&self, values: &[Value]) -> BTreeMap<String, Value> {
@@ -120,14 +157,14 @@ impl<'a> Judge<'a> {
     }
 
     /// The area under the curve alone.
-    pub fn auc(&self, scores: &[f64]) -> Result<Value> {
-        let evaluation = Evaluation::new(scores, &self.signal)?;
-        Ok(evaluate(&[Metric::Auc], &evaluation, &self.test.weights, &self.bootstrap, self.workers)?.values[0])
+    pub fn auc(&self, scores: &Columns) -> Result<Value> {
+        Ok(self.evaluated(scores, &[Metric::Auc])?.values[0])
     }
 
     /// All numbers of a method.
     pub fn judge(&self, scores: &Scores) -> Result<Judged> {
-        let each: Vec<Evaluated> = scores.test.iter().map(|s| self.evaluated(s)).collect::<Result<_>>()?;
+        let each: Vec<Evaluated> =
+            scores.test.iter().map(|s| self.evaluated(s, &self.metrics)).collect::<Result<_>>()?;
         let single = mean_of(&each);
         let deviation = |m: usize| {
             let values: Vec<f64> = each.iter().map(|e| e.values[m].central).collect();
@@ -142,14 +179,19 @@ impl<'a> Judge<'a> {
             mean: BTreeMap::new(),
             median: BTreeMap::new(),
             auc_spread: deviation(self.metrics.len() - 1),
+            by_class: self.by_class(&scores.test, &single)?,
             auc: single,
             trainings: each.len(),
-            figures: self.figures(scores)?,
+            figures: if self.classes == 2 { Some(self.figures(scores)?) } else { None },
         };
         if several {
             judged.spread = self.names.iter().cloned().zip((0..self.names.len()).map(deviation)).collect();
-            judged.mean = self.named(&self.evaluated(&combined(&scores.test, mean))?.values);
-            judged.median = self.named(&self.evaluated(&combined(&scores.test, median))?.values);
+            judged.mean = self.named(&self.evaluated(&combined(&scores.test, mean), &self.metrics)?.values);
+            let mut medians = combined(&scores.test, median);
+            if self.classes > 2 {
+                crate::classes::normalise(&mut medians);
+            }
+            judged.median = self.named(&self.evaluated(&medians, &self.metrics)?.values);
         }
         Ok(judged)
     }
@@ -173,8 +215,8 @@ impl<'a> Judge<'a> {
     }
 
     fn figures(&self, scores: &Scores) -> Result<Figures> {
-        let first = &scores.test[0];
-        let evaluation = Evaluation::new(first, &self.signal)?;
+        let (first, signal) = (&scores.test[0][0], &self.is[0]);
+        let evaluation = Evaluation::new(first, signal)?;
         let weights = &self.test.weights;
         let roc = roc_band(&evaluation, weights, &grid(), &self.bootstrap, self.workers)?;
         let sums = evaluation.reliability(weights);
@@ -188,7 +230,7 @@ impl<'a> Judge<'a> {
             .map(|(b, [all, score, signal])| (score / all, interval(signal / all, replicas.iter().map(|r| r[b]))));
         Ok(Figures {
             roc,
-            scores: [densities(first, &self.signal, weights), densities(&scores.train, &self.train.0, self.train.1)],
+            scores: [densities(first, signal, weights), densities(&scores.train[0], &self.train.0, self.train.1)],
             reliability: reliability.collect(),
             bins: self.working_points(&evaluation, first)?,
         })
@@ -202,7 +244,7 @@ impl<'a> Judge<'a> {
         let efficiencies = |weights: &[f64]| {
             let mut sums = vec![[[0.0; 2]; 2]; count];
             for (i, &w) in weights.iter().enumerate() {
-                let sum = &mut sums[bin[i]][usize::from(self.signal[i])];
+                let sum = &mut sums[bin[i]][usize::from(self.is[0][i])];
                 sum[0] += w;
                 sum[1] += if scores[i] >= threshold { w } else { 0.0 };
             }
@@ -238,11 +280,10 @@ fn mean_of(each: &[Evaluated]) -> Evaluated {
     Evaluated { values, replicas }
 }
 
-/// One score per event of those of several trainings.
-fn combined(trainings: &[Vec<f64>], combine: fn(&mut [f64]) -> f64) -> Vec<f64> {
-    (0..trainings[0].len())
-        .map(|i| combine(&mut trainings.iter().map(|scores| scores[i]).collect::<Vec<f64>>()))
-        .collect()
+/// One score per event (and class) of those of several trainings.
+fn combined(trainings: &[Columns], combine: fn(&mut [f64]) -> f64) -> Columns {
+    let event = |k: usize, i: usize| combine(&mut trainings.iter().map(|scores| scores[k][i]).collect::<Vec<f64>>());
+    (0..trainings[0].len()).map(|k| (0..trainings[0][k].len()).map(|i| event(k, i)).collect()).collect()
 }
 
 fn mean(scores: &mut [f64]) -> f64 {

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod classes;
 pub mod console;
 pub mod evaluate;
 pub mod experiment;

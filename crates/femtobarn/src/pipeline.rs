@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use fb_core::{Artifact, Column, Data, Events, Fitted, Progress, Run, Sample, Workers, philox};
 use serde::{Deserialize, Serialize};
 
+use crate::classes::{self, Columns};
 use crate::console::Console;
 use crate::evaluate::{Judge, Judged, Scores, TRAIN_EVENTS};
 use crate::experiment::{Entry, Experiment};
@@ -96,6 +97,7 @@ pub fn run(experiment: &Experiment, context: &mut Context<'_>) -> Result<Results
     let inputs = experiment.method.iter().map(|m| fb_methods::method(&m.name)?.input(&m.config));
     let inputs: Vec<_> = inputs.collect::<fb_core::Result<_>>()?;
     let mut split = crate::read::read(&experiment.read, &inputs)?;
+    classes::check_metrics(experiment, classes::count(&split.train.labels))?;
     store_inputs(experiment, &split, context.folder)?;
     let (methods, told) = crate::variables::complete(&experiment.method, &experiment.read, &split.train.events)?;
     split.warnings.extend(told);
@@ -245,8 +247,11 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
     let (mut judged, mut methods, mut first_scores) = (Vec::new(), Vec::new(), Vec::new());
     let mut looks = Vec::new();
     let mut warnings = split.warnings.clone();
+    warnings.extend(classes::not_paired(judge.classes()));
     for (entry, trained) in experiment.method.iter().zip(trained) {
-        let score = |model: &dyn Fitted, sample: &Sample| Ok(model.scores(&sample.events, workers)?.signal());
+        let score = |model: &dyn Fitted, sample: &Sample| {
+            classes::columns(&model.scores(&sample.events, workers)?, judge.classes())
+        };
         let test = trained.models.iter().map(|(m, _)| score(m.as_ref(), &split.test)).collect::<Result<Vec<_>>>()?;
         let scores = Scores { test, train: score(trained.models[0].0.as_ref(), &train)? };
         let numbers = judge.judge(&scores)?;
@@ -288,7 +293,7 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
     let report = Report {
         experiment,
         results: &results,
-        figures: judged.iter().map(|(_, j): &(String, Judged)| &j.figures).collect(),
+        figures: judged.iter().filter_map(|(_, j): &(String, Judged)| j.figures.as_ref()).collect(),
         looks,
         trainings: trained.iter().map(|t| &t.models[0].1).collect(),
         test: &split.test,
@@ -332,6 +337,9 @@ fn method_result(
         train_seconds: seconds,
         train_events_per_second: all / seconds,
         peak_rss_mb: trained.models.iter().filter_map(|(_, t)| t.peak_rss_mb).reduce(f64::max),
+        classes: numbers.by_class.classes.clone(),
+        pairs: numbers.by_class.pairs.clone(),
+        confusion: numbers.by_class.confusion.clone(),
         metrics: numbers.metrics.clone(),
         spread: numbers.spread.clone(),
         ensemble_mean: numbers.mean.clone(),
@@ -346,7 +354,7 @@ fn method_result(
 
 fn parts(split: &Split) -> Vec<Part> {
     let all = [("training", &split.train), ("validation", &split.validation), ("test", &split.test)];
-    let classes = split.train.labels.iter().copied().max().map_or(2, |l| (l + 1).max(2));
+    let classes = classes::count(&split.train.labels) as u32;
     let part = |(name, sample): (&str, &Sample)| {
         let of = |class: u32| sample.labels.iter().zip(&sample.weights).filter(move |(l, _)| **l == class);
         let sum = |f: &dyn Fn(f64) -> f64| sample.weights.iter().map(|&w| f(w)).sum::<f64>();
@@ -361,13 +369,20 @@ fn parts(split: &Split) -> Vec<Part> {
     all.into_iter().map(part).collect()
 }
 
-/// Label, weight and the score of every method's first training, event by event.
-fn scores_table(test: &Sample, scores: Vec<(String, Vec<f64>)>) -> Result<Events> {
+/// Label, weight and the score of every method's first training, event by event; a score for each class where there are
+/// more than two.
+fn scores_table(test: &Sample, scores: Vec<(String, Columns)>) -> Result<Events> {
     let mut columns = vec![
         Column::flat("label", Data::I64(test.labels.iter().map(|&l| i64::from(l)).collect())),
         Column::flat("weight", Data::F64(test.weights.clone())),
     ];
-    columns.extend(scores.into_iter().map(|(label, scores)| Column::flat(label, Data::F64(scores))));
+    for (label, scores) in scores {
+        let several = scores.len() > 1;
+        for (k, scores) in scores.into_iter().enumerate() {
+            let name = if several { format!("{label}_{k}") } else { label.clone() };
+            columns.push(Column::flat(name, Data::F64(scores)));
+        }
+    }
     Ok(Events::new(columns)?)
 }
 

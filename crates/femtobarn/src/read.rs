@@ -215,6 +215,11 @@ fn shared_events(split: &Split) -> usize {
 }
 
 fn check_classes(sample: &Sample, part: &str, classes: u32) -> Result<()> {
+    // A model has no score for a class that it has not seen.
+    if let Some(class) = sample.labels.iter().find(|&&l| l >= classes) {
+        let text = format!("the {part} part has events of class {class}, the training part has none");
+        return Err(Failure::Data(format!("{text}; check `label`, `max_train` and the folds")));
+    }
     for class in 0..classes {
         let of_class = || sample.labels.iter().zip(&sample.weights).filter(move |(l, _)| **l == class);
         let sum: f64 = of_class().map(|(_, w)| w).sum();

@@ -57,6 +57,15 @@ pub struct MethodResult {
     /// The same metrics of the median score over the trainings.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ensemble_median: BTreeMap<String, Value>,
+    /// Area under the curve of each class against the rest, where there are more than two classes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassResult>,
+    /// Area under the curve of each class against each other, where there are more than two.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PairResult>,
+    /// For each class, the shares of its weights whose most probable class is each class; mean over the trainings.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub confusion: Vec<Vec<f64>>,
     /// Area under the curve against the number of training events.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub learning_curve: Vec<CurvePoint>,
@@ -77,6 +86,26 @@ pub struct CurvePoint {
     /// Training events.
     pub events: usize,
     /// Area under the curve on all test events.
+    pub auc: Value,
+}
+
+/// A class against the rest.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassResult {
+    /// Its number.
+    pub class: usize,
+    /// Area under the curve of its probability.
+    pub auc: Value,
+}
+
+/// Two classes among themselves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PairResult {
+    /// The first.
+    pub a: usize,
+    /// The second.
+    pub b: usize,
+    /// Area under the curve of p_a/(p_a + p_b), between events of the two.
     pub auc: Value,
 }
 

@@ -15,6 +15,15 @@ pub(super) const SMALL: [f64; 2] = [340.0, 250.0];
 /// Background and signal.
 pub(super) const CLASSES: [(&str, &str); 2] = [("background", "#3f90da"), ("signal", "#bd1f01")];
 
+/// How each class is called and drawn.
+pub(super) fn class_names(classes: usize) -> impl Iterator<Item = (String, &'static str)> {
+    let name = move |k: usize| match CLASSES.get(k).filter(|_| classes == 2) {
+        Some((name, colour)) => ((*name).to_owned(), *colour),
+        None => (format!("class {k}"), colour(k)),
+    };
+    (0..classes).map(name)
+}
+
 /// Smallest and largest finite number.
 pub(super) fn range(values: impl IntoIterator<Item = f64>) -> [f64; 2] {
     let finite = values.into_iter().filter(|x| x.is_finite());
@@ -72,7 +81,8 @@ fn points(h: &Histogram) -> Vec<(f64, f64, f64, f64)> {
 pub fn losses(report: &Report<'_>) -> String {
     let all = report.trainings.iter().flat_map(|t| &t.epochs);
     let [low, high] = range(all.flat_map(|e| [e.progress.loss, e.progress.validation_loss]));
-    let longest = report.trainings.iter().map(|t| t.epochs.len()).max().unwrap_or(1);
+    // Trees tell of every few rounds only: the number of the last one counts, not how many are told.
+    let longest = report.trainings.iter().filter_map(|t| t.epochs.last()).map(|e| e.progress.epoch).max().unwrap_or(1);
     let x = Axis::new("epoch", 0.0, longest as f64 + 0.5, Scale::Linear);
     let y = Axis::new("cross-entropy", low * 0.9, high * 1.1, Scale::Log);
     let mut plot = Plot::new(WIDE, x, y, report.label(), "— validation   - - training");
@@ -167,26 +177,26 @@ pub fn inputs(report: &Report<'_>) -> Vec<String> {
             let x_axis = Axis::new(&with_unit(&column.name), low, high, Scale::Linear);
             let whole = matches!(column.data, fb_core::Data::I64(_)) && high - low < 200.0;
             let bins = if whole { (high - low).max(1.0) as usize } else { 40 };
-            let densities = by_class(report.train, bins, [low, high.max(low + 1e-9)], &x);
+            let densities = by_class(report.train, report.classes(), bins, [low, high.max(low + 1e-9)], &x);
             histogram_figure(x_axis, &densities, "training part")
         })
         .collect()
 }
 
-fn by_class(sample: &Sample, bins: usize, [low, high]: [f64; 2], x: &[f64]) -> [Histogram; 2] {
-    let mut both = [0, 1].map(|_| Histogram::uniform(bins, low, high));
+fn by_class(sample: &Sample, classes: usize, bins: usize, [low, high]: [f64; 2], x: &[f64]) -> Vec<Histogram> {
+    let mut each: Vec<Histogram> = (0..classes).map(|_| Histogram::uniform(bins, low, high)).collect();
     for (i, &x) in x.iter().enumerate() {
-        both[usize::from(sample.labels[i] == 1)].fill(x, sample.weights[i]);
+        each[sample.labels[i] as usize].fill(x, sample.weights[i]);
     }
-    both.map(Histogram::density)
+    each.into_iter().map(Histogram::density).collect()
 }
 
-fn histogram_figure(x: Axis, densities: &[Histogram; 2], note: &str) -> String {
+fn histogram_figure(x: Axis, densities: &[Histogram], note: &str) -> String {
     let highest = range(densities.iter().flat_map(|h| h.contents.iter().copied()))[1];
     let mut plot = Plot::new(SMALL, x, Axis::new("density", 0.0, highest * 1.35, Scale::Linear), "", note);
-    for (h, (name, colour)) in densities.iter().zip(CLASSES) {
+    for (h, (name, colour)) in densities.iter().zip(class_names(densities.len())) {
         plot.steps(&h.edges, &h.contents, colour, 0.15);
-        plot.legend(name, colour, "");
+        plot.legend(&name, colour, "");
     }
     plot.finish(Corner::UpperRight)
 }

@@ -1,5 +1,6 @@
 //! The report of a run: one HTML file that needs nothing else.
 
+mod classes;
 mod figures;
 mod importance;
 mod plot;
@@ -24,7 +25,7 @@ pub struct Report<'a> {
     pub experiment: &'a Experiment,
     /// Its results.
     pub results: &'a Results,
-    /// For each method.
+    /// For each method; empty for more than two classes.
     pub figures: Vec<&'a Figures>,
     /// What each method looks at.
     pub looks: Vec<Looks>,
@@ -39,6 +40,11 @@ pub struct Report<'a> {
 impl Report<'_> {
     fn label(&self) -> &str {
         &self.experiment.evaluate.label
+    }
+
+    /// How many classes there are.
+    fn classes(&self) -> usize {
+        self.results.parts.first().map_or(2, |p| p.events.len())
     }
 }
 
@@ -67,21 +73,12 @@ pub fn html(report: &Report<'_>) -> Result<String> {
     if experiment.seeds > 1 {
         seeds_table(&mut page, report);
     }
-    section(&mut page, "Receiver operating characteristic");
-    figure(
-        &mut page,
-        &[figures::roc(report)],
-        "Background rejection against signal efficiency on the test events. Bands hold 68% of the bootstrap replicas.",
-    );
-    differences_table(&mut page, report);
-    section(&mut page, "Scores");
-    let scores = report.results.methods.iter().zip(&report.figures);
-    let scores: Vec<String> = scores.map(|(m, f)| figures::scores(m, f)).collect();
-    figure(
-        &mut page,
-        &scores,
-        "Densities of the score: test events filled, training events as points with their errors. Points off the filled area would show overtraining.",
-    );
+    if report.classes() > 2 {
+        classes::show(&mut page, report);
+        differences_table(&mut page, report);
+    } else {
+        roc_and_scores(&mut page, report);
+    }
     section(&mut page, "Training");
     let mut shown = vec![figures::losses(report)];
     shown.extend(figures::learning_curve(report));
@@ -91,18 +88,9 @@ pub fn html(report: &Report<'_>) -> Result<String> {
         "Loss per epoch, and where it was asked for the area under the curve against the number of training events.",
     );
     speed_table(&mut page, report);
-    section(&mut page, "Working points and calibration");
-    let mut shown: Vec<String> = figures::bins(report).into_iter().collect();
-    shown.push(figures::calibration(report));
-    figure(
-        &mut page,
-        &shown,
-        &format!(
-            "Background rejection in bins of {}, at the one threshold that keeps half of all signal; share of signal against the mean score in bins of equal population.",
-            escape(&experiment.evaluate.bins_in)
-        ),
-    );
-    working_points_table(&mut page, report);
+    if report.classes() == 2 {
+        working_points(&mut page, report);
+    }
     for (method, looks) in results.methods.iter().zip(&report.looks) {
         importance::show(&mut page, method, looks);
     }
@@ -127,6 +115,40 @@ pub fn html(report: &Report<'_>) -> Result<String> {
     let _ = writeln!(page, "<script type=\"application/json\" id=\"results\">{}</script>", json.replace("</", "<\\/"));
     page += "</body></html>\n";
     Ok(page)
+}
+
+/// What is drawn of signal against background.
+fn roc_and_scores(page: &mut String, report: &Report<'_>) {
+    section(page, "Receiver operating characteristic");
+    figure(
+        page,
+        &[figures::roc(report)],
+        "Background rejection against signal efficiency on the test events. Bands hold 68% of the bootstrap replicas.",
+    );
+    differences_table(page, report);
+    section(page, "Scores");
+    let scores = report.results.methods.iter().zip(&report.figures);
+    let scores: Vec<String> = scores.map(|(m, f)| figures::scores(m, f)).collect();
+    figure(
+        page,
+        &scores,
+        "Densities of the score: test events filled, training events as points with their errors. Points off the filled area would show overtraining.",
+    );
+}
+
+fn working_points(page: &mut String, report: &Report<'_>) {
+    section(page, "Working points and calibration");
+    let mut shown: Vec<String> = figures::bins(report).into_iter().collect();
+    shown.push(figures::calibration(report));
+    figure(
+        page,
+        &shown,
+        &format!(
+            "Background rejection in bins of {}, at the one threshold that keeps half of all signal; share of signal against the mean score in bins of equal population.",
+            escape(&report.experiment.evaluate.bins_in)
+        ),
+    );
+    working_points_table(page, report);
 }
 
 /// The beginning of a page.
@@ -289,8 +311,9 @@ fn data_table(page: &mut String, report: &Report<'_>) {
             p.weights.iter().map(|w| format!("{w:.6}").trim_end_matches('0').trim_end_matches('.').to_owned());
         [p.name.clone()].into_iter().chain(counts).chain(weights).collect::<Vec<_>>()
     });
-    let head =
-        ["part", "background events", "signal events", "background weights", "signal weights"].map(str::to_owned);
+    let names: Vec<String> = figures::class_names(report.classes()).map(|(name, _)| name).collect();
+    let columns = ["events", "weights"].into_iter().flat_map(|what| names.iter().map(move |n| format!("{n} {what}")));
+    let head: Vec<String> = ["part".to_owned()].into_iter().chain(columns).collect();
     table(page, &head, &parts.collect::<Vec<_>>());
     source_table(page, &report.results.sources);
 }
