@@ -8,7 +8,7 @@ use crate::bins::{BINS, Binned, LANES};
 use crate::forest::{Forest, Test, Tree};
 use crate::grow::{Grower, Grown, Sampling, Shape, add_leaves};
 use crate::histogram::Pair;
-use crate::loss::{Objective, Targets, quantile};
+use crate::loss::{Objective, Targets};
 use crate::ordered::Ordered;
 use crate::parallel::{map, pieces};
 use crate::split::Rules;
@@ -142,7 +142,7 @@ pub fn boost(
             let share = options.subsample;
             let keep = |row: usize| uniform(train.identity[row], number ^ run.seed.rotate_left(17)) < share;
             let keep: Option<&(dyn Fn(usize) -> bool + Sync)> = if share < 1.0 { Some(&keep) } else { None };
-            let mut grown = match &mut ordered {
+            let grown = match &mut ordered {
                 None => grower.grow(&gradients, train.identity, number, keep),
                 Some(ordered) => {
                     let mut of_earlier = vec![[0.0; 2]; gradients.len()];
@@ -156,9 +156,6 @@ pub fn boost(
                 }
             };
             state.gradients = gradients;
-            if let Some(alpha) = objective.leaf_quantile() {
-                refit(&mut grown, grower.order(), &state.outputs[k], train.events, alpha);
-            }
             let Grown { mut tree, leaves, .. } = grown;
             tree.output = k;
             for node in &mut tree.nodes {
@@ -385,19 +382,6 @@ impl State {
 
 /// Rows leaf by leaf, and (node, range of them) of each leaf.
 type Leaves<'a> = (&'a [u32], &'a [(usize, std::ops::Range<usize>)]);
-
-/// Leaves take a quantile of the residuals of their rows.
-fn refit(grown: &mut Grown, order: &[u32], outputs: &[f32], events: Targets<'_>, alpha: f64) {
-    for (node, range) in &grown.leaves {
-        let residual = |&row: &u32| {
-            let row = row as usize;
-            (events.targets[row] - outputs[row], events.weights[row])
-        };
-        let mut residuals: Vec<(f32, f32)> = order[range.clone()].iter().map(residual).collect();
-        let bounds = grown.bounds[*node];
-        grown.tree.nodes[*node].value = quantile(&mut residuals, alpha).clamp(bounds[0], bounds[1]);
-    }
-}
 
 /// (block, lane, children, bins that go left) of an inner node.
 type Route = (usize, usize, [u32; 2], Box<[bool; BINS]>);

@@ -11,7 +11,7 @@ use fb_core::run::Alone;
 /// The events of a sample, as an objective sees them.
 #[derive(Debug, Clone, Copy)]
 pub struct Targets<'a> {
-    /// Class, or the number that is to be predicted.
+    /// Class of each event.
     pub targets: &'a [f32],
     /// Signed weight.
     pub weights: &'a [f32],
@@ -31,10 +31,6 @@ pub trait Objective: Sync {
     fn gradients(&self, k: usize, first: usize, outputs: &[&[f32]], sample: Targets<'_>, out: &mut [Pair]);
     /// Loss of one event of weight one.
     fn loss(&self, outputs: &[f32], target: f32) -> f64;
-    /// The quantile of the residuals that leaves take, where they do not take −G/(H + λ).
-    fn leaf_quantile(&self) -> Option<f64> {
-        None
-    }
 }
 
 /// The usual objectives.
@@ -48,16 +44,6 @@ pub enum Loss {
     OneVsRest(usize),
     /// e^−yF, y = ±1.
     Exponential,
-    /// ½ (F − y)².
-    Squared,
-    /// ½ r² for |r| < δ, else δ (|r| − ½ δ).
-    Huber(f64),
-    /// max(α r, (α − 1) r) with r = y − F; leaves are quantiles of residuals.
-    Quantile(f64),
-    /// e^F − y F: rates.
-    Poisson,
-    /// Between Poisson (1) and gamma (2), with logarithmic link.
-    Tweedie(f64),
 }
 
 /// e^x to 2·10⁻⁷, in operations that compilers turn into vector code; bounded so that it is finite.
@@ -123,8 +109,6 @@ impl Objective for Loss {
             Self::Logistic | Self::Exponential => Link::Logistic,
             Self::Softmax(_) => Link::Softmax,
             Self::OneVsRest(_) => Link::OneVsRest,
-            Self::Squared | Self::Huber(_) | Self::Quantile(_) => Link::Identity,
-            Self::Poisson | Self::Tweedie(_) => Link::Exp,
         }
     }
 
@@ -139,16 +123,6 @@ impl Objective for Loss {
             Self::OneVsRest(classes) => (0..classes).map(|k| odds(k as f32)).collect(),
             Self::Softmax(classes) => {
                 (0..classes).map(|k| share(weighted_sums(sample, |y| f32::from(y == k as f32))).ln()).collect()
-            }
-            Self::Squared => {
-                let [y, w] = weighted_sums(sample, |y| y);
-                vec![y / w]
-            }
-            Self::Huber(_) => vec![quantile(&mut pairs(sample), 0.5)],
-            Self::Quantile(alpha) => vec![quantile(&mut pairs(sample), alpha)],
-            Self::Poisson | Self::Tweedie(_) => {
-                let [y, w] = weighted_sums(sample, |y| y);
-                vec![(y / w).max(1e-12).ln()]
             }
         }
     }
@@ -177,24 +151,6 @@ impl Objective for Loss {
                 let e = w * exp((-y * f).min(LARGEST_EXPONENT));
                 *out = [-y * e, e];
             }),
-            Self::Squared => rows.for_each(|((out, &f), (&y, &w))| *out = [w * (f - y), w]),
-            Self::Huber(delta) => rows.for_each(|((out, &f), (&y, &w))| {
-                let r = f - y;
-                *out = [w * r.clamp(-delta as f32, delta as f32), w];
-            }),
-            Self::Quantile(alpha) => rows.for_each(|((out, &f), (&y, &w))| {
-                let alpha = alpha as f32;
-                *out = [w * if y > f { -alpha } else { 1.0 - alpha }, w];
-            }),
-            Self::Poisson => rows.for_each(|((out, &f), (&y, &w))| {
-                let rate = exp(f);
-                *out = [w * (rate - y), w * rate];
-            }),
-            Self::Tweedie(p) => rows.for_each(|((out, &f), (&y, &w))| {
-                let (a, b) = ((1.0 - p) as f32, (2.0 - p) as f32);
-                let (ea, eb) = (exp(a * f), exp(b * f));
-                *out = [w * (eb - y * ea), w * (b * eb - a * y * ea)];
-            }),
         }
     }
 
@@ -210,30 +166,8 @@ impl Objective for Loss {
                 sum.ln() - f64::from(outputs[target as usize] - largest)
             }
             Self::Exponential => (-(2.0 * y - 1.0) * f).exp(),
-            Self::Squared => 0.5 * (f - y).powi(2),
-            Self::Huber(delta) => {
-                let r = (f - y).abs();
-                if r < delta { 0.5 * r * r } else { delta * (r - 0.5 * delta) }
-            }
-            Self::Quantile(alpha) => {
-                let r = y - f;
-                (alpha * r).max((alpha - 1.0) * r)
-            }
-            Self::Poisson => f.exp() - y * f,
-            Self::Tweedie(p) => ((2.0 - p) * f).exp() / (2.0 - p) - y * ((1.0 - p) * f).exp() / (1.0 - p),
         }
     }
-
-    fn leaf_quantile(&self) -> Option<f64> {
-        match self {
-            Self::Quantile(alpha) => Some(*alpha),
-            _ => None,
-        }
-    }
-}
-
-fn pairs(sample: Targets<'_>) -> Vec<(f32, f32)> {
-    sample.targets.iter().copied().zip(sample.weights.iter().copied()).collect()
 }
 
 #[cfg(test)]
@@ -259,13 +193,6 @@ mod tests {
             (Loss::Exponential, 1.0),
             (Loss::Softmax(3), 2.0),
             (Loss::OneVsRest(3), 1.0),
-            (Loss::Squared, 1.7),
-            (Loss::Huber(0.5), 0.35),
-            (Loss::Huber(0.5), 4.0),
-            (Loss::Quantile(0.3), 0.9),
-            (Loss::Quantile(0.3), -0.9),
-            (Loss::Poisson, 3.0),
-            (Loss::Tweedie(1.4), 2.0),
         ];
         for (loss, target) in losses {
             let outputs = [0.3f32, -0.7, 0.2];
@@ -284,7 +211,7 @@ mod tests {
                 let slope = (at(step) - at(-step)) / (2.0 * f64::from(step));
                 assert!((f64::from(out[0][0]) + 2.0 * slope).abs() < 2e-3, "{loss:?} {k}: {out:?} {slope}");
                 let curvature = (at(0.02) - 2.0 * at(0.0) + at(-0.02)) / 0.0004;
-                if !matches!(loss, Loss::Softmax(_) | Loss::Huber(_) | Loss::Quantile(_)) {
+                if !matches!(loss, Loss::Softmax(_)) {
                     let found = f64::from(out[0][1]);
                     assert!((found + 2.0 * curvature).abs() < 0.02 * found.abs(), "{loss:?} {k}: {found} {curvature}");
                 }
@@ -296,7 +223,7 @@ mod tests {
     fn the_base_is_the_best_constant() {
         let (targets, weights) = ([1.0, 0.0, 0.0, 2.0, 1.0], [1.0, 2.0, -0.5, 1.0, 0.5]);
         let sample = Targets { targets: &targets, weights: &weights };
-        for loss in [Loss::Squared, Loss::Poisson, Loss::Softmax(3), Loss::OneVsRest(3), Loss::Tweedie(1.5)] {
+        for loss in [Loss::Softmax(3), Loss::OneVsRest(3)] {
             let base: Vec<f32> = loss.base(sample).into_iter().map(|x| x as f32).collect();
             let columns: Vec<Vec<f32>> = base.iter().map(|&b| vec![b; 5]).collect();
             let columns: Vec<&[f32]> = columns.iter().map(Vec::as_slice).collect();

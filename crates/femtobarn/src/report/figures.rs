@@ -84,7 +84,7 @@ pub fn losses(report: &Report<'_>) -> String {
     // Trees tell of every few rounds only: the number of the last one counts, not how many are told.
     let longest = report.trainings.iter().filter_map(|t| t.epochs.last()).map(|e| e.progress.epoch).max().unwrap_or(1);
     let x = Axis::new("epoch", 0.0, longest as f64 + 0.5, Scale::Linear);
-    let y = Axis::new("cross-entropy", low * 0.9, high * 1.1, Scale::Log);
+    let y = Axis::new("loss", low * 0.9, high * 1.1, Scale::Log);
     let mut plot = Plot::new(WIDE, x, y, report.label(), "— validation   - - training");
     for (i, (method, training)) in report.results.methods.iter().zip(&report.trainings).enumerate() {
         let curve = |pick: &dyn Fn(&crate::pipeline::Epoch) -> f64| -> Vec<(f64, f64)> {

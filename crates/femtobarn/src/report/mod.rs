@@ -309,11 +309,13 @@ fn data_table(page: &mut String, report: &Report<'_>) {
         let counts = p.events.iter().map(|n| thousands(*n));
         let weights =
             p.weights.iter().map(|w| format!("{w:.6}").trim_end_matches('0').trim_end_matches('.').to_owned());
-        [p.name.clone()].into_iter().chain(counts).chain(weights).collect::<Vec<_>>()
+        let sizes = [format!("{:.1}%", 100.0 * p.negative_share), thousands(p.effective_events.round() as usize)];
+        [p.name.clone()].into_iter().chain(counts).chain(weights).chain(sizes).collect::<Vec<_>>()
     });
     let names: Vec<String> = figures::class_names(report.classes()).map(|(name, _)| name).collect();
     let columns = ["events", "weights"].into_iter().flat_map(|what| names.iter().map(move |n| format!("{n} {what}")));
-    let head: Vec<String> = ["part".to_owned()].into_iter().chain(columns).collect();
+    let sizes = ["negative weight", "effective events"].map(str::to_owned);
+    let head: Vec<String> = ["part".to_owned()].into_iter().chain(columns).chain(sizes).collect();
     table(page, &head, &parts.collect::<Vec<_>>());
     source_table(page, &report.results.sources);
 }
