@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Loads exported forests in XGBoost and LightGBM and compares their scores with ours; TMVA's by its formulas.
 
-    FB_TREE_EXPORTS=/tmp/exports cargo nextest run -p fb-deploy --run-ignored only exports_for_other_programs
-    .venv/bin/python references/check_tree_exports.py /tmp/exports
+    FB_TREE_EXPORTS=target/exports cargo nextest run -p fb-deploy --run-ignored only exports_for_other_programs
+    .venv/bin/python references/check_tree_exports.py target/exports
 
 Prints the largest difference of each file (relative where scores are above one) and ends with 1 if one is above 1e-6.
 Without LightGBM (as beside an early XGBoost) its files are left out. TMVA itself is not loaded: `tmva_scores` is its
