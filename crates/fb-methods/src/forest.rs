@@ -1,15 +1,58 @@
 //! What all tree methods share: the features of events in bins, weights, classes, and a trained forest.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
-use fb_core::{Artifact, Error, Events, Explanation, Fitted, Input, Result, Run, Sample, Scores, Workers};
+use fb_core::{
+    Artifact, Card, Error, Events, Explanation, Fitted, Input, Method, Result, Run, Sample, Scores, Workers,
+};
 use fb_physics::expression::sparse;
 use fb_trees::{Binned, Columns, Explainer, Forest, Scorer, Set, Targets, gain_shares};
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::neural::{check_sample, shift};
+
+/// An ensemble of trees of the catalogue.
+pub trait Ensemble: Send + Sync + 'static {
+    /// Its card.
+    const CARD: Card;
+    /// Its options; the default is the paper's.
+    type Config: Serialize + DeserializeOwned + Default + JsonSchema;
+
+    /// What it sees of an event.
+    fn table(config: &Self::Config) -> &Table;
+    /// Refuses options that cannot work.
+    fn check(config: &Self::Config) -> Result<()>;
+    /// Grows the forest; `events` are those of the training part, for what is no variable.
+    fn grow(config: &Self::Config, prepared: &Prepared, events: &Sample, run: &mut Run<'_>) -> Result<Forest>;
+}
+
+/// The ensemble `E` as a method.
+pub struct Trees<E>(PhantomData<fn() -> E>);
+
+impl<E: Ensemble> Method for Trees<E> {
+    const CARD: Card = E::CARD;
+    type Config = E::Config;
+    type Fitted = FittedForest;
+
+    fn input(config: &E::Config) -> Result<Input> {
+        Ok(E::table(config).input())
+    }
+
+    fn fit(config: &E::Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedForest> {
+        E::check(config)?;
+        let prepared = prepare(E::table(config), train, validation, run)?;
+        let forest = E::grow(config, &prepared, train, run)?;
+        FittedForest::new(E::CARD.name, config, prepared.input, forest)
+    }
+
+    fn load(artifact: &Artifact) -> Result<FittedForest> {
+        FittedForest::load(artifact)
+    }
+}
 
 /// What a training does with negative weights.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -189,7 +232,7 @@ pub fn all_variables(events: &Events) -> Vec<String> {
 ///
 /// # Errors
 /// Columns that are missing or infinite, classes without events, weights that are not finite or sum up to nothing.
-pub fn prepare(seen: &Table, train: &Sample, validation: &Sample, run: &Run<'_>) -> Result<Prepared> {
+fn prepare(seen: &Table, train: &Sample, validation: &Sample, run: &Run<'_>) -> Result<Prepared> {
     let classes = (train.labels.iter().copied().max().unwrap_or(0) as usize + 1).max(2);
     check_sample(train, validation, classes)?;
     let variables = if seen.variables.is_empty() { all_variables(&train.events) } else { seen.variables.clone() };
@@ -358,4 +401,25 @@ pub(crate) fn check(key: &str, found: f64, is_good: bool, expected: &str) -> Res
         return Ok(());
     }
     Err(Error::Config { place: format!("`{key}`"), reason: format!("found {found}, expected {expected}") })
+}
+
+/// Refuses a number out of its range.
+pub(crate) fn count(key: &str, found: usize, range: std::ops::RangeInclusive<usize>) -> Result<()> {
+    let expected = format!("{} to {}", range.start(), range.end());
+    check(key, found as f64, range.contains(&found), &expected)
+}
+
+/// Refuses what is not a positive number of reasonable size.
+pub(crate) fn positive(key: &str, found: f64) -> Result<()> {
+    check(key, found, found > 0.0 && found <= 1e3, "a positive number up to 1000")
+}
+
+/// Refuses what is negative or not finite.
+pub(crate) fn not_negative(key: &str, found: f64) -> Result<()> {
+    check(key, found, found >= 0.0 && found.is_finite(), "zero or a positive number")
+}
+
+/// Refuses what is no share of events or variables.
+pub(crate) fn share(key: &str, found: f64) -> Result<()> {
+    check(key, found, found > 0.0 && found <= 1.0, "a share above 0, up to 1")
 }

@@ -6,27 +6,28 @@ pub mod taggers;
 pub mod trees;
 
 use fb_core::{AnyMethod, Error, Result, closest, entry};
+use forest::Trees;
 use neural::Neural;
 
 /// Every method, in alphabetic order.
 pub static METHODS: &[&dyn AnyMethod] = &[
-    &entry::<trees::adaboost::AdaBoost>(),
-    &entry::<trees::bdt::Bdt>(),
+    &entry::<Trees<trees::adaboost::AdaBoost>>(),
+    &entry::<Trees<trees::bdt::Bdt>>(),
     &entry::<Neural<taggers::efn::Efn>>(),
     &entry::<Neural<taggers::interaction_network::InteractionNetwork>>(),
     &entry::<Neural<taggers::jet_image_cnn::JetImageCnn>>(),
     &entry::<Neural<taggers::jet_image_cnn::JetImageCnnSmall>>(),
     &entry::<Neural<taggers::logistic::Logistic>>(),
     &entry::<Neural<taggers::lstm_tagger::LstmTagger>>(),
-    &entry::<trees::oblivious_bdt::ObliviousBdt>(),
+    &entry::<Trees<trees::oblivious_bdt::ObliviousBdt>>(),
     &entry::<Neural<taggers::p_cnn::PCnn>>(),
     &entry::<Neural<taggers::particlenet::ParticleNet>>(),
     &entry::<Neural<taggers::particlenet_lite::ParticleNetLite>>(),
     &entry::<Neural<taggers::pfn::Pfn>>(),
-    &entry::<trees::random_forest::RandomForest>(),
+    &entry::<Trees<trees::random_forest::RandomForest>>(),
     &entry::<Neural<taggers::topodnn::TopoDnn>>(),
-    &entry::<trees::uboost::UBoost>(),
-    &entry::<trees::ugrad_bdt::UgradBdt>(),
+    &entry::<Trees<trees::uboost::UBoost>>(),
+    &entry::<Trees<trees::ugrad_bdt::UgradBdt>>(),
 ];
 
 /// The method of this name.

@@ -4,12 +4,12 @@
 //! were told wrong before count more; the trees vote. The probability that is given is (1 + score)/2 with the score in
 //! [−1, 1]. For two classes.
 
-use fb_core::{Artifact, Card, Input, Method, Paper, Promise, Result, Run, Sample, Status, Task};
-use fb_trees::{Options, Shape};
+use fb_core::{Card, Paper, Promise, Result, Run, Sample, Status, Task};
+use fb_trees::{Forest, Options, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::forest::{FittedForest, Table, check, prepare};
+use crate::forest::{Ensemble, Prepared, Table, check, count, positive};
 
 /// What a leaf says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,9 +48,9 @@ impl Default for Config {
 impl Config {
     /// Refuses values that cannot work.
     fn check(&self) -> Result<()> {
-        check("trees", self.trees as f64, (1..=1_000_000).contains(&self.trees), "1 to a million")?;
-        check("depth", self.depth as f64, (1..=16).contains(&self.depth), "1 to 16")?;
-        check("beta", self.beta, self.beta > 0.0 && self.beta <= 1e3, "a positive number up to 1000")?;
+        count("trees", self.trees, 1..=1_000_000)?;
+        count("depth", self.depth, 1..=16)?;
+        positive("beta", self.beta)?;
         check(
             "min_node_size",
             self.min_node_size,
@@ -63,7 +63,7 @@ impl Config {
 /// AdaBoost as in TMVA.
 pub struct AdaBoost;
 
-impl Method for AdaBoost {
+impl Ensemble for AdaBoost {
     const CARD: Card = Card {
         name: "adaboost",
         title: "AdaBoost as in TMVA",
@@ -76,15 +76,16 @@ impl Method for AdaBoost {
         known_failures: &[],
     };
     type Config = Config;
-    type Fitted = FittedForest;
 
-    fn input(config: &Config) -> Result<Input> {
-        Ok(config.table.input())
+    fn table(config: &Config) -> &Table {
+        &config.table
     }
 
-    fn fit(config: &Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedForest> {
-        config.check()?;
-        let prepared = prepare(&config.table, train, validation, run)?;
+    fn check(config: &Config) -> Result<()> {
+        config.check()
+    }
+
+    fn grow(config: &Config, prepared: &Prepared, _: &Sample, run: &mut Run<'_>) -> Result<Forest> {
         prepared.two_classes(Self::CARD.name)?;
         let trees = Options {
             trees: config.trees,
@@ -96,10 +97,6 @@ impl Method for AdaBoost {
         let options =
             fb_trees::AdaBoost { trees, beta: config.beta, votes: config.votes == Votes::Sign, uniform: None };
         let forest = fb_trees::adaboost(&options, None, prepared.train(), prepared.validation(), run)?;
-        FittedForest::new(Self::CARD.name, config, prepared.input, forest)
-    }
-
-    fn load(artifact: &Artifact) -> Result<FittedForest> {
-        FittedForest::load(artifact)
+        Ok(forest)
     }
 }

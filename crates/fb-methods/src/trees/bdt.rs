@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use fb_core::{Artifact, Card, Error, Input, Method, Paper, Promise, Result, Run, Sample, Status, Task};
-use fb_trees::{Loss, Options, Shape};
+use fb_core::{Card, Error, Paper, Promise, Result, Run, Sample, Status, Task};
+use fb_trees::{Forest, Loss, Options, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::forest::{FittedForest, Table, check, prepare};
+use crate::forest::{Ensemble, Prepared, Table, count, not_negative, positive, share};
 
 /// What is minimised.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -96,18 +96,17 @@ const MOST_LEAVES: usize = 1 << 16;
 impl Config {
     /// Refuses values that cannot work.
     fn check(&self) -> Result<()> {
-        check("trees", self.trees as f64, (1..=1_000_000).contains(&self.trees), "1 to a million")?;
+        count("trees", self.trees, 1..=1_000_000)?;
         let depth = self.depth.unwrap_or(6);
         let deepest = if self.leaves.is_some() { DEEPEST } else { 16 };
-        check("depth", depth as f64, (1..=deepest).contains(&depth), &format!("1 to {deepest}"))?;
+        count("depth", depth, 1..=deepest)?;
         let leaves = self.leaves.unwrap_or(2);
-        check("leaves", leaves as f64, (2..=MOST_LEAVES).contains(&leaves), &format!("2 to {MOST_LEAVES}"))?;
-        let rate = self.learning_rate;
-        check("learning_rate", rate, rate > 0.0 && rate <= 1e3, "a positive number up to 1000")?;
+        count("leaves", leaves, 2..=MOST_LEAVES)?;
+        positive("learning_rate", self.learning_rate)?;
         for (key, x) in
             [("l2", self.l2), ("l1", self.l1), ("min_gain", self.min_gain), ("min_child_weight", self.min_child_weight)]
         {
-            check(key, x, x >= 0.0 && x.is_finite(), "zero or a positive number")?;
+            not_negative(key, x)?;
         }
         for (key, x) in [
             ("subsample", self.subsample),
@@ -115,13 +114,13 @@ impl Config {
             ("variables_per_level", self.variables_per_level),
             ("variables_per_node", self.variables_per_node),
         ] {
-            check(key, x, x > 0.0 && x <= 1.0, "a share above 0, up to 1")?;
+            share(key, x)?;
         }
         if let Some((name, sign)) = self.monotone.iter().find(|(_, sign)| !(-1..=1).contains(*sign)) {
             let reason = format!("found {sign} for `{name}`, expected 1 or -1");
             return Err(Error::Config { place: "`monotone`".to_owned(), reason });
         }
-        check("patience", 0.0, self.patience != Some(0), "at least 1")
+        count("patience", self.patience.unwrap_or(1), 1..=usize::MAX)
     }
 
     fn shape(&self) -> Shape {
@@ -135,7 +134,7 @@ impl Config {
 /// Gradient-boosted decision trees.
 pub struct Bdt;
 
-impl Method for Bdt {
+impl Ensemble for Bdt {
     const CARD: Card = Card {
         name: "bdt",
         title: "Gradient-boosted decision trees on histograms",
@@ -148,15 +147,16 @@ impl Method for Bdt {
         known_failures: &[],
     };
     type Config = Config;
-    type Fitted = FittedForest;
 
-    fn input(config: &Config) -> Result<Input> {
-        Ok(config.table.input())
+    fn table(config: &Config) -> &Table {
+        &config.table
     }
 
-    fn fit(config: &Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedForest> {
-        config.check()?;
-        let prepared = prepare(&config.table, train, validation, run)?;
+    fn check(config: &Config) -> Result<()> {
+        config.check()
+    }
+
+    fn grow(config: &Config, prepared: &Prepared, _: &Sample, run: &mut Run<'_>) -> Result<Forest> {
         let mut loss = match (config.loss, prepared.classes) {
             (Objective::Logistic | Objective::OneVsRest, 2) => Loss::Logistic,
             (Objective::Logistic, classes) => Loss::Softmax(classes),
@@ -186,10 +186,6 @@ impl Method for Bdt {
             // Its outputs are half the logarithm of the odds.
             forest.scale(2.0);
         }
-        FittedForest::new(Self::CARD.name, config, prepared.input, forest)
-    }
-
-    fn load(artifact: &Artifact) -> Result<FittedForest> {
-        FittedForest::load(artifact)
+        Ok(forest)
     }
 }

@@ -5,12 +5,12 @@
 //! it in a random order, which keeps small samples from being learned by heart. Even trees need few cuts, resist
 //! over-training and are the fastest to evaluate.
 
-use fb_core::{Artifact, Card, Input, Method, Paper, Promise, Result, Run, Sample, Status, Task};
-use fb_trees::{Loss, Options, Shape};
+use fb_core::{Card, Paper, Promise, Result, Run, Sample, Status, Task};
+use fb_trees::{Forest, Loss, Options, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::forest::{FittedForest, Table, check, prepare};
+use crate::forest::{Ensemble, Prepared, Table, check, count, positive};
 
 /// Options of oblivious trees; the defaults are CatBoost's where it has one.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -55,14 +55,9 @@ impl Default for Config {
 impl Config {
     /// Refuses values that cannot work.
     fn check(&self) -> Result<()> {
-        check("trees", self.trees as f64, (1..=1_000_000).contains(&self.trees), "1 to a million")?;
-        check("depth", self.depth as f64, (1..=10).contains(&self.depth), "1 to 10")?;
-        check(
-            "learning_rate",
-            self.learning_rate,
-            self.learning_rate > 0.0 && self.learning_rate <= 1e3,
-            "a positive number up to 1000",
-        )?;
+        count("trees", self.trees, 1..=1_000_000)?;
+        count("depth", self.depth, 1..=10)?;
+        positive("learning_rate", self.learning_rate)?;
         for (key, x) in [
             ("l2", self.l2),
             ("random_strength", self.random_strength),
@@ -70,14 +65,14 @@ impl Config {
         ] {
             check(key, x, (0.0..=100.0).contains(&x), "0 to 100")?;
         }
-        check("patience", 0.0, self.patience != Some(0), "at least 1")
+        count("patience", self.patience.unwrap_or(1), 1..=usize::MAX)
     }
 }
 
 /// Gradient-boosted oblivious trees, as in CatBoost.
 pub struct ObliviousBdt;
 
-impl Method for ObliviousBdt {
+impl Ensemble for ObliviousBdt {
     const CARD: Card = Card {
         name: "oblivious_bdt",
         title: "Gradient-boosted oblivious trees, as in CatBoost",
@@ -90,15 +85,16 @@ impl Method for ObliviousBdt {
         known_failures: &[],
     };
     type Config = Config;
-    type Fitted = FittedForest;
 
-    fn input(config: &Config) -> Result<Input> {
-        Ok(config.table.input())
+    fn table(config: &Config) -> &Table {
+        &config.table
     }
 
-    fn fit(config: &Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedForest> {
-        config.check()?;
-        let prepared = prepare(&config.table, train, validation, run)?;
+    fn check(config: &Config) -> Result<()> {
+        config.check()
+    }
+
+    fn grow(config: &Config, prepared: &Prepared, _: &Sample, run: &mut Run<'_>) -> Result<Forest> {
         let mut loss = if prepared.classes == 2 { Loss::Logistic } else { Loss::Softmax(prepared.classes) };
         if config.ordered {
             prepared.two_classes("oblivious_bdt, `ordered`")?;
@@ -115,10 +111,6 @@ impl Method for ObliviousBdt {
             ..Options::default()
         };
         let forest = fb_trees::boost(&options, &mut loss, prepared.train(), prepared.validation(), run)?;
-        FittedForest::new(Self::CARD.name, config, prepared.input, forest)
-    }
-
-    fn load(artifact: &Artifact) -> Result<FittedForest> {
-        FittedForest::load(artifact)
+        Ok(forest)
     }
 }

@@ -4,12 +4,12 @@
 //! share of each class. The training tells the share of wrong events out of bag: by the trees that have not seen them.
 //! Robust without any tuning, and a baseline for boosted trees.
 
-use fb_core::{Artifact, Card, Input, Method, Paper, Promise, Result, Run, Sample, Status, Task};
-use fb_trees::{Options, Shape};
+use fb_core::{Card, Paper, Promise, Result, Run, Sample, Status, Task};
+use fb_trees::{Forest, Options, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::forest::{FittedForest, Table, check, prepare};
+use crate::forest::{Ensemble, Prepared, Table, check, count, share};
 
 /// Options of random forests.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -36,23 +36,22 @@ impl Default for Config {
 impl Config {
     /// Refuses values that cannot work.
     fn check(&self) -> Result<()> {
-        check("trees", self.trees as f64, (1..=1_000_000).contains(&self.trees), "1 to a million")?;
-        check("depth", self.depth as f64, (1..=24).contains(&self.depth), "1 to 24")?;
+        count("trees", self.trees, 1..=1_000_000)?;
+        count("depth", self.depth, 1..=24)?;
         check(
             "min_node_size",
             self.min_node_size,
             self.min_node_size >= 0.0 && self.min_node_size < 0.5,
             "a share of the weights below a half",
         )?;
-        let share = self.variables_per_node.unwrap_or(1.0);
-        check("variables_per_node", share, share > 0.0 && share <= 1.0, "a share above 0, up to 1")
+        share("variables_per_node", self.variables_per_node.unwrap_or(1.0))
     }
 }
 
 /// Random forest.
 pub struct RandomForest;
 
-impl Method for RandomForest {
+impl Ensemble for RandomForest {
     const CARD: Card = Card {
         name: "random_forest",
         title: "Random forest",
@@ -65,15 +64,16 @@ impl Method for RandomForest {
         known_failures: &[],
     };
     type Config = Config;
-    type Fitted = FittedForest;
 
-    fn input(config: &Config) -> Result<Input> {
-        Ok(config.table.input())
+    fn table(config: &Config) -> &Table {
+        &config.table
     }
 
-    fn fit(config: &Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedForest> {
-        config.check()?;
-        let prepared = prepare(&config.table, train, validation, run)?;
+    fn check(config: &Config) -> Result<()> {
+        config.check()
+    }
+
+    fn grow(config: &Config, prepared: &Prepared, _: &Sample, run: &mut Run<'_>) -> Result<Forest> {
         let features = prepared.variables().len() as f64;
         let total: f64 = prepared.train().events.weights.iter().map(|&w| f64::from(w)).sum();
         let options = Options {
@@ -86,10 +86,6 @@ impl Method for RandomForest {
         };
         let (train, validation) = (prepared.train(), prepared.validation());
         let (forest, _) = fb_trees::random_forest(&options, prepared.classes, train, validation, run)?;
-        FittedForest::new(Self::CARD.name, config, prepared.input, forest)
-    }
-
-    fn load(artifact: &Artifact) -> Result<FittedForest> {
-        FittedForest::load(artifact)
+        Ok(forest)
     }
 }

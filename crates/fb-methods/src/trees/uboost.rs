@@ -4,13 +4,13 @@
 //! than the wanted share pass gain weight by exp[(ε̄ − ε_i) ρ ln(1/e')], where e' is the mean of |ε_i − ε̄|. Flat near the
 //! working point only; `ugrad_bdt` is flat at all of them. For two classes.
 
-use fb_core::{Artifact, Card, Input, Method, Paper, Promise, Result, Run, Sample, Status, Task};
+use fb_core::{Card, Paper, Promise, Result, Run, Sample, Status, Task};
 use fb_trees::groups::Neighbours;
-use fb_trees::{AdaBoost, Options, Shape, Uniform};
+use fb_trees::{AdaBoost, Forest, Options, Shape, Uniform};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::forest::{FittedForest, Table, check, flat_features, prepare};
+use crate::forest::{Ensemble, Prepared, Table, check, count, flat_features, not_negative, positive};
 
 /// Options of uBoost.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -58,17 +58,17 @@ impl Default for Config {
 impl Config {
     /// Refuses values that cannot work.
     fn check(&self) -> Result<()> {
-        check("trees", self.trees as f64, (1..=1_000_000).contains(&self.trees), "1 to a million")?;
-        check("depth", self.depth as f64, (1..=16).contains(&self.depth), "1 to 16")?;
+        count("trees", self.trees, 1..=1_000_000)?;
+        count("depth", self.depth, 1..=16)?;
         check(
             "efficiency",
             self.efficiency,
             self.efficiency > 0.0 && self.efficiency < 1.0,
             "a share between 0 and 1",
         )?;
-        check("rate", self.rate, self.rate >= 0.0 && self.rate.is_finite(), "zero or a positive number")?;
-        check("neighbours", self.neighbours as f64, (2..=10_000).contains(&self.neighbours), "2 to 10000")?;
-        check("beta", self.beta, self.beta > 0.0 && self.beta <= 1e3, "a positive number up to 1000")?;
+        not_negative("rate", self.rate)?;
+        count("neighbours", self.neighbours, 2..=10_000)?;
+        positive("beta", self.beta)?;
         check(
             "min_node_size",
             self.min_node_size,
@@ -81,7 +81,7 @@ impl Config {
 /// uBoost, AdaBoost with a flat efficiency at a working point.
 pub struct UBoost;
 
-impl Method for UBoost {
+impl Ensemble for UBoost {
     const CARD: Card = Card {
         name: "uboost",
         title: "uBoost, AdaBoost with a flat efficiency at a working point",
@@ -97,17 +97,18 @@ impl Method for UBoost {
         )],
     };
     type Config = Config;
-    type Fitted = FittedForest;
 
-    fn input(config: &Config) -> Result<Input> {
-        Ok(config.table.input())
+    fn table(config: &Config) -> &Table {
+        &config.table
     }
 
-    fn fit(config: &Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedForest> {
-        config.check()?;
-        let prepared = prepare(&config.table, train, validation, run)?;
+    fn check(config: &Config) -> Result<()> {
+        config.check()
+    }
+
+    fn grow(config: &Config, prepared: &Prepared, events: &Sample, run: &mut Run<'_>) -> Result<Forest> {
         prepared.two_classes(Self::CARD.name)?;
-        let (columns, classes) = flat_features(&config.flat, &[config.flat_class], &config.table.missing, train)?;
+        let (columns, classes) = flat_features(&config.flat, &[config.flat_class], &config.table.missing, events)?;
         let near = Neighbours::around(&columns, &classes[0], &classes[0], config.neighbours, run.workers);
         let trees = Options {
             trees: config.trees,
@@ -120,10 +121,6 @@ impl Method for UBoost {
         let uniform = Some(Uniform { efficiency: config.efficiency, is_signal, rate: config.rate });
         let options = AdaBoost { trees, beta: config.beta, votes: false, uniform };
         let forest = fb_trees::adaboost(&options, Some(&near), prepared.train(), prepared.validation(), run)?;
-        FittedForest::new(Self::CARD.name, config, prepared.input, forest)
-    }
-
-    fn load(artifact: &Artifact) -> Result<FittedForest> {
-        FittedForest::load(artifact)
+        Ok(forest)
     }
 }

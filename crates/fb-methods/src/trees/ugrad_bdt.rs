@@ -4,12 +4,12 @@
 //! Σ w e^−ys + c Σ_b W_b ∫ |F_b(s) − F(s)|^p dF(s): F is the distribution of the score of a class, F_b that in a bin, or
 //! among neighbours, in the features `flat`. The features need not be among the variables, and are not needed to predict.
 
-use fb_core::{Artifact, Card, Input, Method, Paper, Promise, Result, Run, Sample, Status, Task, philox};
-use fb_trees::{Flatness, Options, Shape, groups};
+use fb_core::{Card, Paper, Promise, Result, Run, Sample, Status, Task, philox};
+use fb_trees::{Flatness, Forest, Options, Shape, groups};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::forest::{FittedForest, Table, check, flat_features, prepare};
+use crate::forest::{Ensemble, Prepared, Table, check, count, flat_features, not_negative, positive, share};
 
 /// Within what the score is to be distributed as in all of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -79,38 +79,23 @@ impl Default for Config {
 impl Config {
     /// Refuses values that cannot work.
     fn check(&self) -> Result<()> {
-        check("trees", self.trees as f64, (1..=1_000_000).contains(&self.trees), "1 to a million")?;
-        check("depth", self.depth as f64, (1..=16).contains(&self.depth), "1 to 16")?;
-        check(
-            "strength",
-            self.strength,
-            self.strength >= 0.0 && self.strength.is_finite(),
-            "zero or a positive number",
-        )?;
+        count("trees", self.trees, 1..=1_000_000)?;
+        count("depth", self.depth, 1..=16)?;
+        not_negative("strength", self.strength)?;
         check("power", self.power, (1.0..=10.0).contains(&self.power), "1 to 10")?;
-        check("flat_bins", self.flat_bins as f64, (1..=1000).contains(&self.flat_bins), "1 to 1000")?;
-        check("neighbours", self.neighbours as f64, (2..=10_000).contains(&self.neighbours), "2 to 10000")?;
-        check("most_groups", self.most_groups as f64, self.most_groups > 0, "at least 1")?;
-        check(
-            "learning_rate",
-            self.learning_rate,
-            self.learning_rate > 0.0 && self.learning_rate <= 1e3,
-            "a positive number up to 1000",
-        )?;
-        check(
-            "min_child_weight",
-            self.min_child_weight,
-            self.min_child_weight >= 0.0 && self.min_child_weight.is_finite(),
-            "zero or a positive number",
-        )?;
-        check("subsample", self.subsample, self.subsample > 0.0 && self.subsample <= 1.0, "a share above 0, up to 1")
+        count("flat_bins", self.flat_bins, 1..=1000)?;
+        count("neighbours", self.neighbours, 2..=10_000)?;
+        count("most_groups", self.most_groups, 1..=usize::MAX)?;
+        positive("learning_rate", self.learning_rate)?;
+        not_negative("min_child_weight", self.min_child_weight)?;
+        share("subsample", self.subsample)
     }
 }
 
 /// Boosted trees with a flat efficiency.
 pub struct UgradBdt;
 
-impl Method for UgradBdt {
+impl Ensemble for UgradBdt {
     const CARD: Card = Card {
         name: "ugrad_bdt",
         title: "Boosted trees with a flat efficiency",
@@ -123,22 +108,23 @@ impl Method for UgradBdt {
         known_failures: &[],
     };
     type Config = Config;
-    type Fitted = FittedForest;
 
-    fn input(config: &Config) -> Result<Input> {
-        Ok(config.table.input())
+    fn table(config: &Config) -> &Table {
+        &config.table
     }
 
-    fn fit(config: &Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedForest> {
-        config.check()?;
-        let prepared = prepare(&config.table, train, validation, run)?;
+    fn check(config: &Config) -> Result<()> {
+        config.check()
+    }
+
+    fn grow(config: &Config, prepared: &Prepared, events: &Sample, run: &mut Run<'_>) -> Result<Forest> {
         prepared.two_classes(Self::CARD.name)?;
-        let (columns, classes) = flat_features(&config.flat, &config.flat_classes, &config.table.missing, train)?;
+        let (columns, classes) = flat_features(&config.flat, &config.flat_classes, &config.table.missing, events)?;
         let groups = |members: Vec<u32>| {
             let groups = match config.groups {
                 Groups::Bins => groups::bins(&columns, &members, config.flat_bins),
                 Groups::Neighbours => {
-                    let hash = |&i: &u32| philox::hash(run.seed, train.identity[i as usize]);
+                    let hash = |&i: &u32| philox::hash(run.seed, events.identity[i as usize]);
                     let mut centres = members.clone();
                     centres.sort_by_key(hash);
                     centres.truncate(config.most_groups);
@@ -162,10 +148,6 @@ impl Method for UgradBdt {
         let mut forest = fb_trees::boost(&options, &mut objective, prepared.train(), prepared.validation(), run)?;
         // Outputs are half the logarithm of the odds.
         forest.scale(2.0);
-        FittedForest::new(Self::CARD.name, config, prepared.input, forest)
-    }
-
-    fn load(artifact: &Artifact) -> Result<FittedForest> {
-        FittedForest::load(artifact)
+        Ok(forest)
     }
 }
