@@ -346,6 +346,9 @@ fn element(kind: &Datatype) -> Kind<Element> {
     }
 }
 
+/// Entries without bytes (lists of length zero) cannot be counted by them, so that a file may claim any number.
+const MOST_EMPTY: u64 = 1 << 20;
+
 impl Store for Sets {
     fn read(&self, arrays: &[usize], rows: Range<u64>) -> Result<Vec<ArrayRef>> {
         let mut read: Vec<Option<ArrayRef>> = vec![None; arrays.len()];
@@ -361,6 +364,10 @@ impl Store for Sets {
                 let fail = |e: hdf5_pure::Error| Error::corrupt(&self.path, &place, e);
                 set.check(self.size).map_err(|reason| Error::corrupt(&self.path, &place, reason))?;
                 let count = rows.end - rows.start;
+                if set.records.saturating_mul(set.stride) == 0 && count > MOST_EMPTY {
+                    let reason = format!("{count} entries without bytes, expected at most {MOST_EMPTY}");
+                    return Err(Error::corrupt(&self.path, &place, reason));
+                }
                 if of_set.iter().all(|(_, member)| member.place.is_none()) {
                     let texts = set.handle.read_string_rows(rows.start, count).map_err(fail)?;
                     let array: ArrayRef = Arc::new(StringArray::from(texts));
