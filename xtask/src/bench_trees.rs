@@ -216,6 +216,7 @@ fn sample(path: &Path) -> Result<Sample> {
         identity: (0..labels.len() as u64).map(|i| philox::hash(5, i)).collect(),
         weights: vec![1.0; labels.len()],
         labels: labels.iter().map(|&l| l as u32).collect(),
+        ..Sample::default()
     })
 }
 

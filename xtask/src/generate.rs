@@ -66,8 +66,12 @@ fn page(method: &dyn AnyMethod) -> String {
     let mut text = format!("# {}\n\n{}.\n\n", card.name, card.title);
     let _ =
         writeln!(text, "- Paper: {}, [arXiv:{}](https://arxiv.org/abs/{})", paper.authors, paper.arxiv, paper.arxiv);
-    let Task::Classify = card.task;
-    let _ = writeln!(text, "- Task: a probability per class\n- Sees: {}", card.input);
+    let task = |task: &Task| match task {
+        Task::Classify => "a probability per class",
+        Task::Regress => "numbers",
+    };
+    let tasks: Vec<&str> = card.tasks.iter().map(task).collect();
+    let _ = writeln!(text, "- Task: {}\n- Sees: {}", tasks.join("; "), card.input);
     if let Some(parameters) = card.parameters {
         let _ = writeln!(text, "- Parameters by default: {}", thousands(parameters));
     }

@@ -83,7 +83,7 @@ impl Network for {camel} {{
     const CARD: Card = Card {{
         name: "{name}",
         title: "{camel}",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "particle cloud",
         promises: &[Promise::PermutationInvariant, Promise::OnnxParity],
         paper: Paper {{ authors: "Authors", arxiv: "0000.00000" }},

@@ -62,7 +62,7 @@ fn steps(request: &Json, batch: usize, particles: usize, steps: usize, workers: 
     } else {
         let method = fb_methods::method(name)?;
         let config = configured(method.defaults(), request, &train, particles);
-        let sample = Sample { events: jets(events, particles)?, labels, weights, identity };
+        let sample = Sample { events: jets(events, particles)?, labels, weights, identity, ..Sample::default() };
         let few: Vec<usize> = (0..16).collect();
         let validation = sample.take(&few);
         let mut graph = None;

@@ -8,6 +8,8 @@ use serde::Serialize;
 pub enum Task {
     /// Assign each event a probability per class.
     Classify,
+    /// Predict numbers of each event.
+    Regress,
 }
 
 /// How far along a method is.
@@ -48,8 +50,8 @@ pub struct Card {
     pub name: &'static str,
     /// One line.
     pub title: &'static str,
-    /// What it is asked to do.
-    pub task: Task,
+    /// What it can be asked to do.
+    pub tasks: &'static [Task],
     /// What it sees, in words: "particle cloud", "jet image".
     pub input: &'static str,
     /// What the contract tests hold it to.

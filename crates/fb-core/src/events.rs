@@ -261,8 +261,10 @@ impl Column {
 pub struct Sample {
     /// The columns.
     pub events: Events,
-    /// Class of each event, from zero; in a binary problem 1 is signal.
+    /// Class of each event, from zero; in a binary problem 1 is signal. All zero in a regression.
     pub labels: Vec<u32>,
+    /// The numbers that a regression is to predict: [event, target], row after row. Empty in a classification.
+    pub targets: Vec<f64>,
     /// Signed weight of each event.
     pub weights: Vec<f64>,
     /// Hash of (file, event id): folds and random numbers follow from it, never from the row.
@@ -280,12 +282,24 @@ impl Sample {
         self.labels.is_empty()
     }
 
+    /// Numbers that are to be predicted of each event: zero in a classification.
+    pub fn width(&self) -> usize {
+        self.targets.len() / self.len().max(1)
+    }
+
+    /// Target `k` of each event.
+    pub fn target(&self, k: usize) -> Vec<f64> {
+        self.targets.iter().skip(k).step_by(self.width().max(1)).copied().collect()
+    }
+
     /// The events at `indices`, in that order.
     #[must_use]
     pub fn take(&self, indices: &[usize]) -> Self {
+        let width = self.width();
         Self {
             events: self.events.take(indices),
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
+            targets: indices.iter().flat_map(|&i| &self.targets[i * width..][..width]).copied().collect(),
             weights: indices.iter().map(|&i| self.weights[i]).collect(),
             identity: indices.iter().map(|&i| self.identity[i]).collect(),
         }
@@ -295,6 +309,7 @@ impl Sample {
     pub fn append(&mut self, other: Self) -> Result<()> {
         self.events.append(other.events)?;
         self.labels.extend(other.labels);
+        self.targets.extend(other.targets);
         self.weights.extend(other.weights);
         self.identity.extend(other.identity);
         Ok(())

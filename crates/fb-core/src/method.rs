@@ -27,10 +27,11 @@ pub trait Method: Send + Sync + 'static {
     fn load(artifact: &Artifact) -> Result<Self::Fitted>;
 }
 
-/// Scores of a classifier: [event, class] probabilities that sum to one.
+/// What a model says of events: [event, class] probabilities that sum to one, or [event, target] predictions of a
+/// regression.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scores {
-    /// Number of classes.
+    /// Number of classes, or of targets.
     pub classes: usize,
     /// Row after row.
     pub values: Vec<f32>,

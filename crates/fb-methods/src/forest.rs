@@ -7,13 +7,13 @@ use fb_core::{
     Artifact, Card, Error, Events, Explanation, Fitted, Input, Method, Result, Run, Sample, Scores, Workers,
 };
 use fb_physics::expression::sparse;
-use fb_trees::{Binned, Columns, Explainer, Forest, Scorer, Set, Targets, gain_shares};
+use fb_trees::{Asked, Binned, Columns, Explainer, Forest, Loss, Options, Residual, Scorer, Set, Targets, gain_shares};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use crate::neural::{check_sample, shift};
+use crate::neural::{check_sample, check_weights, shift};
 
 /// An ensemble of trees of the catalogue.
 pub trait Ensemble: Send + Sync + 'static {
@@ -128,8 +128,8 @@ impl Table {
 pub struct Prepared {
     /// What is seen, with all variables named.
     pub input: Input,
-    /// Number of classes.
-    pub classes: usize,
+    /// Classes, or numbers.
+    pub asked: Asked,
     train: Part,
     validation: Option<Part>,
 }
@@ -172,10 +172,12 @@ impl Prepared {
     /// # Errors
     /// [`Error::Config`] if there are more.
     pub fn two_classes(&self, method: &str) -> Result<()> {
-        if self.classes == 2 {
-            return Ok(());
-        }
-        let reason = format!("it tells two classes apart, found {}; `bdt` and `random_forest` take more", self.classes);
+        let found = match self.asked {
+            Asked::Classes(2) => return Ok(()),
+            Asked::Classes(classes) => format!("{classes}; `bdt` and `random_forest` take more"),
+            Asked::Targets => "targets".to_owned(),
+        };
+        let reason = format!("it tells two classes apart, found {found}");
         Err(Error::Config { place: format!("method `{method}`"), reason })
     }
 
@@ -233,8 +235,7 @@ pub fn all_variables(events: &Events) -> Vec<String> {
 /// # Errors
 /// Columns that are missing or infinite, classes without events, weights that are not finite or sum up to nothing.
 fn prepare(seen: &Table, train: &Sample, validation: &Sample, run: &Run<'_>) -> Result<Prepared> {
-    let classes = (train.labels.iter().copied().max().unwrap_or(0) as usize + 1).max(2);
-    check_sample(train, validation, classes)?;
+    let asked = asked(train, validation)?;
     let variables = if seen.variables.is_empty() { all_variables(&train.events) } else { seen.variables.clone() };
     if variables.is_empty() {
         let hint = "there is no column with one number per event; name some in `variables`".to_owned();
@@ -248,25 +249,57 @@ fn prepare(seen: &Table, train: &Sample, validation: &Sample, run: &Run<'_>) -> 
     for name in &seen.categorical {
         categorical[place(&variables, name)?] = true;
     }
-    let weights = weights(seen, train, classes)?;
+    let weights = weights(seen, train, asked)?;
     let features = |events| Features { events, variables: &variables, missing: &seen.missing };
     let columns = features(&train.events);
     let binned = Binned::fit(&columns, &weights, &train.identity, seen.bins, &categorical, run.workers)?;
     let watched = Binned::with(&features(&validation.events), binned.scales(), run.workers)?;
     let part = |sample: &Sample, binned, weights| Part {
         binned,
-        targets: sample.labels.iter().map(|&l| l as f32).collect(),
+        targets: match asked {
+            Asked::Classes(_) => sample.labels.iter().map(|&l| l as f32).collect(),
+            Asked::Targets => (0..train.width()).flat_map(|k| sample.target(k)).map(|y| y as f32).collect(),
+        },
         weights,
         identity: sample.identity.clone(),
     };
     let signed = validation.weights.iter().map(|&w| w as f32).collect();
     let validation = (!validation.is_empty()).then(|| part(validation, watched, signed));
     let train = part(train, binned, weights);
-    Ok(Prepared { input: Input::Columns { variables, missing: seen.missing.clone() }, classes, train, validation })
+    Ok(Prepared { input: Input::Columns { variables, missing: seen.missing.clone() }, asked, train, validation })
+}
+
+/// What is asked of the events, which must allow an answer.
+fn asked(train: &Sample, validation: &Sample) -> Result<Asked> {
+    if train.targets.is_empty() && !train.is_empty() {
+        let classes = (train.labels.iter().copied().max().unwrap_or(0) as usize + 1).max(2);
+        check_sample(train, validation, classes)?;
+        return Ok(Asked::Classes(classes));
+    }
+    if train.is_empty() {
+        let hint = "check `select` and the folds".to_owned();
+        return Err(Error::Empty { what: "the training part".to_owned(), hint });
+    }
+    for sample in [train, validation] {
+        check_weights(sample)?;
+        if let Some(at) = sample.targets.iter().position(|y| !(*y as f32).is_finite()) {
+            let event = at / train.width();
+            return Err(Error::NotFinite { column: "target".to_owned(), event, found: sample.targets[at] });
+        }
+    }
+    Ok(Asked::Targets)
 }
 
 /// Weights of the training.
-fn weights(seen: &Table, train: &Sample, classes: usize) -> Result<Vec<f32>> {
+fn weights(seen: &Table, train: &Sample, asked: Asked) -> Result<Vec<f32>> {
+    let classes = match asked {
+        Asked::Classes(classes) => classes,
+        Asked::Targets if seen.normalise == Normalise::Classes => {
+            let reason = "`classes` needs classes, found targets; expected `none` or `events`".to_owned();
+            return Err(Error::Config { place: "`normalise`".to_owned(), reason });
+        }
+        Asked::Targets => 1,
+    };
     let treated = |&w: &f64| match seen.negative_weights {
         NegativeWeights::Keep => w,
         NegativeWeights::Drop => w.max(0.0),
@@ -276,7 +309,8 @@ fn weights(seen: &Table, train: &Sample, classes: usize) -> Result<Vec<f32>> {
     let mut sums = vec![0.0; classes];
     train.labels.iter().zip(&treated).for_each(|(&l, w)| sums[l as usize] += w);
     if let Some(class) = sums.iter().position(|&s| s <= 0.0) {
-        let what = format!("class {class} of the training part");
+        let of_class = if asked == Asked::Targets { String::new() } else { format!("class {class} of ") };
+        let what = format!("{of_class}the training part");
         return Err(Error::Empty { what, hint: format!("its sum of weights is {}", sums[class]) });
     }
     let (all, n) = (sums.iter().sum::<f64>(), train.len() as f64);
@@ -369,6 +403,111 @@ impl Fitted for FittedForest {
             shap: explainer.of_columns(&columns, output, workers),
             expected: explainer.expected().get(output).copied().unwrap_or_default(),
         }))
+    }
+}
+
+/// What boosted trees minimise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// ln(1 + e^−yF) for two classes, −ln softmax(F) for more.
+    Logistic,
+    /// The logistic loss of each class against the rest.
+    OneVsRest,
+    /// e^−yF: as AdaBoost, for two classes.
+    Exponential,
+    /// ½ (F − y)²: means.
+    Squared,
+    /// ½ r² for |r| < δ, else δ (|r| − ½ δ): means that outliers do not move.
+    Huber,
+    /// max(α r, (α − 1) r), r = y − F: quantiles.
+    Quantile,
+    /// e^F − y F: rates and counts.
+    Poisson,
+    /// Variance ∝ mean^p, 1 < p < 2: amounts that may be zero.
+    Tweedie,
+}
+
+/// What boosted trees minimise, with its parameters.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Objectives {
+    /// What is minimised. Of classes: `logistic` (the default; softmax for several), `one_vs_rest`, `exponential`. Of
+    /// numbers: `squared` (the default), `huber`, `quantile`, `poisson`, `tweedie`.
+    pub loss: Option<Objective>,
+    /// δ of `huber`, in units of the target.
+    pub delta: f64,
+    /// α of `quantile`: 0.5 for medians.
+    pub alpha: f64,
+    /// p of `tweedie`.
+    pub power: f64,
+}
+
+impl Default for Objectives {
+    fn default() -> Self {
+        Self { loss: None, delta: 1.0, alpha: 0.5, power: 1.5 }
+    }
+}
+
+impl Objectives {
+    /// Refuses parameters that cannot work.
+    pub(crate) fn check(&self) -> Result<()> {
+        check("delta", self.delta, self.delta > 0.0 && self.delta.is_finite(), "a positive number")?;
+        check("alpha", self.alpha, self.alpha > 0.0 && self.alpha < 1.0, "a number between 0 and 1")?;
+        check("power", self.power, self.power > 1.0 && self.power < 2.0, "a number between 1 and 2")
+    }
+
+    /// The loss of a sample.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a loss of numbers where there are classes, or the other way round, and for targets below
+    /// zero where the loss is of rates.
+    fn loss(&self, prepared: &Prepared) -> Result<Loss> {
+        let refuse = |reason: String| Err(Error::Config { place: "`loss`".to_owned(), reason });
+        let events = prepared.train().events;
+        let default = if prepared.asked == Asked::Targets { Objective::Squared } else { Objective::Logistic };
+        let residual = match (self.loss.unwrap_or(default), prepared.asked) {
+            (Objective::Logistic | Objective::OneVsRest, Asked::Classes(2)) => return Ok(Loss::Logistic),
+            (Objective::Logistic, Asked::Classes(classes)) => return Ok(Loss::Softmax(classes)),
+            (Objective::OneVsRest, Asked::Classes(classes)) => return Ok(Loss::OneVsRest(classes)),
+            (Objective::Exponential, Asked::Classes(2)) => return Ok(Loss::Exponential),
+            (Objective::Exponential, Asked::Classes(classes)) => {
+                return refuse(format!("`exponential` is for two classes, found {classes}"));
+            }
+            (Objective::Logistic | Objective::OneVsRest | Objective::Exponential, Asked::Targets) => {
+                return refuse("found a loss of classes, expected one of numbers, as `squared`".to_owned());
+            }
+            (_, Asked::Classes(_)) => {
+                return refuse("found a loss of numbers, expected one of classes, as `logistic`".to_owned());
+            }
+            (Objective::Squared, _) => Residual::Squared,
+            (Objective::Huber, _) => Residual::Huber(self.delta),
+            (Objective::Quantile, _) => Residual::Quantile(self.alpha),
+            (Objective::Poisson, _) => Residual::Poisson,
+            (Objective::Tweedie, _) => Residual::Tweedie(self.power),
+        };
+        let is_rate = matches!(residual, Residual::Poisson | Residual::Tweedie(_));
+        if let Some(at) = events.targets.iter().position(|&y| is_rate && y < 0.0) {
+            let event = at % events.len();
+            return refuse(format!(
+                "it is of rates, found {} in event {event}, expected no target below 0",
+                events.targets[at]
+            ));
+        }
+        Ok(Loss::Regression(residual, events.width()))
+    }
+
+    /// Boosts a forest.
+    ///
+    /// # Errors
+    /// As [`fb_trees::boost`], and for a loss that does not fit the sample.
+    pub(crate) fn boost(&self, options: &Options, prepared: &Prepared, run: &mut Run<'_>) -> Result<Forest> {
+        let mut loss = self.loss(prepared)?;
+        let mut forest = fb_trees::boost(options, &mut loss, prepared.train(), prepared.validation(), run)?;
+        if loss == Loss::Exponential {
+            // Its outputs are half the logarithm of the odds.
+            forest.scale(2.0);
+        }
+        Ok(forest)
     }
 }
 

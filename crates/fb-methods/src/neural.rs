@@ -117,7 +117,7 @@ fn check_labels(sample: &Sample, classes: usize) -> Result<()> {
     }
 }
 
-fn check_weights(sample: &Sample) -> Result<()> {
+pub(crate) fn check_weights(sample: &Sample) -> Result<()> {
     match sample.weights.iter().position(|w| !w.is_finite()) {
         None => Ok(()),
         Some(event) => Err(Error::NotFinite { column: "weight".to_owned(), event, found: sample.weights[event] }),

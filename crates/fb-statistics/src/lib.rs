@@ -1,5 +1,5 @@
 //! Numbers that physicists publish, with their errors: ROC curves and their metrics under signed weights, the
-//! bootstrap that gives intervals and paired differences, histograms.
+//! bootstrap that gives intervals and paired differences, residuals of regressions, histograms.
 
 #![forbid(unsafe_code)]
 
@@ -7,12 +7,14 @@ pub mod bootstrap;
 pub mod classes;
 pub mod histogram;
 pub mod metric;
+pub mod regression;
 pub mod roc;
 
 pub use bootstrap::Bootstrap;
 pub use classes::Classes;
 pub use histogram::Histogram;
 pub use metric::Metric;
+pub use regression::{Accuracy, Closure, Residuals};
 pub use roc::{Ranking, Roc};
 
 /// The value below which a share `q` of the sorted numbers lies, interpolated linearly; NaN without numbers.

@@ -50,7 +50,7 @@ pub fn adaboost(
     validation: Option<Set<'_>>,
     run: &mut Run<'_>,
 ) -> Result<Forest> {
-    let n = train.events.targets.len();
+    let n = train.events.len();
     let sign = |y: f32| if y == 1.0 { 1.0f32 } else { -1.0 };
     let mut weights: Vec<f64> = train.events.weights.iter().map(|&w| f64::from(w)).collect();
     let total: f64 = weights.iter().sum();
@@ -69,7 +69,7 @@ pub fn adaboost(
     let mut gradients: Vec<Pair> = vec![[0.0; 2]; n];
     // Trees as they were grown, the weight of each, and the votes so far.
     let (mut grown, mut alphas) = (Vec::<Tree>::new(), Vec::new());
-    let (mut votes, mut watched) = (vec![0.0f32; n], vec![0.0f32; validation.map_or(0, |v| v.events.targets.len())]);
+    let (mut votes, mut watched) = (vec![0.0f32; n], vec![0.0f32; validation.map_or(0, |v| v.events.len())]);
     for round in 0..trees.trees {
         let tree = if let Some(tree) = stored.trees.get(round) {
             tree.clone()
@@ -117,7 +117,7 @@ pub fn adaboost(
             let last = round + 1 == trees.trees;
             let whole = || Forest { trees: grown.clone(), ..empty.clone() };
             let wrong = [share_wrong(&votes, train), validation.map_or(f64::NAN, |set| share_wrong(&watched, set))];
-            tell([round + 1, trees.trees, n], wrong, options.beta, run);
+            tell([round + 1, trees.trees, n], [wrong[0], wrong[1], 1.0 - wrong[1]], options.beta, run);
             checkpoint.keep(last, round + 1, whole, None, run)?;
         }
         if err <= LEAST_ERROR {

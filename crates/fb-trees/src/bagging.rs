@@ -6,49 +6,123 @@ use fb_core::{Philox, Result, Run};
 use crate::boost::{Checkpoint, Options, Set, add_routed, tell};
 use crate::forest::{Forest, Link};
 use crate::histogram::Pair;
+use crate::loss::{Loss, Objective as _, Residual};
 
-/// Trains a random forest: one tree a round for two classes (voting with 2p − 1), else one for each class.
-/// Each event enters a tree as often as a Poisson number says that is drawn by its identity.
+/// What a random forest tells of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Its class, of so many: one tree a round for two classes (voting with 2p − 1), else one for each class.
+    Classes(usize),
+    /// Its targets: one tree a round for each, on squared residuals.
+    Targets,
+}
+
+impl Asked {
+    fn outputs(self, train: Set<'_>) -> usize {
+        match self {
+            Self::Classes(2) => 1,
+            Self::Classes(classes) => classes,
+            Self::Targets => train.events.width(),
+        }
+    }
+
+    fn link(self) -> Link {
+        match self {
+            Self::Classes(2) => Link::Votes,
+            Self::Classes(_) => Link::Shares,
+            Self::Targets => Link::Identity,
+        }
+    }
+
+    /// What leaves hold the mean of.
+    fn value(self, k: usize, y: f32, base: f64) -> f32 {
+        match self {
+            Self::Classes(2) => 2.0 * y - 1.0,
+            Self::Classes(_) => f32::from(y == k as f32),
+            Self::Targets => y - base as f32,
+        }
+    }
+}
+
+/// Sums of what trees say of events, and of how many trees.
+struct Sums {
+    outputs: Vec<Vec<f32>>,
+    trees: Vec<f32>,
+}
+
+impl Sums {
+    fn new(outputs: usize, events: usize) -> Self {
+        Self { outputs: vec![vec![0.0; events]; outputs], trees: vec![0.0; events] }
+    }
+
+    /// Weighted share of the events whose class is told wrong, or the weighted root mean square of the distances between
+    /// targets and predictions; among the events that are told at all.
+    fn error(&self, asked: Asked, base: &[f64], set: Set<'_>) -> f64 {
+        let mut sums = [0.0; 2];
+        for (row, &w) in set.events.weights.iter().enumerate().filter(|(row, _)| self.trees[*row] > 0.0) {
+            let said = |k: usize| self.outputs[k][row];
+            let outputs = 0..self.outputs.len();
+            let error = if asked == Asked::Targets {
+                let residual = |k: usize| {
+                    f64::from(asked.value(k, set.events.column(k)[row], base[k]) - said(k) / self.trees[row])
+                };
+                outputs.map(|k| residual(k).powi(2)).sum()
+            } else {
+                let class = if outputs.len() == 1 {
+                    usize::from(said(0) > 0.0)
+                } else {
+                    outputs.fold(0, |best, k| if said(k) > said(best) { k } else { best })
+                };
+                f64::from(u8::from(class as f32 != set.events.targets[row]))
+            };
+            sums[0] += f64::from(w);
+            sums[1] += f64::from(w) * error;
+        }
+        let mean = sums[1] / sums[0];
+        if asked == Asked::Targets { mean.sqrt() } else { mean }
+    }
+}
+
+/// Trains a random forest. Each event enters a tree as often as a Poisson number says that is drawn by its identity.
 ///
-/// Gives the forest and the share of events that the trees which have not seen them tell wrong (out of bag), weighted.
+/// Gives the forest and its error out of bag, by the trees that have not seen an event: the weighted share of events
+/// that are told wrong, or the root mean square of the residuals.
 ///
 /// # Errors
 /// [`fb_core::Error::Stopped`] with a checkpoint if the run asks to stop.
 pub fn forest(
     options: &Options,
-    classes: usize,
+    asked: Asked,
     train: Set<'_>,
     validation: Option<Set<'_>>,
     run: &mut Run<'_>,
 ) -> Result<(Forest, f64)> {
-    let n = train.events.targets.len();
-    let outputs = if classes == 2 { 1 } else { classes };
-    let link = if classes == 2 { Link::Votes } else { Link::Shares };
-    let target = |k: usize, y: f32| match outputs {
-        1 => 2.0 * y - 1.0,
-        _ => f32::from(y == k as f32),
+    let (n, outputs) = (train.events.len(), asked.outputs(train));
+    let base = match asked {
+        Asked::Classes(_) => vec![0.0; outputs],
+        Asked::Targets => Loss::Regression(Residual::Squared, outputs).base(train.events),
     };
-    let mut whole =
-        Forest { features: train.binned.scales.len(), base: vec![0.0; outputs], trees: Vec::new(), link, single: true };
-    let checkpoint = Checkpoint::new(&format!("{options:?} {classes}"), train, run.seed);
+    let features = train.binned.scales.len();
+    let mut whole = Forest { features, base: vec![0.0; outputs], trees: Vec::new(), link: asked.link(), single: true };
+    let checkpoint = Checkpoint::new(&format!("{options:?} {asked:?}"), train, run.seed);
     if let Some((stored, _)) = checkpoint.load(run)? {
         whole = stored;
     }
     let known = whole.trees.len() / outputs;
     let mut grower = options.grower(train.binned, run.seed, run.workers);
     let mut gradients: Vec<Pair> = vec![[0.0; 2]; n];
-    let mut unseen = vec![vec![0.0f32; n]; outputs];
-    let mut watched = vec![vec![0.0f32; validation.map_or(0, |v| v.events.targets.len())]; outputs];
+    let mut unseen = Sums::new(outputs, n);
+    let mut watched = Sums::new(outputs, validation.map_or(0, |v| v.events.len()));
     let mut wrong = f64::NAN;
     for round in 0..options.trees {
         let times: Vec<f32> = train.identity.iter().map(|&id| poisson(run.seed, round as u64, id)).collect();
         for k in 0..outputs {
             let number = round * outputs + k;
             if round >= known {
-                let events = times.iter().zip(train.events.targets).zip(train.events.weights);
+                let events = times.iter().zip(train.events.column(k)).zip(train.events.weights);
                 for (g, ((times, &y), &w)) in gradients.iter_mut().zip(events) {
                     let w = times * w;
-                    *g = [-w * target(k, y), w];
+                    *g = [-w * asked.value(k, y, base[k]), w];
                 }
                 let keep = |row: usize| times[row] > 0.0;
                 let mut tree = grower.grow(&gradients, train.identity, number as u64, Some(&keep)).tree;
@@ -58,22 +132,26 @@ pub fn forest(
             let tree = &whole.trees[number];
             let mut says = vec![0.0f32; n];
             add_routed(&mut says, train.binned, tree, run);
-            for ((sum, says), &times) in unseen[k].iter_mut().zip(says).zip(&times) {
+            for ((sum, says), &times) in unseen.outputs[k].iter_mut().zip(says).zip(&times) {
                 *sum += if times == 0.0 { says } else { 0.0 };
             }
             if let Some(set) = validation {
-                add_routed(&mut watched[k], set.binned, tree, run);
+                add_routed(&mut watched.outputs[k], set.binned, tree, run);
             }
         }
-        wrong = share_wrong(&unseen, train);
+        unseen.trees.iter_mut().zip(&times).for_each(|(trees, &times)| *trees += f32::from(times == 0.0));
+        watched.trees.iter_mut().for_each(|trees| *trees += 1.0);
+        wrong = unseen.error(asked, &base, train);
         if round < known {
             continue;
         }
-        let validation = validation.map_or(f64::NAN, |set| share_wrong(&watched, set));
-        tell([round + 1, options.trees, n], [wrong, validation], 1.0, run);
+        let error = validation.map_or(f64::NAN, |set| watched.error(asked, &base, set));
+        let accuracy = if asked == Asked::Targets { f64::NAN } else { 1.0 - error };
+        tell([round + 1, options.trees, n], [wrong, error, accuracy], 1.0, run);
         checkpoint.keep(round + 1 == options.trees, round + 1, || whole.clone(), None, run)?;
     }
     whole.scale(1.0 / options.trees as f64);
+    whole.base = base;
     Ok((whole, wrong))
 }
 
@@ -87,21 +165,4 @@ fn poisson(seed: u64, round: u64, identity: u64) -> f32 {
         sum += term;
     }
     k
-}
-
-/// Weighted share of the events whose class is told wrong, among those that are told at all.
-fn share_wrong(outputs: &[Vec<f32>], set: Set<'_>) -> f64 {
-    let mut sums = [0.0; 2];
-    for (row, (&y, &w)) in set.events.targets.iter().zip(set.events.weights).enumerate() {
-        if outputs.iter().all(|o| o[row] == 0.0) {
-            continue;
-        }
-        let class = match outputs {
-            [one] => f32::from(one[row] > 0.0),
-            all => (0..all.len()).fold(0, |best, k| if all[k][row] > all[best][row] { k } else { best }) as f32,
-        };
-        sums[0] += f64::from(w);
-        sums[1] += if class == y { 0.0 } else { f64::from(w) };
-    }
-    sums[1] / sums[0]
 }

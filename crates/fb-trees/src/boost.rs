@@ -5,10 +5,10 @@ use fb_core::{Artifact, Error, Progress, Result, Run, Workers};
 use serde_json::json;
 
 use crate::bins::{BINS, Binned, LANES};
-use crate::forest::{Forest, Test, Tree};
+use crate::forest::{Forest, Link, Test, Tree};
 use crate::grow::{Grower, Grown, Sampling, Shape, add_leaves};
 use crate::histogram::Pair;
-use crate::loss::{Objective, Targets};
+use crate::loss::{Objective, Targets, quantile};
 use crate::ordered::Ordered;
 use crate::parallel::{map, pieces};
 use crate::split::Rules;
@@ -119,8 +119,12 @@ pub fn boost(
     let mut state = State::begin(objective, train, validation, &checkpoint, run)?;
     let mut grower = options.grower(train.binned, run.seed, run.workers);
     let outputs = objective.outputs();
+    if options.ordered && outputs > 1 {
+        let reason = format!("it is for two classes or one target, found {outputs} outputs");
+        return Err(Error::Config { place: "`ordered`".to_owned(), reason });
+    }
     let reports = (options.trees / 20).max(1);
-    let mut ordered = (options.ordered && outputs == 1).then(|| Ordered::new(train, state.forest.base[0], run.seed));
+    let mut ordered = options.ordered.then(|| Ordered::new(train, state.forest.base[0], run.seed));
     let known = state.rounds();
     let (mut best, mut best_round) = state.best;
     for round in 0..options.trees {
@@ -142,7 +146,7 @@ pub fn boost(
             let share = options.subsample;
             let keep = |row: usize| uniform(train.identity[row], number ^ run.seed.rotate_left(17)) < share;
             let keep: Option<&(dyn Fn(usize) -> bool + Sync)> = if share < 1.0 { Some(&keep) } else { None };
-            let grown = match &mut ordered {
+            let mut grown = match &mut ordered {
                 None => grower.grow(&gradients, train.identity, number, keep),
                 Some(ordered) => {
                     let mut of_earlier = vec![[0.0; 2]; gradients.len()];
@@ -156,6 +160,16 @@ pub fn boost(
                 }
             };
             state.gradients = gradients;
+            if let Some(alpha) = objective.leaf_quantile() {
+                refit(
+                    &mut grown,
+                    grower.order(),
+                    &state.outputs[k],
+                    train.events.of(k, 0..train.events.len()),
+                    alpha,
+                    run,
+                );
+            }
             let Grown { mut tree, leaves, .. } = grown;
             tree.output = k;
             for node in &mut tree.nodes {
@@ -188,7 +202,7 @@ pub fn boost(
                 validation_loss,
                 validation_accuracy,
                 lr: options.learning_rate,
-                events: (round + 1) * train.events.targets.len(),
+                events: (round + 1) * train.events.len(),
             });
         }
         checkpoint.keep(last, round + 1, || state.forest.clone(), Some(state.best), run)?;
@@ -211,10 +225,9 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     pub(crate) fn new(options: &str, train: Set<'_>, seed: u64) -> Self {
-        let events = (0..train.identity.len()).fold(0u64, |sum, i| {
-            let [target, weight] = [train.events.targets[i], train.events.weights[i]].map(|x| u64::from(x.to_bits()));
-            sum.wrapping_mul(31).wrapping_add(train.identity[i] ^ target << 32 ^ weight)
-        });
+        let numbers = train.events.targets.iter().chain(train.events.weights).map(|x| u64::from(x.to_bits()));
+        let all = train.identity.iter().copied().chain(numbers);
+        let events = all.fold(0u64, |sum, x| sum.wrapping_mul(31).wrapping_add(x));
         let what = hash_text(&format!("{options} {seed}"));
         Self { fingerprint: format!("{what:016x} {events:016x} {} rows", train.identity.len()) }
     }
@@ -257,17 +270,22 @@ impl Checkpoint {
     }
 }
 
-/// Tells the run of [round, rounds, events] and the shares of wrong events in training and validation, twenty times in
-/// all.
-pub(crate) fn tell([round, rounds, events]: [usize; 3], [wrong, watched]: [f64; 2], lr: f64, run: &mut Run<'_>) {
+/// Tells the run of [round, rounds, events], the errors in training and validation and the accuracy there, twenty times
+/// in all.
+pub(crate) fn tell(
+    [round, rounds, events]: [usize; 3],
+    [error, watched, accuracy]: [f64; 3],
+    lr: f64,
+    run: &mut Run<'_>,
+) {
     (run.tick)(round, 1.0);
     if round == rounds || round % (rounds / 20).max(1) == 0 {
         (run.report)(&Progress {
             epoch: round,
             epochs: rounds,
-            loss: wrong,
+            loss: error,
             validation_loss: watched,
-            validation_accuracy: 1.0 - watched,
+            validation_accuracy: accuracy,
             lr,
             events: round * events,
         });
@@ -315,7 +333,7 @@ impl State {
             (forest, (f64::INFINITY, 0))
         };
         let begin = |set: Option<Set<'_>>| {
-            let column = |&base: &f64| vec![base as f32; set.map_or(0, |set| set.events.targets.len())];
+            let column = |&base: &f64| vec![base as f32; set.map_or(0, |set| set.events.len())];
             forest.base.iter().map(column).collect::<Vec<_>>()
         };
         let (mut outputs, mut watched) = (begin(Some(train)), begin(validation));
@@ -343,16 +361,12 @@ impl State {
         run: &Run<'_>,
     ) -> Vec<Pair> {
         let mut gradients = std::mem::take(&mut self.gradients);
-        gradients.resize(train.events.targets.len(), [0.0; 2]);
+        gradients.resize(train.events.len(), [0.0; 2]);
         let tasks: Vec<_> = pieces(gradients.len(), PIECE).zip(gradients.chunks_mut(PIECE)).collect();
         let (columns, seed) = (&self.outputs, run.seed);
         map(run.workers, tasks, |(range, out)| {
             let outputs: Vec<&[f32]> = columns.iter().map(|c| &c[range.clone()]).collect();
-            let sample = Targets {
-                targets: &train.events.targets[range.clone()],
-                weights: &train.events.weights[range.clone()],
-            };
-            objective.gradients(k, range.start, &outputs, sample, out);
+            objective.gradients(k, range.start, &outputs, train.events.of(k, range.clone()), out);
             if options.bagging_temperature > 0.0 {
                 for (out, &id) in out.iter_mut().zip(&train.identity[range]) {
                     let u = 1.0 - uniform(id, number ^ seed.rotate_left(29));
@@ -382,6 +396,22 @@ impl State {
 
 /// Rows leaf by leaf, and (node, range of them) of each leaf.
 type Leaves<'a> = (&'a [u32], &'a [(usize, std::ops::Range<usize>)]);
+
+/// Leaves take a quantile of the residuals of their rows.
+fn refit(grown: &mut Grown, order: &[u32], outputs: &[f32], events: Targets<'_>, alpha: f64, run: &Run<'_>) {
+    let value = |(node, range): (usize, std::ops::Range<usize>)| {
+        let residual = |&row: &u32| {
+            let row = row as usize;
+            (events.targets[row] - outputs[row], events.weights[row])
+        };
+        let mut residuals: Vec<(f32, f32)> = order[range].iter().map(residual).collect();
+        let [low, high] = grown.bounds[node];
+        (node, quantile(&mut residuals, alpha).clamp(low, high))
+    };
+    for (node, value) in map(run.workers, grown.leaves.clone(), value) {
+        grown.tree.nodes[node].value = value;
+    }
+}
 
 /// (block, lane, children, bins that go left) of an inner node.
 type Route = (usize, usize, [u32; 2], Box<[bool; BINS]>);
@@ -451,27 +481,30 @@ pub(crate) fn add_routed(outputs: &mut [f32], binned: &Binned, tree: &Tree, run:
     });
 }
 
-/// Mean loss over the events, and the share whose class is told right, where there are classes; both weighted. Of more
+/// Mean loss over the events, and the share whose class is told right, or NaN without classes; both weighted. Of more
 /// than `most` events only every so many are looked at.
 fn mean_loss(objective: &dyn Objective, outputs: &[Vec<f32>], set: Set<'_>, most: usize, run: &Run<'_>) -> (f64, f64) {
-    let n = set.events.targets.len();
+    let n = set.events.len();
+    let (width, classes) = (set.events.width(), !matches!(objective.link(), Link::Identity | Link::Exp));
+    let columns: Vec<&[f32]> = (0..width).map(|k| set.events.column(k)).collect();
     let step = n.div_ceil(most).max(1);
     let parts = map(run.workers, pieces(n, PIECE).collect(), |range| {
         let mut sums = [0.0; 3];
-        let mut f = vec![0.0; outputs.len()];
+        let (mut f, mut y) = (vec![0.0; outputs.len()], vec![0.0; width]);
         for row in range.step_by(step) {
             f.iter_mut().zip(outputs).for_each(|(f, column)| *f = column[row]);
-            let (target, weight) = (set.events.targets[row], f64::from(set.events.weights[row]));
+            y.iter_mut().zip(&columns).for_each(|(y, column)| *y = column[row]);
+            let weight = f64::from(set.events.weights[row]);
             let class = match f.len() {
                 1 => f32::from(f[0] > 0.0),
                 _ => (0..f.len()).fold(0, |best, k| if f[k] > f[best] { k } else { best }) as f32,
             };
             sums[0] += weight;
-            sums[1] += weight * objective.loss(&f, target);
-            sums[2] += weight * f64::from(u8::from(class == target));
+            sums[1] += weight * objective.loss(&f, &y);
+            sums[2] += weight * f64::from(u8::from(class == y[0]));
         }
         sums
     });
     let sums = parts.into_iter().fold([0.0; 3], |a, b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);
-    (sums[1] / sums[0], sums[2] / sums[0])
+    (sums[1] / sums[0], if classes { sums[2] / sums[0] } else { f64::NAN })
 }

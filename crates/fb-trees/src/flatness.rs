@@ -118,7 +118,7 @@ impl Objective for Flatness<'_> {
         }
     }
 
-    fn loss(&self, outputs: &[f32], target: f32) -> f64 {
-        Loss::Exponential.loss(outputs, target)
+    fn loss(&self, outputs: &[f32], targets: &[f32]) -> f64 {
+        Loss::Exponential.loss(outputs, targets)
     }
 }

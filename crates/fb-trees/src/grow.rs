@@ -4,7 +4,7 @@ use fb_core::{Philox, Workers};
 
 use crate::bins::{BINS, Binned, LANES, Scale};
 use crate::forest::{Node, Test, Tree};
-use crate::histogram::{BLOCK, Histogram, Packed, Pair, Rows, build, subtract};
+use crate::histogram::{BLOCK, Histogram, Packed, Pair, Rows, build, largest, subtract};
 use crate::parallel::{map, pieces};
 use crate::split::{Bounds, Rules, Seen, Split, best, best_for_all};
 
@@ -397,13 +397,9 @@ pub(crate) fn leaf_sums(
     gradients: &[Pair],
     workers: &dyn Workers,
 ) -> Vec<[f64; 2]> {
-    let largest = map(workers, pieces(gradients.len(), PIECE).collect(), |range| {
-        gradients[range].iter().fold([0.0f32; 2], |max, g| [max[0].max(g[0].abs()), max[1].max(g[1].abs())])
-    });
-    let largest = largest.into_iter().fold([0.0f32; 2], |a, b| [a[0].max(b[0]), a[1].max(b[1])]);
     let bits = 61 - (gradients.len().max(1) as f64).log2().ceil() as i32;
-    let scales =
-        largest.map(|x| if x > 0.0 { f64::from(bits - f64::from(x).log2().ceil() as i32).exp2() } else { 1.0 });
+    let scales = largest(gradients, workers)
+        .map(|x| if x > 0.0 { f64::from(bits - f64::from(x).log2().ceil() as i32).exp2() } else { 1.0 });
     let tasks = leaves.iter().enumerate().flat_map(|(l, (_, range))| {
         pieces(range.len(), PIECE).map(move |p| (l, range.start + p.start..range.start + p.end))
     });

@@ -57,11 +57,7 @@ impl Packed {
         // Fine steps for few events; for many, chunks that are long enough to make up for their flush.
         let chunk = if gradients.len() <= 1 << 13 { 1 << 8 } else { 1 << 15 };
         let bits = 30 - (chunk as f64).log2() as i32;
-        let largest = map(workers, pieces(gradients.len(), PIECE).collect(), |range| {
-            gradients[range].iter().fold([0.0f32; 2], |max, g| [max[0].max(g[0].abs()), max[1].max(g[1].abs())])
-        });
-        let largest = largest.into_iter().fold([0.0f32; 2], |a, b| [a[0].max(b[0]), a[1].max(b[1])]);
-        let scales = largest.map(|x| power(x, bits));
+        let scales = largest(gradients, workers).map(|x| power(x, bits));
         let [sg, sh] = scales.map(|s| s as f32);
         let mut words = vec![0i64; gradients.len()];
         let tasks: Vec<_> = pieces(gradients.len(), PIECE).zip(words.chunks_mut(PIECE)).collect();
@@ -74,6 +70,14 @@ impl Packed {
         });
         Self { words, chunk, units: scales.map(|s| 1.0 / s) }
     }
+}
+
+/// Sizes of the largest gradient and of the largest hessian.
+pub(crate) fn largest(gradients: &[Pair], workers: &dyn Workers) -> [f32; 2] {
+    let most = |a: [f32; 2], b: &Pair| [a[0].max(b[0].abs()), a[1].max(b[1].abs())];
+    let each =
+        map(workers, pieces(gradients.len(), PIECE).collect(), |range| gradients[range].iter().fold([0.0; 2], most));
+    each.iter().fold([0.0; 2], most)
 }
 
 /// Sums per feature and bin of a node.

@@ -22,7 +22,7 @@ pub mod shap;
 mod split;
 
 pub use adaboost::{AdaBoost, Uniform, adaboost};
-pub use bagging::forest as random_forest;
+pub use bagging::{Asked, forest as random_forest};
 pub use bins::{Binned, Columns, MOST_BINS, Scale};
 pub use boost::{Options, Set, boost};
 pub use flatness::Flatness;
@@ -30,6 +30,6 @@ pub use forest::{Forest, Link, Node, Test, Tree};
 pub use grow::Shape;
 pub use histogram::Pair;
 pub use importance::gain_shares;
-pub use loss::{Loss, Objective, Targets};
+pub use loss::{Loss, Objective, Residual, Targets};
 pub use score::Scorer;
 pub use shap::Explainer;

@@ -30,7 +30,7 @@ pub(crate) struct Ordered {
 impl Ordered {
     pub(crate) fn new(train: Set<'_>, base: f64, seed: u64) -> Self {
         let mut rows: Vec<u32> = (0..train.identity.len() as u32).collect();
-        rows.sort_by_key(|&i| (philox::hash(seed, train.identity[i as usize]), train.identity[i as usize]));
+        rows.sort_by_cached_key(|&i| (philox::hash(seed, train.identity[i as usize]), train.identity[i as usize]));
         let pick = |values: &[f32]| rows.iter().map(|&i| values[i as usize]).collect();
         let (targets, weights) = (pick(train.events.targets), pick(train.events.weights));
         let n = rows.len();

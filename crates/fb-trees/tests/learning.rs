@@ -264,8 +264,8 @@ fn an_objective_of_ones_own() {
             let events = outputs[k].iter().zip(sample.targets.iter().zip(sample.weights));
             out.iter_mut().zip(events).for_each(|(out, (f, (y, w)))| *out = [w * (f - y), *w]);
         }
-        fn loss(&self, outputs: &[f32], target: f32) -> f64 {
-            0.5 * f64::from(outputs[0] - target).powi(2)
+        fn loss(&self, outputs: &[f32], targets: &[f32]) -> f64 {
+            0.5 * f64::from(outputs[0] - targets[0]).powi(2)
         }
     }
     let toy = coarse(3000, 8);

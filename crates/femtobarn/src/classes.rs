@@ -52,16 +52,13 @@ pub fn check_metrics(experiment: &Experiment, classes: usize) -> Result<()> {
     Ok(fb_statistics::classes::check(&metrics.collect::<fb_core::Result<Vec<_>>>()?, classes)?)
 }
 
-/// The scores of a model for a problem with so many classes.
+/// The scores of a model for a problem with so many classes or targets, a list for each.
 ///
 /// # Errors
-/// [`Error::Length`] for a model of another number of classes.
+/// [`Error::Length`] for a model of another number.
 pub fn columns(scores: &Scores, classes: usize) -> Result<Columns> {
-    if classes == 2 {
-        return Ok(vec![scores.signal()]);
-    }
     if scores.classes != classes {
-        let what = "classes of the model".to_owned();
+        let what = "scores of the model".to_owned();
         return Err(Error::Length { what, expected: classes, found: scores.classes }.into());
     }
     let column = |k: usize| scores.values.iter().skip(k).step_by(classes).map(|&s| f64::from(s)).collect();
@@ -96,8 +93,6 @@ mod tests {
         let scores = Scores { classes: 3, values: vec![0.5, 0.25, 0.25, 0.0, 0.5, 0.5] };
         assert_eq!(columns(&scores, 3).unwrap(), [[0.5, 0.0], [0.25, 0.5], [0.25, 0.5]]);
         assert!(columns(&scores, 4).unwrap_err().to_string().contains("expected 4 entries, found 3"));
-        let two = Scores { classes: 2, values: vec![0.75, 0.25] };
-        assert_eq!(columns(&two, 2).unwrap(), [[0.25]]);
         assert_eq!((count(&[]), count(&[0, 1]), count(&[0, 4])), (2, 2, 5));
     }
 

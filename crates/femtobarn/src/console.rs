@@ -48,9 +48,13 @@ impl Console {
     /// The end of an epoch.
     pub fn epoch(&mut self, label: &str, p: &Progress, time: f64) {
         let (epoch, epochs, time) = (p.epoch, p.epochs, seconds(time));
-        let (loss, validation, accuracy) = (p.loss, p.validation_loss, p.validation_accuracy);
+        let (loss, validation) = (p.loss, p.validation_loss);
+        // A regression has none.
+        let accuracy = Some(p.validation_accuracy)
+            .filter(|a| a.is_finite())
+            .map_or_else(String::new, |a| format!("  accuracy {a:.4}"));
         self.line(&format!(
-            "{label}  epoch {epoch}/{epochs}  loss {loss:.4}  validation loss {validation:.4}  accuracy {accuracy:.4}  {time}"
+            "{label}  epoch {epoch}/{epochs}  loss {loss:.4}  validation loss {validation:.4}{accuracy}  {time}"
         ));
     }
 }

@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 
 use fb_core::{Sample, Value, Workers};
-use fb_statistics::bootstrap::{
-    Band, Evaluated, difference, evaluate, evaluate_with, interval, quantile_edges, roc_band,
-};
+use fb_statistics::bootstrap::{Band, Evaluated, difference, evaluate_with, interval, quantile_edges, roc_band};
 use fb_statistics::metric::{Evaluation, Metric};
-use fb_statistics::{Bootstrap, Classes, Histogram};
+use fb_statistics::{Accuracy, Bootstrap, Classes, Histogram, Residuals};
 use serde::Serialize;
 
 use crate::classes::{ByClass, Columns};
 use crate::experiment::Experiment;
 use crate::failure::Result;
-use crate::results::Difference;
+use crate::results::{Difference, Named};
 
 /// The scores of a method.
 pub struct Scores {
@@ -50,6 +48,15 @@ pub struct Bin {
     pub rejection: Value,
 }
 
+/// Residuals of a target, for the figures.
+#[derive(Debug, Clone)]
+pub struct Closure {
+    /// Density of prediction − target on test events.
+    pub residuals: Histogram,
+    /// (centre of a bin of the target, mean residual, r.m.s. about it), each with its interval.
+    pub bins: Vec<(f64, Value, Value)>,
+}
+
 /// All numbers of one method.
 pub struct Judged {
     /// Mean over the trainings.
@@ -60,25 +67,47 @@ pub struct Judged {
     pub mean: BTreeMap<String, Value>,
     /// Of the median score.
     pub median: BTreeMap<String, Value>,
-    /// Area under the curve with its replicas, for differences; the mean over the trainings.
-    auc: Evaluated,
-    auc_spread: f64,
+    /// The leading metric with its replicas, for differences; the mean over the trainings.
+    leading: Evaluated,
+    leading_spread: f64,
     trainings: usize,
     /// What there is to say of each class, where there are more than two.
     pub by_class: ByClass,
     /// For the report, where there are two classes.
     pub figures: Option<Figures>,
+    /// For the report, of each target.
+    pub closure: Vec<Closure>,
+}
+
+/// What test events are compared with, and by which metrics.
+enum Truth {
+    /// Metrics, and for each class (of two, for signal alone) whether a test event is of it.
+    Classes(Vec<Metric>, Vec<Vec<bool>>),
+    /// (target, metric), and the targets of all test events.
+    Targets(Vec<(usize, Accuracy)>, Vec<Vec<f64>>),
+}
+
+/// The target and the metric of a name: `rmse`, or `rmse:TARGET` where there are several.
+///
+/// # Errors
+/// As [`Accuracy::parse`]; [`fb_core::Error::UnknownName`] for another target.
+pub fn accuracy(name: &str, targets: &[String]) -> Result<(usize, Accuracy)> {
+    let (metric, target) = name.split_once(':').unwrap_or((name, targets.first().map_or("", String::as_str)));
+    let place = targets.iter().position(|t| t == target).ok_or_else(|| fb_core::Error::UnknownName {
+        what: "target",
+        name: target.to_owned(),
+        closest: fb_core::closest(target, targets.iter().map(String::as_str)),
+    })?;
+    Ok((place, Accuracy::parse(metric)?))
 }
 
 /// The test part and what all methods share in its evaluation.
 pub struct Judge<'a> {
-    metrics: Vec<Metric>,
     names: Vec<String>,
     test: &'a Sample,
-    /// How many classes there are.
+    truth: Truth,
+    /// How many classes there are; none in a regression.
     classes: usize,
-    /// Whether each test event is signal; for more than two classes, whether it is of each of them.
-    is: Vec<Vec<bool>>,
     train: (Vec<bool>, &'a [f64]),
     bootstrap: Bootstrap,
     /// Bin of each test event in the column `bins_in`, and the edges.
@@ -91,19 +120,27 @@ fn grid() -> Vec<f64> {
     (1..=100).map(|i| f64::from(i) / 100.0).collect()
 }
 
+/// Bins of a target, and of its residuals.
+const BINS: [usize; 2] = [10, 60];
+
 impl<'a> Judge<'a> {
     /// Prepares the replicas of the test part.
     pub fn new(experiment: &Experiment, train: &'a Sample, test: &'a Sample, workers: &'a dyn Workers) -> Result<Self> {
         let names = experiment.evaluate.metrics.clone();
-        let mut metrics: Vec<Metric> = names.iter().map(|n| Metric::parse(n)).collect::<fb_core::Result<_>>()?;
-        // The area comes last once more: differences are taken of it whatever the table shows.
-        metrics.push(Metric::Auc);
         let is_signal = |sample: &Sample| sample.labels.iter().map(|&l| l == 1).collect::<Vec<_>>();
-        let classes = crate::classes::count(train.labels.iter().chain(&test.labels));
-        let is = if classes > 2 {
-            fb_statistics::classes::each_against_rest(&test.labels, classes)
+        let mut classes = 0;
+        let truth = if experiment.is_regression() {
+            let targets = &experiment.read.target;
+            let mut metrics = names.iter().map(|n| accuracy(n, targets)).collect::<Result<Vec<_>>>()?;
+            metrics.push((0, Accuracy::Rmse));
+            Truth::Targets(metrics, (0..targets.len()).map(|k| test.target(k)).collect())
         } else {
-            vec![is_signal(test)]
+            classes = crate::classes::count(train.labels.iter().chain(&test.labels));
+            let mut metrics: Vec<Metric> = names.iter().map(|n| Metric::parse(n)).collect::<fb_core::Result<_>>()?;
+            // The area comes last once more: differences are taken of it whatever the table shows.
+            metrics.push(Metric::Auc);
+            let each = || fb_statistics::classes::each_against_rest(&test.labels, classes);
+            Truth::Classes(metrics, if classes > 2 { each() } else { vec![is_signal(test)] })
         };
         let column = test.events.column(&experiment.evaluate.bins_in).ok().filter(|c| c.offsets.is_none());
         let bins = column.map(|column| {
@@ -113,11 +150,10 @@ impl<'a> Judge<'a> {
             (x.iter().map(bin).collect(), edges)
         });
         Ok(Self {
-            metrics,
             names,
             test,
+            truth,
             classes,
-            is,
             train: (is_signal(train), &train.weights),
             bootstrap: Bootstrap::new(experiment.seed, experiment.evaluate.replicas, &test.identity),
             bins,
@@ -125,46 +161,82 @@ impl<'a> Judge<'a> {
         })
     }
 
-    /// How many classes there are.
+    /// How many classes there are; none in a regression.
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// The metrics; for more than two classes, the areas of [`ByClass`] after them.
-    fn evaluated(&self, scores: &Columns, metrics: &[Metric]) -> Result<Evaluated> {
-        if self.classes > 2 {
-            let classes = Classes::new(scores, &self.is, &self.test.labels)?;
-            let numbers = |w: &[f64]| classes.numbers(metrics, w);
-            return Ok(evaluate_with(&self.test.weights, &self.bootstrap, self.workers, &numbers)?);
+    /// The scores of a model, in lists: of signal alone for two classes, else for each class or target.
+    ///
+    /// # Errors
+    /// [`fb_core::Error::Length`] for a model of another number of classes or targets.
+    pub fn columns(&self, scores: &fb_core::Scores) -> Result<Columns> {
+        let expected = if let Truth::Targets(_, targets) = &self.truth { targets.len() } else { self.classes };
+        if expected == 2 && self.classes == 2 {
+            return Ok(vec![scores.signal()]);
         }
-        let evaluation = Evaluation::new(&scores[0], &self.is[0])?;
-        Ok(evaluate(metrics, &evaluation, &self.test.weights, &self.bootstrap, self.workers)?)
+        crate::classes::columns(scores, expected)
+    }
+
+    fn width(&self) -> usize {
+        match &self.truth {
+            Truth::Classes(metrics, _) => metrics.len(),
+            Truth::Targets(metrics, _) => metrics.len(),
+        }
+    }
+
+    /// The metrics, the leading one last; for more than two classes, the areas of [`ByClass`] after them. Or the leading
+    /// one alone.
+    fn evaluated(&self, scores: &Columns, only_leading: bool) -> Result<Evaluated> {
+        let from = if only_leading { self.width() - 1 } else { 0 };
+        let weights = &self.test.weights;
+        let numbers: Box<dyn Fn(&[f64]) -> fb_core::Result<Vec<f64>> + Sync> = match &self.truth {
+            Truth::Classes(metrics, is) if self.classes > 2 => {
+                let classes = Classes::new(scores, is, &self.test.labels)?;
+                Box::new(move |w| classes.numbers(&metrics[from..], w))
+            }
+            Truth::Classes(metrics, is) => {
+                let evaluation = Evaluation::new(&scores[0], &is[0])?;
+                Box::new(move |w| evaluation.metrics(&metrics[from..], w))
+            }
+            Truth::Targets(metrics, targets) => {
+                let residuals = scores.iter().zip(targets).map(|(s, t)| Residuals::new(s, t));
+                let residuals = residuals.collect::<fb_core::Result<Vec<_>>>()?;
+                let one = move |w: &[f64], &(k, metric): &(usize, Accuracy)| residuals[k].metrics(&[metric], w);
+                Box::new(move |w| Ok(metrics[from..].iter().flat_map(|m| one(w, m)).collect()))
+            }
+        };
+        Ok(evaluate_with(weights, &self.bootstrap, self.workers, &numbers)?)
     }
 
     /// What follows from the scores of each class, where there are more than two.
     fn by_class(&self, trainings: &[Columns], evaluated: &Evaluated) -> Result<ByClass> {
+        let Truth::Classes(metrics, is) = &self.truth else { return Ok(ByClass::default()) };
         if self.classes == 2 {
             return Ok(ByClass::default());
         }
         let confusion =
-            |scores: &Columns| Ok(Classes::new(scores, &self.is, &self.test.labels)?.confusion(&self.test.weights));
+            |scores: &Columns| Ok(Classes::new(scores, is, &self.test.labels)?.confusion(&self.test.weights));
         let each = trainings.iter().map(confusion).collect::<Result<Vec<_>>>()?;
-        Ok(ByClass::new(self.classes, &evaluated.values[self.metrics.len()..], &each))
+        Ok(ByClass::new(self.classes, &evaluated.values[metrics.len()..], &each))
     }
 
     fn named(&self, values: &[Value]) -> BTreeMap<String, Value> {
         self.names.iter().cloned().zip(values.iter().copied()).collect()
     }
 
-    /// The area under the curve alone.
-    pub fn auc(&self, scores: &Columns) -> Result<Value> {
-        Ok(self.evaluated(scores, &[Metric::Auc])?.values[0])
+    fn leading_name(&self) -> &'static str {
+        if self.classes == 0 { "rmse" } else { "auc" }
+    }
+
+    /// The leading metric alone: the area under the curve, or the r.m.s. of the residuals of the first target.
+    pub fn leading(&self, scores: &Columns) -> Result<Named> {
+        Ok(Named { name: self.leading_name(), value: self.evaluated(scores, true)?.values[0] })
     }
 
     /// All numbers of a method.
     pub fn judge(&self, scores: &Scores) -> Result<Judged> {
-        let each: Vec<Evaluated> =
-            scores.test.iter().map(|s| self.evaluated(s, &self.metrics)).collect::<Result<_>>()?;
+        let each: Vec<Evaluated> = scores.test.iter().map(|s| self.evaluated(s, false)).collect::<Result<_>>()?;
         let single = mean_of(&each);
         let deviation = |m: usize| {
             let values: Vec<f64> = each.iter().map(|e| e.values[m].central).collect();
@@ -178,44 +250,69 @@ impl<'a> Judge<'a> {
             spread: BTreeMap::new(),
             mean: BTreeMap::new(),
             median: BTreeMap::new(),
-            auc_spread: deviation(self.metrics.len() - 1),
+            leading_spread: deviation(self.width() - 1),
             by_class: self.by_class(&scores.test, &single)?,
-            auc: single,
+            leading: single,
             trainings: each.len(),
-            figures: if self.classes == 2 { Some(self.figures(scores)?) } else { None },
+            figures: None,
+            closure: Vec::new(),
         };
+        match &self.truth {
+            Truth::Classes(_, is) if self.classes == 2 => judged.figures = Some(self.figures(scores, &is[0])?),
+            Truth::Classes(..) => {}
+            Truth::Targets(_, targets) => {
+                let each = scores.test[0].iter().zip(targets).map(|(scores, targets)| self.closure(scores, targets));
+                judged.closure = each.collect::<Result<_>>()?;
+            }
+        }
         if several {
             judged.spread = self.names.iter().cloned().zip((0..self.names.len()).map(deviation)).collect();
-            judged.mean = self.named(&self.evaluated(&combined(&scores.test, mean), &self.metrics)?.values);
+            judged.mean = self.named(&self.evaluated(&combined(&scores.test, mean), false)?.values);
             let mut medians = combined(&scores.test, median);
             if self.classes > 2 {
                 crate::classes::normalise(&mut medians);
             }
-            judged.median = self.named(&self.evaluated(&medians, &self.metrics)?.values);
+            judged.median = self.named(&self.evaluated(&medians, false)?.values);
         }
         Ok(judged)
     }
 
     /// Differences between all pairs, in their order.
     pub fn differences(&self, judged: &[(String, Judged)]) -> Vec<Difference> {
-        let at = self.metrics.len() - 1;
+        let at = self.width() - 1;
         let mut all = Vec::new();
         for (i, (a_label, a)) in judged.iter().enumerate() {
             for (b_label, b) in &judged[i + 1..] {
-                let (auc, sigmas) = difference(&a.auc, &b.auc, at);
-                let sampling = auc.central.abs() / sigmas;
-                let variance = |j: &Judged| j.auc_spread.powi(2) / j.trainings as f64;
+                let (value, sigmas) = difference(&a.leading, &b.leading, at);
+                let sampling = value.central.abs() / sigmas;
+                let variance = |j: &Judged| j.leading_spread.powi(2) / j.trainings as f64;
                 let error = (sampling * sampling + variance(a) + variance(b)).sqrt();
-                // Two equal classifiers have no difference and no error.
-                let sigmas = if auc.central == 0.0 { 0.0 } else { auc.central.abs() / error };
-                all.push(Difference { a: a_label.clone(), b: b_label.clone(), auc, sigmas });
+                // Two equal methods have no difference and no error.
+                let sigmas = if value.central == 0.0 { 0.0 } else { value.central.abs() / error };
+                let metric = Named { name: self.leading_name(), value };
+                all.push(Difference { a: a_label.clone(), b: b_label.clone(), metric, sigmas });
             }
         }
         all
     }
 
-    fn figures(&self, scores: &Scores) -> Result<Figures> {
-        let (first, signal) = (&scores.test[0][0], &self.is[0]);
+    fn closure(&self, scores: &[f64], targets: &[f64]) -> Result<Closure> {
+        let (compared, weights) = (Residuals::new(scores, targets)?, &self.test.weights);
+        let residuals = compared.residuals();
+        let edges = quantile_edges(residuals, 200);
+        let [low, high] = [edges[1], edges[199]];
+        let mut density = Histogram::uniform(BINS[1], low, high.max(low + 1e-9));
+        residuals.iter().zip(weights).for_each(|(&r, &w)| density.fill(r, w));
+        let closure = fb_statistics::Closure::new(targets, BINS[0]);
+        let numbers = |w: &[f64]| Ok(closure.sums(residuals, w).concat());
+        let found = evaluate_with(weights, &self.bootstrap, self.workers, &numbers)?;
+        let centres = closure.edges().windows(2).map(|e| f64::midpoint(e[0], e[1]));
+        let bins = centres.zip(found.values.chunks_exact(2)).map(|(x, v)| (x, v[0], v[1]));
+        Ok(Closure { residuals: density.density(), bins: bins.collect() })
+    }
+
+    fn figures(&self, scores: &Scores, signal: &[bool]) -> Result<Figures> {
+        let first = &scores.test[0][0];
         let evaluation = Evaluation::new(first, signal)?;
         let weights = &self.test.weights;
         let roc = roc_band(&evaluation, weights, &grid(), &self.bootstrap, self.workers)?;
@@ -232,11 +329,11 @@ impl<'a> Judge<'a> {
             roc,
             scores: [densities(first, signal, weights), densities(&scores.train[0], &self.train.0, self.train.1)],
             reliability: reliability.collect(),
-            bins: self.working_points(&evaluation, first)?,
+            bins: self.working_points(&evaluation, first, signal)?,
         })
     }
 
-    fn working_points(&self, evaluation: &Evaluation<'_>, scores: &[f64]) -> Result<Vec<Bin>> {
+    fn working_points(&self, evaluation: &Evaluation<'_>, scores: &[f64], signal: &[bool]) -> Result<Vec<Bin>> {
         let Some((bin, edges)) = &self.bins else { return Ok(Vec::new()) };
         let threshold = evaluation.ranking().roc(&self.test.weights)?.threshold_at(0.5);
         let count = edges.len() - 1;
@@ -244,7 +341,7 @@ impl<'a> Judge<'a> {
         let efficiencies = |weights: &[f64]| {
             let mut sums = vec![[[0.0; 2]; 2]; count];
             for (i, &w) in weights.iter().enumerate() {
-                let sum = &mut sums[bin[i]][usize::from(self.is[0][i])];
+                let sum = &mut sums[bin[i]][usize::from(signal[i])];
                 sum[0] += w;
                 sum[1] += if scores[i] >= threshold { w } else { 0.0 };
             }

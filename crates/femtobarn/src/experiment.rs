@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use fb_core::closest;
 use fb_core::method::merge;
-use serde::{Deserialize, Serialize};
+use fb_core::{Task, closest};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use crate::failure::{Failure, Result};
@@ -42,6 +42,9 @@ pub struct Read {
     pub columns: Vec<String>,
     /// The column of the class.
     pub label: Option<String>,
+    /// The numbers that a regression is to predict, in place of a class: one expression or several.
+    #[serde(deserialize_with = "one_or_several")]
+    pub target: Vec<String>,
     /// Files of signal.
     pub signal: Vec<String>,
     /// Files of background.
@@ -101,7 +104,7 @@ pub struct Entry {
 /// How methods are judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluate {
-    /// By name.
+    /// By name; those of the task by default. In a regression of several targets, `rmse` stands for `rmse:TARGET` of each.
     pub metrics: Vec<String>,
     /// Label in the figures.
     pub label: String,
@@ -122,17 +125,30 @@ pub struct Deploy {
     pub onnx: bool,
 }
 
+fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Texts {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Texts::deserialize(from)? {
+        Texts::One(text) => vec![text],
+        Texts::Several(texts) => texts,
+    })
+}
+
 fn defaults() -> Json {
     json!({
         "title": "", "seed": 1, "seeds": 1,
         "read": {
-            "files": [], "columns": ["*"], "label": null, "signal": [], "background": [], "test": [], "validation": [],
+            "files": [], "columns": ["*"], "label": null, "target": [], "signal": [], "background": [], "test": [], "validation": [],
             "select": null, "weight": null, "folds": {"by": null, "k": 5}, "max_train": null, "missing": [], "unit": null,
         },
         "prepare": {"particles": {"max": null}},
         "train": {}, "method": [], "plot": [],
         "evaluate": {
-            "metrics": ["auc", "accuracy", "rejection@0.3", "rejection@0.5"], "label": "Simulation Preliminary",
+            "metrics": [], "label": "Simulation Preliminary",
             "replicas": 200, "bins_in": "jet_pt", "learning_curve": [],
             "importance": true,
         },
@@ -201,9 +217,64 @@ impl Experiment {
         if let Json::Object(map) = &mut whole {
             map.remove("train");
         }
-        let experiment: Self = serde_json::from_value(whole).map_err(|e| Failure::Usage(e.to_string()))?;
+        let mut experiment: Self = serde_json::from_value(whole).map_err(|e| Failure::Usage(e.to_string()))?;
+        experiment.name_metrics();
         experiment.check()?;
         Ok(experiment)
+    }
+
+    /// Whether numbers are to be predicted.
+    pub fn is_regression(&self) -> bool {
+        !self.read.target.is_empty()
+    }
+
+    fn name_metrics(&mut self) {
+        let metrics = &mut self.evaluate.metrics;
+        if metrics.is_empty() {
+            let regression = ["rmse", "bias", "resolution", "r2"];
+            let classes = ["auc", "accuracy", "rejection@0.3", "rejection@0.5"];
+            let names = if self.read.target.is_empty() { classes } else { regression };
+            *metrics = names.map(str::to_owned).to_vec();
+        }
+        if self.read.target.len() > 1 {
+            let of = |name: &String| match name.contains(':') {
+                true => vec![name.clone()],
+                false => self.read.target.iter().map(|target| format!("{name}:{target}")).collect(),
+            };
+            *metrics = metrics.iter().flat_map(of).collect();
+        }
+    }
+
+    /// What the experiment asks, which its methods must know.
+    fn check_task(&self) -> Result<()> {
+        if !self.is_regression() {
+            for name in &self.evaluate.metrics {
+                fb_statistics::Metric::parse(name)?;
+            }
+            return Ok(());
+        }
+        let read = &self.read;
+        if read.label.is_some() || !read.signal.is_empty() || !read.background.is_empty() {
+            let text = "`read`: found `target` beside `label`, `signal` or `background`, expected one of the two";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        for text in &read.target {
+            fb_core::expression::Expression::parse(text)?;
+        }
+        for name in &self.evaluate.metrics {
+            crate::evaluate::accuracy(name, &read.target)?;
+        }
+        for entry in &self.method {
+            if !fb_methods::method(&entry.name)?.card().tasks.contains(&Task::Regress) {
+                let knows = fb_methods::METHODS.iter().map(|m| m.card()).filter(|c| c.tasks.contains(&Task::Regress));
+                let names: Vec<String> = knows.map(|c| format!("`{}`", c.name)).collect();
+                let names = names.join(", ");
+                let text =
+                    format!("`read.target` asks for numbers, `{}` tells classes apart; {names} predict", entry.name);
+                return Err(Failure::Usage(text));
+            }
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<()> {
@@ -214,14 +285,15 @@ impl Experiment {
             return usage("`read.files`: name the files to select from");
         }
         if read.files.is_empty() && (read.signal.is_empty() || read.background.is_empty()) {
-            return usage("`read`: name `files` and `label`, or `signal` and `background`");
+            return usage("`read`: name `files` and `label` or `target`, or `signal` and `background`");
         }
         let by_class = !read.signal.is_empty() || !read.background.is_empty();
         if by_class && !read.files.is_empty() {
             return usage("`read`: found both `files` and `signal` or `background`, expected one of the two");
         }
-        if !self.method.is_empty() && !read.files.is_empty() && read.label.is_none() {
-            return usage("`read.files` needs `read.label`, the column of the class");
+        self.check_task()?;
+        if !self.method.is_empty() && !read.files.is_empty() && read.label.is_none() && !self.is_regression() {
+            return usage("`read.files` needs `read.label`, the column of the class, or `read.target`, a number");
         }
         if read.folds.k < 3 {
             return usage("`read.folds.k`: expected at least 3, for training, validation and test");
@@ -234,9 +306,6 @@ impl Experiment {
         }
         if self.evaluate.learning_curve.iter().any(|&s| s.is_nan() || s <= 0.0 || s >= 1.0) {
             return usage("`evaluate.learning_curve`: expected shares between 0 and 1");
-        }
-        for name in &self.evaluate.metrics {
-            fb_statistics::Metric::parse(name)?;
         }
         for text in read.select.iter().chain(&read.weight) {
             fb_core::expression::Expression::parse(text)?;

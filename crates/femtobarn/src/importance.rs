@@ -2,9 +2,9 @@
 
 use fb_core::expression::Expression;
 use fb_core::{Column, Data, Events, Explanation, Fitted, Input, Philox, Sample, Value, Workers, philox};
-use fb_statistics::Bootstrap;
-use fb_statistics::bootstrap::{Evaluated, evaluate, interval};
+use fb_statistics::bootstrap::{Evaluated, evaluate, evaluate_with, interval};
 use fb_statistics::metric::{Evaluation, Metric};
+use fb_statistics::{Accuracy, Bootstrap, Residuals};
 
 use crate::failure::Result;
 use crate::results::Importance;
@@ -70,8 +70,8 @@ struct Asked<'a> {
     workers: &'a dyn Workers,
 }
 
-/// Asks a model which variables it looks at. Says nothing of problems with more than two classes, nor of methods that
-/// see particles or images.
+/// Asks a model which variables it looks at. Says nothing of problems with more than two classes or targets, nor of methods
+/// that see particles or images.
 ///
 /// # Errors
 /// As [`Fitted::scores`].
@@ -82,7 +82,7 @@ pub fn look(model: &dyn Fitted, test: &Sample, seed: u64, replicas: usize, worke
         Ok(Input::Table { variables }) => (variables.into_iter().map(|v| v.expression).collect(), Vec::new()),
         _ => return Ok(Looks::default()),
     };
-    if test.is_empty() || test.labels.iter().any(|&l| l > 1) {
+    if test.is_empty() || test.labels.iter().any(|&l| l > 1) || test.width() > 1 {
         return Ok(Looks::default());
     }
     let names = names(&variables, &test.events);
@@ -185,6 +185,7 @@ fn some(test: &Sample, names: &[String], most: usize) -> Result<Sample> {
     Ok(Sample {
         events,
         labels: order.iter().map(|&i| test.labels[i]).collect(),
+        targets: if test.width() == 1 { order.iter().map(|&i| test.targets[i]).collect() } else { Vec::new() },
         weights: order.iter().map(|&i| test.weights[i]).collect(),
         identity: order.iter().map(|&i| test.identity[i]).collect(),
     })
@@ -223,9 +224,10 @@ impl Asked<'_> {
         Ok(explanation.map(|explanation| (explanation, sample)))
     }
 
-    /// Prepares the areas under curves of these events.
+    /// Prepares the metric of these events.
     fn areas(&self) -> Areas<'_> {
         Areas {
+            targets: &self.sample.targets,
             signal: self.sample.labels.iter().map(|&l| l == 1).collect(),
             weights: &self.sample.weights,
             bootstrap: Bootstrap::new(self.seed, self.replicas.min(REPLICAS), &self.sample.identity),
@@ -279,8 +281,9 @@ impl Asked<'_> {
     }
 }
 
-/// Areas under curves of the same events with the same replicas.
+/// Areas under curves, or r.m.s. of residuals with a minus, of the same events with the same replicas.
 struct Areas<'a> {
+    targets: &'a [f64],
     signal: Vec<bool>,
     weights: &'a [f64],
     bootstrap: Bootstrap,
@@ -289,6 +292,11 @@ struct Areas<'a> {
 
 impl Areas<'_> {
     fn of(&self, scores: &[f64]) -> fb_core::Result<Evaluated> {
+        if !self.targets.is_empty() {
+            let residuals = Residuals::new(scores, self.targets)?;
+            let error = |w: &[f64]| Ok(vec![-residuals.metrics(&[Accuracy::Rmse], w)[0]]);
+            return evaluate_with(self.weights, &self.bootstrap, self.workers, &error);
+        }
         let evaluation = Evaluation::new(scores, &self.signal)?;
         evaluate(&[Metric::Auc], &evaluation, self.weights, &self.bootstrap, self.workers)
     }
@@ -362,7 +370,13 @@ mod tests {
         };
         let columns = vec![column("x", 1.0), column("y", 0.5), column("idle", 0.0), column("unseen", 2.0)];
         let weights = (0..n).map(|i| if i % 10 == 3 { -0.5 } else { 1.0 }).collect();
-        Sample { events: Events::new(columns).unwrap(), labels, weights, identity: (0..n as u64).collect() }
+        Sample {
+            events: Events::new(columns).unwrap(),
+            labels,
+            weights,
+            identity: (0..n as u64).collect(),
+            ..Sample::default()
+        }
     }
 
     #[test]

@@ -97,7 +97,9 @@ pub fn run(experiment: &Experiment, context: &mut Context<'_>) -> Result<Results
     let inputs = experiment.method.iter().map(|m| fb_methods::method(&m.name)?.input(&m.config));
     let inputs: Vec<_> = inputs.collect::<fb_core::Result<_>>()?;
     let mut split = crate::read::read(&experiment.read, &inputs)?;
-    classes::check_metrics(experiment, classes::count(&split.train.labels))?;
+    if !experiment.is_regression() {
+        classes::check_metrics(experiment, classes::count(&split.train.labels))?;
+    }
     store_inputs(experiment, &split, context.folder)?;
     let (methods, told) = crate::variables::complete(&experiment.method, &experiment.read, &split.train.events)?;
     split.warnings.extend(told);
@@ -249,20 +251,18 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
     let mut warnings = split.warnings.clone();
     warnings.extend(classes::not_paired(judge.classes()));
     for (entry, trained) in experiment.method.iter().zip(trained) {
-        let score = |model: &dyn Fitted, sample: &Sample| {
-            classes::columns(&model.scores(&sample.events, workers)?, judge.classes())
-        };
+        let score = |model: &dyn Fitted, sample: &Sample| judge.columns(&model.scores(&sample.events, workers)?);
         let test = trained.models.iter().map(|(m, _)| score(m.as_ref(), &split.test)).collect::<Result<Vec<_>>>()?;
         let scores = Scores { test, train: score(trained.models[0].0.as_ref(), &train)? };
         let numbers = judge.judge(&scores)?;
         let mut result = method_result(experiment, entry, trained, &numbers, folder, &mut warnings)?;
         for (model, training) in &trained.curve {
-            let auc = judge.auc(&score(model.as_ref(), &split.test)?)?;
-            result.learning_curve.push(CurvePoint { events: training.events, auc });
+            let metric = judge.leading(&score(model.as_ref(), &split.test)?)?;
+            result.learning_curve.push(CurvePoint { events: training.events, metric });
         }
         if !trained.curve.is_empty() {
-            let auc = judge.auc(&scores.test[0])?;
-            result.learning_curve.push(CurvePoint { events: split.train.len(), auc });
+            let metric = judge.leading(&scores.test[0])?;
+            result.learning_curve.push(CurvePoint { events: split.train.len(), metric });
         }
         let seen = if experiment.evaluate.importance {
             let replicas = experiment.evaluate.replicas;
@@ -294,6 +294,7 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
         experiment,
         results: &results,
         figures: judged.iter().filter_map(|(_, j): &(String, Judged)| j.figures.as_ref()).collect(),
+        closure: judged.iter().map(|(_, j)| &j.closure[..]).collect(),
         looks,
         trainings: trained.iter().map(|t| &t.models[0].1).collect(),
         test: &split.test,
@@ -354,7 +355,7 @@ fn method_result(
 
 fn parts(split: &Split) -> Vec<Part> {
     let all = [("training", &split.train), ("validation", &split.validation), ("test", &split.test)];
-    let classes = classes::count(&split.train.labels) as u32;
+    let classes = if split.train.width() > 0 { 1 } else { classes::count(&split.train.labels) as u32 };
     let part = |(name, sample): (&str, &Sample)| {
         let of = |class: u32| sample.labels.iter().zip(&sample.weights).filter(move |(l, _)| **l == class);
         let sum = |f: &dyn Fn(f64) -> f64| sample.weights.iter().map(|&w| f(w)).sum::<f64>();
@@ -369,13 +370,18 @@ fn parts(split: &Split) -> Vec<Part> {
     all.into_iter().map(part).collect()
 }
 
-/// Label, weight and the score of every method's first training, event by event; a score for each class where there are
-/// more than two.
+/// Label (or targets), weight and the score of every method's first training, event by event; a score for each class
+/// where there are more than two, and for each target.
 fn scores_table(test: &Sample, scores: Vec<(String, Columns)>) -> Result<Events> {
-    let mut columns = vec![
-        Column::flat("label", Data::I64(test.labels.iter().map(|&l| i64::from(l)).collect())),
-        Column::flat("weight", Data::F64(test.weights.clone())),
-    ];
+    let several = test.width() > 1;
+    let target = |k: usize| {
+        Column::flat(if several { format!("target_{k}") } else { "target".into() }, Data::F64(test.target(k)))
+    };
+    let mut columns: Vec<Column> = (0..test.width()).map(target).collect();
+    if columns.is_empty() {
+        columns.push(Column::flat("label", Data::I64(test.labels.iter().map(|&l| i64::from(l)).collect())));
+    }
+    columns.push(Column::flat("weight", Data::F64(test.weights.clone())));
     for (label, scores) in scores {
         let several = scores.len() > 1;
         for (k, scores) in scores.into_iter().enumerate() {

@@ -183,7 +183,11 @@ pub fn read(read: &Read, inputs: &[Input]) -> Result<Split> {
     split.train = all.take(&train);
     let classes = split.train.labels.iter().copied().max().unwrap_or(0) + 1;
     for (sample, part) in [(&split.train, "training"), (&split.validation, "validation"), (&split.test, "test")] {
-        check_classes(sample, part, classes.max(2))?;
+        if read.target.is_empty() {
+            check_classes(sample, part, classes.max(2))?;
+        } else {
+            check_sum(&sample.weights, format!("the {part} part"), "check `select` and the folds")?;
+        }
     }
     let shared = shared_events(&split);
     if shared > 0 {
@@ -222,19 +226,21 @@ fn check_classes(sample: &Sample, part: &str, classes: u32) -> Result<()> {
     }
     for class in 0..classes {
         let of_class = || sample.labels.iter().zip(&sample.weights).filter(move |(l, _)| **l == class);
-        let sum: f64 = of_class().map(|(_, w)| w).sum();
-        let count = of_class().count();
-        if count == 0 || sum.is_nan() || sum <= 0.0 {
-            let what = format!("class {class} of the {part} part");
-            let hint = if count == 0 {
-                "no event of it is left; check `label`, `select` and the folds".to_owned()
-            } else {
-                format!("the weights of its {count} events sum up to {sum}")
-            };
-            return Err(Error::Empty { what, hint }.into());
-        }
+        let weights: Vec<f64> = of_class().map(|(_, &w)| w).collect();
+        let what = format!("class {class} of the {part} part");
+        check_sum(&weights, what, "no event of it is left; check `label`, `select` and the folds")?;
     }
     Ok(())
+}
+
+/// Refuses a part without events, or whose weights sum up to nothing.
+fn check_sum(weights: &[f64], what: String, hint: &str) -> Result<()> {
+    let (count, sum) = (weights.len(), weights.iter().sum::<f64>());
+    if count > 0 && sum > 0.0 {
+        return Ok(());
+    }
+    let hint = if count == 0 { hint.to_owned() } else { format!("the weights of its {count} events sum up to {sum}") };
+    Err(Error::Empty { what, hint }.into())
 }
 
 fn read_file(
@@ -256,9 +262,10 @@ fn read_file(
         }
         to_gev(read, path, &mut events, rows == 0)?;
         let labels = labels(read, path, &events, class, rows)?;
+        let first = rows;
         let shift = |e: Error| match e {
             Error::NotFinite { column, event, found } => {
-                in_file(Error::NotFinite { column, event: event + rows, found })
+                in_file(Error::NotFinite { column, event: event + first, found })
             }
             other => in_file(other),
         };
@@ -272,8 +279,15 @@ fn read_file(
             Some(cut) => select(cut, &events).map_err(in_file)?,
             None => (0..events.len()).collect(),
         };
-        let block = Sample { events, labels, weights, identity };
-        sample.append(if kept.len() == block.len() { block } else { block.take(&kept) }).map_err(in_file)
+        let mut block = Sample { events, labels, targets: Vec::new(), weights, identity };
+        if kept.len() < block.len() {
+            block = block.take(&kept);
+        }
+        block.targets = targets(&read.target, &block.events).map_err(|e| match e {
+            Error::NotFinite { column, event, found } => shift(Error::NotFinite { column, event: kept[event], found }),
+            other => in_file(other),
+        })?;
+        sample.append(block).map_err(in_file)
     })?;
     let selected = sample.len();
     split.sources.push(Source { path: path.to_owned(), role: role.to_owned(), size, sha256, events: rows, selected });
@@ -282,7 +296,7 @@ fn read_file(
 
 /// The columns to read: those that are asked for, and those that methods, cut, weight, label and folds name.
 fn columns(read: &Read, wanted: &Wanted) -> Vec<String> {
-    let expressions = read.select.iter().chain(&read.weight);
+    let expressions = read.select.iter().chain(&read.weight).chain(&read.target);
     let parsed = expressions.filter_map(|text| fb_core::expression::Expression::parse(text).ok());
     let named = parsed.flat_map(|e| e.names().into_iter().map(str::to_owned).collect::<Vec<_>>());
     let others = read.label.iter().chain(&read.folds.by).chain(&wanted.finite).chain(&wanted.others).cloned();
@@ -303,8 +317,8 @@ fn check_finite(events: &Events, name: &str, first_row: usize) -> std::result::R
 }
 
 fn labels(read: &Read, path: &Path, events: &Events, class: Option<u32>, first_row: usize) -> Result<Vec<u32>> {
-    if let Some(class) = class {
-        return Ok(vec![class; events.len()]);
+    if class.is_some() || !read.target.is_empty() {
+        return Ok(vec![class.unwrap_or(0); events.len()]);
     }
     let name = read.label.as_deref().unwrap_or("label");
     let column = events.column(name).map_err(|source| Failure::In { path: path.to_owned(), source })?;
@@ -323,6 +337,12 @@ fn labels(read: &Read, path: &Path, events: &Events, class: Option<u32>, first_r
             if whole { Ok(x as u32) } else { Err(bad(first_row + i, x.to_string())) }
         })
         .collect()
+}
+
+/// The numbers that are to be predicted: [event, target], row after row.
+fn targets(expressions: &[String], events: &Events) -> std::result::Result<Vec<f64>, Error> {
+    let columns = expressions.iter().map(|text| flat(text, events)).collect::<std::result::Result<Vec<_>, _>>()?;
+    Ok((0..events.len()).flat_map(|i| columns.iter().map(move |c| c[i])).collect())
 }
 
 /// No particle of a collider that stands has this energy in GeV; in MeV a hard one does.

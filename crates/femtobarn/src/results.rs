@@ -20,7 +20,7 @@ pub struct Results {
     pub threads: usize,
     /// The methods in the order of the experiment file.
     pub methods: Vec<MethodResult>,
-    /// Differences of the area under the curve between methods on the same test events.
+    /// Differences of the area under the curve, or of the r.m.s. of residuals, between methods on the same test events.
     pub differences: Vec<Difference>,
     /// Events of each part.
     pub parts: Vec<Part>,
@@ -80,13 +80,35 @@ pub struct MethodResult {
     pub onnx: Option<String>,
 }
 
+/// A metric by its name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Named {
+    /// As in the experiment file.
+    pub name: &'static str,
+    /// With its interval.
+    pub value: Value,
+}
+
+impl Serialize for Named {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        BTreeMap::from([(self.name, self.value)]).serialize(to)
+    }
+}
+
+/// Whether less of this metric is better.
+pub fn is_error(metric: &str) -> bool {
+    let name = metric.split([':', '@']).next().unwrap_or_default();
+    ["ece", "log_loss", "rmse", "mae", "resolution", "relative_resolution", "pinball"].contains(&name)
+}
+
 /// A training with fewer events.
 #[derive(Debug, Clone, Serialize)]
 pub struct CurvePoint {
     /// Training events.
     pub events: usize,
-    /// Area under the curve on all test events.
-    pub auc: Value,
+    /// The leading metric on all test events: `auc` or `rmse`.
+    #[serde(flatten)]
+    pub metric: Named,
 }
 
 /// A class against the rest.
@@ -130,8 +152,9 @@ pub struct Difference {
     pub a: String,
     /// Label of the second.
     pub b: String,
-    /// AUC of a less that of b, with its paired bootstrap interval.
-    pub auc: Value,
+    /// `auc` (or `rmse`) of a less that of b, with its paired bootstrap interval.
+    #[serde(flatten)]
+    pub metric: Named,
     /// Its size in standard deviations, the spread of the trainings included.
     pub sigmas: f64,
 }
@@ -171,6 +194,13 @@ pub fn heading(metric: &str) -> String {
         "max_sic" => "max ε_S/√ε_B".to_owned(),
         "ece" => "calibration error".to_owned(),
         "log_loss" => "log loss".to_owned(),
+        "rmse" => "RMSE".to_owned(),
+        "r2" => "R²".to_owned(),
+        "relative_resolution" => "relative resolution".to_owned(),
+        other if other.contains(':') => {
+            let (metric, target) = other.split_once(':').unwrap_or_default();
+            format!("{} of {target}", heading(metric))
+        }
         other if other.starts_with("ams@") => "AMS".to_owned(),
         other => other.strip_prefix("rejection@").map_or(other.to_owned(), |e| format!("1/ε_B at ε_S = {e}")),
     }
@@ -214,8 +244,7 @@ impl Results {
     pub fn by_first_metric(&self, metrics: &[String]) -> Vec<&MethodResult> {
         let mut order: Vec<&MethodResult> = self.methods.iter().collect();
         let Some(first) = metrics.first() else { return order };
-        // Of these two, less is better.
-        let sign = if ["ece", "log_loss"].contains(&first.as_str()) { -1.0 } else { 1.0 };
+        let sign = if is_error(first) { -1.0 } else { 1.0 };
         let value = |m: &MethodResult| m.metrics.get(first).map_or(f64::NEG_INFINITY, |v| sign * v.central);
         order.sort_by(|a, b| value(b).total_cmp(&value(a)));
         order

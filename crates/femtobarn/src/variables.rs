@@ -87,13 +87,21 @@ fn resolve(names: &[String], read: &Read, events: &Events, label: &str) -> Resul
         }
     }
     if names.is_empty() {
-        let expression = read.weight.as_deref().and_then(|w| fb_core::expression::Expression::parse(w).ok());
-        let weights: Vec<&str> = expression.iter().flat_map(|e| e.names()).collect();
+        let parse = |text: &String| fb_core::expression::Expression::parse(text).ok();
+        let weight = read.weight.as_ref().and_then(parse);
+        let weights: Vec<&str> = weight.iter().flat_map(|e| e.names()).collect();
+        let targets: Vec<_> = read.target.iter().filter_map(parse).collect();
+        // One that is more than a column may be made of what is measured, too: the user says.
+        let answers: Vec<&str> = targets.iter().flat_map(|e| e.names()).collect();
         let named = |name: &str| {
             [&read.label, &read.folds.by].into_iter().flatten().any(|n| n == name) || weights.contains(&name)
         };
         for column in numbers().filter(|c| !named(&c.name)) {
-            let list = if is_left_out(&column.name) { &mut left_out } else { &mut found };
+            let list = if is_left_out(&column.name) || answers.contains(&column.name.as_str()) {
+                &mut left_out
+            } else {
+                &mut found
+            };
             list.push(column.name.clone());
         }
     }

@@ -43,7 +43,7 @@ impl Network for Efn {
     const CARD: Card = Card {
         name: "efn",
         title: "Energy-flow network, an infrared- and collinear-safe deep set",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "particle cloud",
         promises: &[Promise::PermutationInvariant, Promise::InfraredCollinearSafe, Promise::OnnxParity],
         paper: Paper { authors: "Komiske, Metodiev, Thaler", arxiv: "1810.05165" },

@@ -50,7 +50,7 @@ impl Network for InteractionNetwork {
     const CARD: Card = Card {
         name: "interaction_network",
         title: "Interaction network over all pairs of constituents",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "particle cloud",
         promises: &[Promise::PermutationInvariant, Promise::OnnxParity],
         paper: Paper { authors: "Moreno et al.; Battaglia et al.", arxiv: "1908.05318" },

@@ -108,7 +108,7 @@ impl Network for JetImageCnn {
     const CARD: Card = Card {
         name: "jet_image_cnn",
         title: "Convolutional network on jet images, as in the landscape",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "jet image",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Macaluso, Shih; Kasieczka, Plehn, Russell, Schell", arxiv: "1803.00107" },

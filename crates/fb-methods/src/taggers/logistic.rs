@@ -38,7 +38,7 @@ impl Network for Logistic {
     const CARD: Card = Card {
         name: "logistic",
         title: "Logistic regression on jet mass and N-subjettiness",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "table",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Cox 1958; N-subjettiness: Thaler, Van Tilburg", arxiv: "1011.2268" },

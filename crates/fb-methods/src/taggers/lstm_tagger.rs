@@ -50,7 +50,7 @@ impl Network for LstmTagger {
     const CARD: Card = Card {
         name: "lstm_tagger",
         title: "Recurrent network over ordered constituents",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "particle sequence",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Egan, Fedorko, Lister, Pearkes, Gay", arxiv: "1711.09059" },

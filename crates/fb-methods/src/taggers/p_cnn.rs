@@ -78,7 +78,7 @@ impl Network for PCnn {
     const CARD: Card = Card {
         name: "p_cnn",
         title: "P-CNN, a residual 1D convolutional network over ordered constituents",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "particle sequence",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Qu, Gouskos; CMS DeepAK8", arxiv: "1902.08570" },

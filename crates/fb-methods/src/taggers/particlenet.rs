@@ -80,7 +80,7 @@ impl Network for ParticleNet {
     const CARD: Card = Card {
         name: "particlenet",
         title: "ParticleNet, dynamic graph convolutions over constituents",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "particle cloud",
         promises: &[Promise::PermutationInvariant, Promise::OnnxParity],
         paper: Paper { authors: "Qu, Gouskos", arxiv: "1902.08570" },

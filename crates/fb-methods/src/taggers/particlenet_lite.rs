@@ -29,7 +29,7 @@ impl Network for ParticleNetLite {
     const CARD: Card = Card {
         name: "particlenet_lite",
         title: "ParticleNet-Lite, the graph network for CPUs",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "particle cloud",
         promises: &[Promise::PermutationInvariant, Promise::OnnxParity],
         paper: Paper { authors: "Qu, Gouskos", arxiv: "1902.08570" },

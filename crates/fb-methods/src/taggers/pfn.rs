@@ -45,7 +45,7 @@ impl Network for Pfn {
     const CARD: Card = Card {
         name: "pfn",
         title: "Particle-flow network, a deep set of constituents",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "particle cloud",
         promises: &[Promise::PermutationInvariant, Promise::OnnxParity],
         paper: Paper { authors: "Komiske, Metodiev, Thaler", arxiv: "1810.05165" },

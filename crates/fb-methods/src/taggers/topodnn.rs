@@ -37,7 +37,7 @@ impl Network for TopoDnn {
     const CARD: Card = Card {
         name: "topodnn",
         title: "TopoDNN, a fully connected network on ordered constituents",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "particle sequence",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Pearkes, Fedorko, Lister, Gay", arxiv: "1704.02124" },

@@ -67,7 +67,7 @@ impl Ensemble for AdaBoost {
     const CARD: Card = Card {
         name: "adaboost",
         title: "AdaBoost as in TMVA",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "table",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Freund, Schapire 1997; TMVA: Hoecker et al.", arxiv: "physics/0703039" },

@@ -8,24 +8,11 @@
 use std::collections::BTreeMap;
 
 use fb_core::{Card, Error, Paper, Promise, Result, Run, Sample, Status, Task};
-use fb_trees::{Forest, Loss, Options, Shape};
+use fb_trees::{Forest, Options, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::forest::{Ensemble, Prepared, Table, count, not_negative, positive, share};
-
-/// What is minimised.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Objective {
-    /// ln(1 + e^−yF) for two classes, −ln softmax(F) for more.
-    #[default]
-    Logistic,
-    /// The logistic loss of each class against the rest.
-    OneVsRest,
-    /// e^−yF: as AdaBoost, for two classes.
-    Exponential,
-}
+use crate::forest::{Ensemble, Objectives, Prepared, Table, count, not_negative, positive, share};
 
 /// Options of boosted trees; the names are XGBoost's where it has one.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -33,8 +20,9 @@ pub struct Config {
     /// What is seen of an event.
     #[serde(flatten)]
     pub table: Table,
-    /// What is minimised: `logistic` (softmax for several classes), `one_vs_rest` or `exponential`.
-    pub loss: Objective,
+    /// What is minimised.
+    #[serde(flatten)]
+    pub objective: Objectives,
     /// Rounds of boosting, each with one tree (one for each of several classes).
     pub trees: usize,
     /// Depth of a tree that grows level by level; where absent, 6, or without bound with `leaves`.
@@ -69,7 +57,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             table: Table::default(),
-            loss: Objective::default(),
+            objective: Objectives::default(),
             trees: 200,
             depth: None,
             leaves: None,
@@ -96,6 +84,7 @@ const MOST_LEAVES: usize = 1 << 16;
 impl Config {
     /// Refuses values that cannot work.
     fn check(&self) -> Result<()> {
+        self.objective.check()?;
         count("trees", self.trees, 1..=1_000_000)?;
         let depth = self.depth.unwrap_or(6);
         let deepest = if self.leaves.is_some() { DEEPEST } else { 16 };
@@ -138,7 +127,7 @@ impl Ensemble for Bdt {
     const CARD: Card = Card {
         name: "bdt",
         title: "Gradient-boosted decision trees on histograms",
-        task: Task::Classify,
+        tasks: &[Task::Classify, Task::Regress],
         input: "table",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Chen, Guestrin", arxiv: "1603.02754" },
@@ -157,16 +146,6 @@ impl Ensemble for Bdt {
     }
 
     fn grow(config: &Config, prepared: &Prepared, _: &Sample, run: &mut Run<'_>) -> Result<Forest> {
-        let mut loss = match (config.loss, prepared.classes) {
-            (Objective::Logistic | Objective::OneVsRest, 2) => Loss::Logistic,
-            (Objective::Logistic, classes) => Loss::Softmax(classes),
-            (Objective::OneVsRest, classes) => Loss::OneVsRest(classes),
-            (Objective::Exponential, 2) => Loss::Exponential,
-            (Objective::Exponential, classes) => {
-                let reason = format!("`exponential` is for two classes, found {classes}");
-                return Err(Error::Config { place: "`loss`".to_owned(), reason });
-            }
-        };
         let options = Options {
             trees: config.trees,
             shape: config.shape(),
@@ -181,11 +160,6 @@ impl Ensemble for Bdt {
             patience: config.patience,
             ..Options::default()
         };
-        let mut forest = fb_trees::boost(&options, &mut loss, prepared.train(), prepared.validation(), run)?;
-        if config.loss == Objective::Exponential {
-            // Its outputs are half the logarithm of the odds.
-            forest.scale(2.0);
-        }
-        Ok(forest)
+        config.objective.boost(&options, prepared, run)
     }
 }

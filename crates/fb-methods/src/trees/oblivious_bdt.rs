@@ -6,11 +6,11 @@
 //! over-training and are the fastest to evaluate.
 
 use fb_core::{Card, Paper, Promise, Result, Run, Sample, Status, Task};
-use fb_trees::{Forest, Loss, Options, Shape};
+use fb_trees::{Forest, Options, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::forest::{Ensemble, Prepared, Table, check, count, positive};
+use crate::forest::{Ensemble, Objectives, Prepared, Table, check, count, positive};
 
 /// Options of oblivious trees; the defaults are CatBoost's where it has one.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +18,9 @@ pub struct Config {
     /// What is seen of an event.
     #[serde(flatten)]
     pub table: Table,
+    /// What is minimised.
+    #[serde(flatten)]
+    pub objective: Objectives,
     /// Number of trees.
     pub trees: usize,
     /// Depth of a tree.
@@ -26,7 +29,7 @@ pub struct Config {
     pub learning_rate: f64,
     /// λ, added to the sum of hessians.
     pub l2: f64,
-    /// Whether gradients come from models of earlier events only (for two classes).
+    /// Whether gradients come from models of earlier events only (for two classes or one target).
     pub ordered: bool,
     /// Standard deviation of the noise on scores of cuts, as a share of them.
     pub random_strength: f64,
@@ -40,6 +43,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             table: Table::default(),
+            objective: Objectives::default(),
             trees: 500,
             depth: 6,
             learning_rate: 0.1,
@@ -55,6 +59,7 @@ impl Default for Config {
 impl Config {
     /// Refuses values that cannot work.
     fn check(&self) -> Result<()> {
+        self.objective.check()?;
         count("trees", self.trees, 1..=1_000_000)?;
         count("depth", self.depth, 1..=10)?;
         positive("learning_rate", self.learning_rate)?;
@@ -76,7 +81,7 @@ impl Ensemble for ObliviousBdt {
     const CARD: Card = Card {
         name: "oblivious_bdt",
         title: "Gradient-boosted oblivious trees, as in CatBoost",
-        task: Task::Classify,
+        tasks: &[Task::Classify, Task::Regress],
         input: "table",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Prokhorenkova et al.", arxiv: "1706.09516" },
@@ -95,10 +100,6 @@ impl Ensemble for ObliviousBdt {
     }
 
     fn grow(config: &Config, prepared: &Prepared, _: &Sample, run: &mut Run<'_>) -> Result<Forest> {
-        let mut loss = if prepared.classes == 2 { Loss::Logistic } else { Loss::Softmax(prepared.classes) };
-        if config.ordered {
-            prepared.two_classes("oblivious_bdt, `ordered`")?;
-        }
         let options = Options {
             trees: config.trees,
             shape: Shape::Oblivious(config.depth),
@@ -110,7 +111,6 @@ impl Ensemble for ObliviousBdt {
             patience: config.patience,
             ..Options::default()
         };
-        let forest = fb_trees::boost(&options, &mut loss, prepared.train(), prepared.validation(), run)?;
-        Ok(forest)
+        config.objective.boost(&options, prepared, run)
     }
 }

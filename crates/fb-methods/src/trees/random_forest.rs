@@ -1,7 +1,8 @@
 //! Random forests (Breiman 2001): trees on samples drawn with replacement, averaged.
 //!
 //! Sees one number per event and variable, NaN where it is missing. A node looks at √F of the F variables; leaves hold the
-//! share of each class. The training tells the share of wrong events out of bag: by the trees that have not seen them.
+//! share of each class, or the mean target. The training tells the share of wrong events out of bag (of a regression, the
+//! r.m.s. of its residuals): by the trees that have not seen them.
 //! Robust without any tuning, and a baseline for boosted trees.
 
 use fb_core::{Card, Paper, Promise, Result, Run, Sample, Status, Task};
@@ -55,7 +56,7 @@ impl Ensemble for RandomForest {
     const CARD: Card = Card {
         name: "random_forest",
         title: "Random forest",
-        task: Task::Classify,
+        tasks: &[Task::Classify, Task::Regress],
         input: "table",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Breiman 2001; TMVA: Hoecker et al.", arxiv: "physics/0703039" },
@@ -85,7 +86,7 @@ impl Ensemble for RandomForest {
             ..Options::default()
         };
         let (train, validation) = (prepared.train(), prepared.validation());
-        let (forest, _) = fb_trees::random_forest(&options, prepared.classes, train, validation, run)?;
+        let (forest, _) = fb_trees::random_forest(&options, prepared.asked, train, validation, run)?;
         Ok(forest)
     }
 }

@@ -85,7 +85,7 @@ impl Ensemble for UBoost {
     const CARD: Card = Card {
         name: "uboost",
         title: "uBoost, AdaBoost with a flat efficiency at a working point",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "table",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Stevens, Williams", arxiv: "1305.7248" },

@@ -99,7 +99,7 @@ impl Ensemble for UgradBdt {
     const CARD: Card = Card {
         name: "ugrad_bdt",
         title: "Boosted trees with a flat efficiency",
-        task: Task::Classify,
+        tasks: &[Task::Classify],
         input: "table",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Rogozhnikov et al.", arxiv: "1410.4140" },

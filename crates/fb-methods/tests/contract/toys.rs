@@ -61,6 +61,7 @@ pub fn sample(jets: &[Jet]) -> Sample {
     Sample {
         events: Events::new(columns).unwrap(),
         labels: jets.iter().map(|jet| jet.label).collect(),
+        targets: Vec::new(),
         weights: jets.iter().map(|jet| jet.weight).collect(),
         identity: jets.iter().map(|jet| jet.identity).collect(),
     }

@@ -1,6 +1,6 @@
 //! The figures of the report, one function each.
 
-use fb_core::{Frame, Input, Sample};
+use fb_core::{Frame, Input, Sample, Value};
 use fb_statistics::Histogram;
 use fb_statistics::bootstrap::quantile_edges;
 
@@ -8,7 +8,7 @@ use super::Report;
 use super::plot::{Axis, Corner, Plot, Scale, colour};
 use crate::evaluate::Figures;
 use crate::pipeline::Training;
-use crate::results::MethodResult;
+use crate::results::{CurvePoint, MethodResult};
 
 const WIDE: [f64; 2] = [520.0, 400.0];
 pub(super) const SMALL: [f64; 2] = [340.0, 250.0];
@@ -19,6 +19,7 @@ pub(super) const CLASSES: [(&str, &str); 2] = [("background", "#3f90da"), ("sign
 pub(super) fn class_names(classes: usize) -> impl Iterator<Item = (String, &'static str)> {
     let name = move |k: usize| match CLASSES.get(k).filter(|_| classes == 2) {
         Some((name, colour)) => ((*name).to_owned(), *colour),
+        None if classes == 1 => ("all".to_owned(), colour(0)),
         None => (format!("class {k}"), colour(k)),
     };
     (0..classes).map(name)
@@ -97,6 +98,36 @@ pub fn losses(report: &Report<'_>) -> String {
     plot.finish(Corner::UpperRight)
 }
 
+/// Residuals of target `k`, their mean and their spread in bins of the target.
+pub fn closure(report: &Report<'_>, k: usize, target: &str) -> [String; 3] {
+    let each = || report.results.methods.iter().zip(report.closure.iter().filter_map(|c| c.get(k))).enumerate();
+    let [left, right] = range(each().flat_map(|(_, (_, c))| c.residuals.edges.clone()));
+    let highest = range(each().flat_map(|(_, (_, c))| c.residuals.contents.clone()))[1];
+    let x = Axis::new("prediction − target", left, right, Scale::Linear);
+    let mut density = Plot::new(SMALL, x, Axis::new("density", 0.0, highest * 1.35, Scale::Linear), "", "test part");
+    for (i, (method, c)) in each() {
+        density.steps(&c.residuals.edges, &c.residuals.contents, colour(i), 0.1);
+        density.legend(&method.label, colour(i), "");
+    }
+    let bins = |label: &str, pick: fn(&(f64, Value, Value)) -> Value| {
+        let all = || each().flat_map(|(_, (_, c))| &c.bins);
+        let [left, right] = range(all().map(|b| b.0));
+        let [low, high] = range(all().flat_map(|b| [pick(b).low, pick(b).high]).chain([0.0]));
+        let (margin, side) = (0.1 * (high - low), 0.05 * (right - left));
+        let y = Axis::new(label, low - margin, high + 3.0 * margin, Scale::Linear);
+        let mut plot =
+            Plot::new(SMALL, Axis::new(target, left - side, right + side, Scale::Linear), y, "", "68% intervals");
+        plot.line(&[(left - side, 0.0), (right + side, 0.0)], "#999", "2 3");
+        for (i, (method, c)) in each() {
+            let point = |b: &(f64, Value, Value)| (b.0, pick(b).low, pick(b).central, pick(b).high);
+            plot.points(&c.bins.iter().map(point).collect::<Vec<_>>(), colour(i));
+            plot.legend(&method.label, colour(i), "");
+        }
+        plot.finish(Corner::UpperRight)
+    };
+    [density.finish(Corner::UpperRight), bins("mean residual", |b| b.1), bins("r.m.s. about the mean", |b| b.2)]
+}
+
 /// Calibration: share of signal against mean score.
 pub fn calibration(report: &Report<'_>) -> String {
     let axis = |label| Axis::new(label, 0.0, 1.0, Scale::Linear);
@@ -139,19 +170,24 @@ pub fn bins(report: &Report<'_>) -> Option<String> {
 pub fn learning_curve(report: &Report<'_>) -> Option<String> {
     let all = || report.results.methods.iter().flat_map(|m| &m.learning_curve);
     let [left, right] = range(all().map(|p| p.events as f64));
-    let [low, high] = range(all().flat_map(|p| [p.auc.low, p.auc.high]));
+    let [low, high] = range(all().flat_map(|p| [p.metric.value.low, p.metric.value.high]));
     if left >= right {
         return None;
     }
     let x = Axis::new("training events", left * 0.8, right * 1.25, Scale::Log);
-    let y = Axis::new("AUC", low - 0.1 * (high - low), high + 0.1 * (high - low), Scale::Linear);
+    let name = all().next().map_or_else(String::new, |p| crate::results::heading(p.metric.name));
+    let y = Axis::new(&name, low - 0.1 * (high - low), high + 0.1 * (high - low), Scale::Linear);
     let mut plot = Plot::new(WIDE, x, y, report.label(), "68% intervals");
     for (i, method) in report.results.methods.iter().enumerate() {
         let mut curve: Vec<_> = method.learning_curve.iter().collect();
         curve.sort_by_key(|p| p.events);
-        plot.line(&curve.iter().map(|p| (p.events as f64, p.auc.central)).collect::<Vec<_>>(), colour(i), dash(i));
-        let bars = curve.iter().map(|p| (p.events as f64, p.auc.low, p.auc.central, p.auc.high));
-        plot.points(&bars.collect::<Vec<_>>(), colour(i));
+        plot.line(
+            &curve.iter().map(|p| (p.events as f64, p.metric.value.central)).collect::<Vec<_>>(),
+            colour(i),
+            dash(i),
+        );
+        let bar = |p: &&CurvePoint| (p.events as f64, p.metric.value.low, p.metric.value.central, p.metric.value.high);
+        plot.points(&curve.iter().map(bar).collect::<Vec<_>>(), colour(i));
         plot.legend(&method.label, colour(i), dash(i));
     }
     Some(plot.finish(Corner::LowerRight))

@@ -17,17 +17,24 @@ const ROWS: usize = 40;
 type Pick = fn(&Importance) -> Option<Value>;
 
 /// One section of a method.
-pub fn show(page: &mut String, method: &MethodResult, looks: &Looks) {
+pub fn show(page: &mut String, method: &MethodResult, looks: &Looks, is_regression: bool) {
     if looks.importance.is_empty() {
         return;
     }
     let trees = looks.importance.iter().any(|i| i.gain.is_some());
     let who = if trees { "the trees look" } else { "the method looks" };
     section(page, &format!("What {who} at: {}", escape(&method.label)));
+    let (what, worse) = if is_regression {
+        ("By how much the r.m.s. of the residuals grows", "rise of RMSE")
+    } else {
+        ("What the area under the curve loses", "loss of AUC")
+    };
     let kinds: [(&str, Pick); 3] =
-        [("loss of AUC", |i| i.permutation), ("mean |φ|", |i| i.shap), ("share of the gains", |i| i.gain)];
+        [(worse, |i| i.permutation), ("mean |φ|", |i| i.shap), ("share of the gains", |i| i.gain)];
     let shown = kinds.iter().enumerate().filter_map(|(i, (label, pick))| bars(looks, label, *pick, colour(i)));
-    let mut caption = "What the area under the curve loses when the values of one column are dealt out anew among the test events (mean of 5 permutations; the errors join paired bootstrap and spread of the permutations)".to_owned();
+    let mut caption = format!(
+        "{what} when the values of one column are dealt out anew among the test events (mean of 5 permutations; the errors join paired bootstrap and spread of the permutations)"
+    );
     if trees {
         caption += "; mean size of the exact Shapley values φ on test events, in units of the output before it becomes a score (68% bootstrap intervals); share of each variable in the gains of all splits (errors by the jackknife over 10 groups of trees)";
     }
@@ -39,6 +46,7 @@ pub fn show(page: &mut String, method: &MethodResult, looks: &Looks) {
         &shown,
         "Mean score if all test events had the same value of a variable, with its standard error, at 20 quantiles of the variable.",
     );
+    let dots = |of: &Dots| dots(of, is_regression);
     let shown: Vec<String> = looks.dots.iter().filter_map(dots).collect();
     figure(
         page,
@@ -48,7 +56,7 @@ pub fn show(page: &mut String, method: &MethodResult, looks: &Looks) {
     let cell = |value: &Option<Value>| value.map_or_else(String::new, |v| v.to_string());
     let row = |i: &Importance| vec![escape(&i.variable), cell(&i.permutation), cell(&i.shap), cell(&i.gain)];
     let rows: Vec<Vec<String>> = looks.importance.iter().take(ROWS).map(row).collect();
-    table(page, &["variable", "loss of AUC", "mean |φ|", "share of the gains"].map(str::to_owned), &rows);
+    table(page, &["variable", worse, "mean |φ|", "share of the gains"].map(str::to_owned), &rows);
 }
 
 /// Bars of the first variables that have such a number; none without any.
@@ -83,7 +91,7 @@ fn dependence(of: &Dependence) -> Option<String> {
     Some(plot.finish(Corner::UpperRight))
 }
 
-fn dots(of: &Dots) -> Option<String> {
+fn dots(of: &Dots, is_regression: bool) -> Option<String> {
     let all = || of.points.iter().flatten();
     let mut values: Vec<f64> = all().map(|p| p.0).collect();
     if values.len() < 2 {
@@ -99,7 +107,9 @@ fn dots(of: &Dots) -> Option<String> {
     let mut plot = Plot::new(SMALL, x, y, "", "Shapley values");
     for ((name, colour), points) in CLASSES.into_iter().zip(&of.points) {
         plot.dots(points, colour);
-        plot.legend(name, colour, "");
+        if !is_regression {
+            plot.legend(name, colour, "");
+        }
     }
     Some(plot.finish(Corner::UpperRight))
 }

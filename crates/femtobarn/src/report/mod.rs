@@ -11,13 +11,13 @@ use std::fmt::Write as _;
 use fb_core::Sample;
 use plot::escape;
 
-use crate::evaluate::Figures;
+use crate::evaluate::{Closure, Figures};
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Result};
 use crate::importance::Looks;
 use crate::pipeline::Training;
 use crate::read::Source;
-use crate::results::{Results, heading, show, thousands};
+use crate::results::{Results, heading, is_error, show, thousands};
 
 /// What the report shows.
 pub struct Report<'a> {
@@ -25,8 +25,10 @@ pub struct Report<'a> {
     pub experiment: &'a Experiment,
     /// Its results.
     pub results: &'a Results,
-    /// For each method; empty for more than two classes.
+    /// For each method; empty but for two classes.
     pub figures: Vec<&'a Figures>,
+    /// For each method and target of a regression.
+    pub closure: Vec<&'a [Closure]>,
     /// What each method looks at.
     pub looks: Vec<Looks>,
     /// The first training of each method.
@@ -42,7 +44,7 @@ impl Report<'_> {
         &self.experiment.evaluate.label
     }
 
-    /// How many classes there are.
+    /// How many classes there are; one in a regression.
     fn classes(&self) -> usize {
         self.results.parts.first().map_or(2, |p| p.events.len())
     }
@@ -76,8 +78,10 @@ pub fn html(report: &Report<'_>) -> Result<String> {
     if report.classes() > 2 {
         classes::show(&mut page, report);
         differences_table(&mut page, report);
-    } else {
+    } else if report.classes() == 2 {
         roc_and_scores(&mut page, report);
+    } else {
+        residuals(&mut page, report);
     }
     section(&mut page, "Training");
     let mut shown = vec![figures::losses(report)];
@@ -92,7 +96,7 @@ pub fn html(report: &Report<'_>) -> Result<String> {
         working_points(&mut page, report);
     }
     for (method, looks) in results.methods.iter().zip(&report.looks) {
-        importance::show(&mut page, method, looks);
+        importance::show(&mut page, method, looks, experiment.is_regression());
     }
     section(&mut page, "Inputs");
     let inputs = experiment.method.iter().map(|m| fb_methods::method(&m.name)?.input(&m.config));
@@ -115,6 +119,19 @@ pub fn html(report: &Report<'_>) -> Result<String> {
     let _ = writeln!(page, "<script type=\"application/json\" id=\"results\">{}</script>", json.replace("</", "<\\/"));
     page += "</body></html>\n";
     Ok(page)
+}
+
+/// What is drawn of predictions against targets.
+fn residuals(page: &mut String, report: &Report<'_>) {
+    section(page, "Residuals and closure");
+    for (k, target) in report.experiment.read.target.iter().enumerate() {
+        let caption = format!(
+            "Prediction − target of {} on the test events: density; mean and root mean square about it in bins of equal population of the target, with 68% bootstrap intervals. A prediction that is drawn to the mean, as every regression is where it knows little, rises above zero on the left and falls below it on the right.",
+            escape(target)
+        );
+        figure(page, &figures::closure(report, k, target), &caption);
+    }
+    differences_table(page, report);
 }
 
 /// What is drawn of signal against background.
@@ -206,7 +223,7 @@ fn metrics_table(page: &mut String, report: &Report<'_>) {
     let best: Vec<f64> = metrics
         .iter()
         .map(|name| {
-            let sign = if ["ece", "log_loss"].contains(&name.as_str()) { -1.0 } else { 1.0 };
+            let sign = if is_error(name) { -1.0 } else { 1.0 };
             let values = methods.iter().filter_map(|m| m.metrics.get(name)).map(|v| sign * v.central);
             sign * values.fold(f64::NEG_INFINITY, f64::max)
         })
@@ -252,7 +269,11 @@ fn seeds_table(page: &mut String, report: &Report<'_>) {
 }
 
 fn differences_table(page: &mut String, report: &Report<'_>) {
-    let methods = report.results.by_first_metric(&["auc".to_owned()]);
+    let Some(leading) = report.results.differences.first().map(|d| d.metric.name) else { return };
+    let several = report.experiment.read.target.len() > 1;
+    let first = report.experiment.read.target.first().filter(|_| several);
+    let key = first.map_or_else(|| leading.to_owned(), |target| format!("{leading}:{target}"));
+    let (methods, name) = (report.results.by_first_metric(&[key]), heading(leading));
     if methods.len() < 2 {
         return;
     }
@@ -261,13 +282,14 @@ fn differences_table(page: &mut String, report: &Report<'_>) {
         .filter_map(|pair| {
             let (a, b) = (&pair[0].label, &pair[1].label);
             let found = report.results.differences.iter().find(|d| (&d.a, &d.b) == (a, b) || (&d.a, &d.b) == (b, a))?;
-            let size = fb_core::Value::symmetric(found.auc.central.abs(), found.auc.error());
+            let size = fb_core::Value::symmetric(found.metric.value.central.abs(), found.metric.value.error());
             Some(vec![escape(a), escape(b), size.to_string(), format!("{:.1} σ", found.sigmas)])
         })
         .collect();
     let _ =
-        writeln!(page, "<p>Neighbours in the order of their area under the curve, on the same bootstrap replicas:</p>");
-    table(page, &["better", "than", "difference of AUC", "significance"].map(str::to_owned), &rows);
+        writeln!(page, "<p>Neighbours in the order of their {}, on the same bootstrap replicas:</p>", escape(&name));
+    let difference = format!("difference of {name}");
+    table(page, &["better", "than", &difference, "significance"].map(str::to_owned), &rows);
 }
 
 fn speed_table(page: &mut String, report: &Report<'_>) {
