@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 
-use crate::{Artifact, Card, Error, Events, Input, Result, Run, Sample, Value, Workers, closest};
+use crate::{Artifact, Card, Error, Events, Input, Result, Run, Sample, Task, Value, Workers, closest};
 
 /// A method of the catalogue: one type, one file.
 pub trait Method: Send + Sync + 'static {
@@ -154,6 +154,10 @@ impl<M: Method> AnyMethod for Entry<M> {
     }
 
     fn fit(&self, config: &Json, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<Box<dyn Fitted>> {
+        if train.width() > 0 && !M::CARD.tasks.contains(&Task::Regress) {
+            let reason = "it tells classes apart, found numbers to be predicted".to_owned();
+            return Err(Error::Config { place: format!("method `{}`", M::CARD.name), reason });
+        }
         let fitted = M::fit(&self.config(config)?, train, validation, run)?;
         Ok(Box::new(fitted))
     }

@@ -3,7 +3,7 @@
 
 use fb_core::run::{Alone, Nowhere};
 use fb_core::{Philox, Run, philox};
-use fb_trees::{Binned, Forest, Loss, Objective, Options, Pair, Set, Shape, Targets, Test, boost};
+use fb_trees::{Binned, Forest, Loss, Objective, Options, Pair, Residual, Set, Shape, Targets, Test, boost};
 
 /// A sample of columns.
 struct Toy {
@@ -272,4 +272,63 @@ fn an_objective_of_ones_own() {
     let forest = toy.fit_with(&Options { trees: 40, ..Options::default() }, &mut Squared, &[]);
     let logistic = toy.fit(&Options { trees: 40, ..Options::default() });
     assert!((toy.auc(&forest) - toy.auc(&logistic)).abs() < 0.02);
+}
+
+/// Events whose target follows 3x₀ + noise that grows with x₁, in [0, 1].
+fn scattered(n: usize) -> Toy {
+    let mut toy = Toy::new(n, 12, |random| (vec![random.uniform(), random.uniform()], false, 1.0));
+    for (i, y) in toy.labels.iter_mut().enumerate() {
+        let mut random = Philox::new(13, 9, i as u64);
+        *y = 3.0 * toy.columns[0][i] + (0.1 + toy.columns[1][i]) * (random.uniform() as f32 - 0.5);
+    }
+    toy
+}
+
+#[test]
+fn quantiles_and_means_are_those_of_the_events() {
+    let toy = scattered(20_000);
+    let options = Options { trees: 100, learning_rate: 0.1, shape: Shape::Depth(3), ..Options::default() };
+    let fit = |residual| toy.fit_with(&options, &mut Loss::Regression(residual, 1), &[]);
+    for alpha in [0.1, 0.5, 0.9] {
+        let forest = fit(Residual::Quantile(alpha));
+        // In each half of the noisy variable the share below is α, and the quantile is that of the uniform noise.
+        for (low, high) in [(0.0, 0.5), (0.5, 1.0)] {
+            let rows: Vec<usize> = (0..20_000).filter(|&i| (low..high).contains(&toy.columns[1][i])).collect();
+            let below = rows.iter().filter(|&&i| f64::from(toy.labels[i]) <= forest.outputs_of(&toy.row(i))[0]).count();
+            let share = below as f64 / rows.len() as f64;
+            assert!((share - alpha).abs() < 0.02, "{alpha} in {low} to {high}: {share}");
+        }
+        let exact = |x: &[f64]| 3.0 * x[0] + (0.1 + x[1]) * (alpha - 0.5);
+        let rms = (0..2000).map(|i| (forest.outputs_of(&toy.row(i))[0] - exact(&toy.row(i))).powi(2)).sum::<f64>();
+        assert!((rms / 2000.0).sqrt() < 0.06, "{alpha}: {}", (rms / 2000.0).sqrt());
+    }
+    let forest = fit(Residual::Squared);
+    let rms = (0..2000).map(|i| (forest.outputs_of(&toy.row(i))[0] - 3.0 * toy.row(i)[0]).powi(2)).sum::<f64>();
+    assert!((rms / 2000.0).sqrt() < 0.05, "{}", (rms / 2000.0).sqrt());
+}
+
+#[test]
+fn rates_are_those_of_counts() {
+    let mut toy = Toy::new(20_000, 14, |random| (vec![random.uniform(), random.uniform()], false, 1.0));
+    let rate = |x: &[f64]| (2.0 * x[0] - 1.0).exp();
+    for i in 0..20_000 {
+        // Waiting times of a Poisson process.
+        let mut random = Philox::new(15, 9, i as u64);
+        let (rate, mut time, mut count) = (rate(&toy.row(i)), 0.0, 0.0);
+        loop {
+            time -= (1.0 - random.uniform()).ln() / rate;
+            if time > 1.0 {
+                break;
+            }
+            count += 1.0;
+        }
+        toy.labels[i] = count;
+    }
+    let options = Options { trees: 60, learning_rate: 0.1, shape: Shape::Depth(3), ..Options::default() };
+    for residual in [Residual::Poisson, Residual::Tweedie(1.3)] {
+        let forest = toy.fit_with(&options, &mut Loss::Regression(residual, 1), &[]);
+        let ratio = |i: usize| forest.outputs_of(&toy.row(i))[0].exp() / rate(&toy.row(i));
+        let rms = ((0..2000).map(|i| (ratio(i) - 1.0).powi(2)).sum::<f64>() / 2000.0).sqrt();
+        assert!(rms < 0.1, "{residual:?}: {rms}");
+    }
 }

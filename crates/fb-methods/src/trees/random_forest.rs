@@ -1,12 +1,12 @@
 //! Random forests (Breiman 2001): trees on samples drawn with replacement, averaged.
 //!
-//! Sees one number per event and variable, NaN where it is missing. A node looks at √F of the F variables; leaves hold the
+//! Sees one number per event and variable, NaN where it is missing. A node looks at √F of the F variables (at all in a regression); leaves hold the
 //! share of each class, or the mean target. The training tells the share of wrong events out of bag (of a regression, the
 //! r.m.s. of its residuals): by the trees that have not seen them.
 //! Robust without any tuning, and a baseline for boosted trees.
 
 use fb_core::{Card, Paper, Promise, Result, Run, Sample, Status, Task};
-use fb_trees::{Forest, Options, Shape};
+use fb_trees::{Asked, Forest, Options, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub struct Config {
     pub trees: usize,
     /// Largest depth of a tree.
     pub depth: usize,
-    /// Share of the variables that each node looks at; where absent, √F of F.
+    /// Share of the variables that each node looks at; where absent, √F of F, and all of them in a regression.
     pub variables_per_node: Option<f64>,
     /// Least share of the sum of weights in a leaf.
     pub min_node_size: f64,
@@ -76,13 +76,14 @@ impl Ensemble for RandomForest {
 
     fn grow(config: &Config, prepared: &Prepared, _: &Sample, run: &mut Run<'_>) -> Result<Forest> {
         let features = prepared.variables().len() as f64;
+        let share = if prepared.asked == Asked::Targets { 1.0 } else { features.sqrt() / features };
         let total: f64 = prepared.train().events.weights.iter().map(|&w| f64::from(w)).sum();
         let options = Options {
             trees: config.trees,
             shape: Shape::Depth(config.depth),
             l2: 0.0,
             min_child_weight: config.min_node_size * total,
-            features: [1.0, 1.0, config.variables_per_node.unwrap_or(features.sqrt() / features)],
+            features: [1.0, 1.0, config.variables_per_node.unwrap_or(share)],
             ..Options::default()
         };
         let (train, validation) = (prepared.train(), prepared.validation());

@@ -13,6 +13,7 @@ use fb_methods::METHODS;
 use serde_json::{Value as Json, json};
 use toys::{Jet, Memory, PARTICLE, TABLE, Threads, jets, particle, sample};
 
+mod regression;
 mod toys;
 
 type AMethod = &'static dyn AnyMethod;
