@@ -37,6 +37,15 @@ fn broken(reason: impl std::fmt::Display) -> Error {
     Error::Artifact { reason: reason.to_string() }
 }
 
+/// The blocks whose names begin so, without it.
+fn below<T: Clone>(blocks: &[Tensor<T>], prefix: &str) -> Vec<Tensor<T>> {
+    let inner = |t: &Tensor<T>| {
+        let name = t.name.strip_prefix(prefix)?.to_owned();
+        Some(Tensor { name, shape: t.shape.clone(), values: t.values.clone() })
+    };
+    blocks.iter().filter_map(inner).collect()
+}
+
 /// A block as bytes.
 fn bytes<T: Copy, const N: usize>(values: &[T], to: fn(T) -> [u8; N]) -> Vec<u8> {
     values.iter().flat_map(|&v| to(v)).collect()
@@ -57,6 +66,24 @@ impl Artifact {
     pub fn double(&self, name: &str) -> Result<&[f64]> {
         let found = self.doubles.iter().find(|t| t.name == name);
         found.map(|t| t.values.as_slice()).ok_or_else(|| broken(format!("no tensor `{name}`")))
+    }
+
+    /// Takes in the model of a part, under this name.
+    pub fn add_part(&mut self, name: &str, part: Self) {
+        self.header["parts"][name] = part.header;
+        let whole = |inner: &str| format!("{name}/{inner}");
+        self.tensors.extend(part.tensors.into_iter().map(|t| Tensor { name: whole(&t.name), ..t }));
+        self.doubles.extend(part.doubles.into_iter().map(|t| Tensor { name: whole(&t.name), ..t }));
+    }
+
+    /// The model of a part.
+    ///
+    /// # Errors
+    /// [`Error::Artifact`] if there is no part of this name.
+    pub fn part(&self, name: &str) -> Result<Self> {
+        let header = self.header["parts"].get(name).ok_or_else(|| broken(format!("no part `{name}`")))?.clone();
+        let prefix = format!("{name}/");
+        Ok(Self { header, tensors: below(&self.tensors, &prefix), doubles: below(&self.doubles, &prefix) })
     }
 
     /// SHA-256 over header and tensors, in hexadecimal.
@@ -164,6 +191,15 @@ mod tests {
     fn bytes_round_trip() {
         let bytes = artifact().to_bytes().unwrap();
         assert_eq!(Artifact::from_bytes(&bytes).unwrap(), artifact());
+    }
+
+    #[test]
+    fn parts_come_back() {
+        let mut whole = Artifact { header: serde_json::json!({"method": "two"}), ..artifact() };
+        whole.add_part("first", artifact());
+        let read = Artifact::from_bytes(&whole.to_bytes().unwrap()).unwrap();
+        assert_eq!(read.part("first").unwrap(), artifact());
+        assert!(read.part("second").is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod forest;
 pub mod neural;
+mod stages;
 pub mod tables;
 pub mod taggers;
 pub mod trees;
@@ -15,6 +16,7 @@ use neural::Neural;
 pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Trees<trees::adaboost::AdaBoost>>(),
     &entry::<Trees<trees::bdt::Bdt>>(),
+    &entry::<trees::category_tagger::CategoryTagger>(),
     &entry::<Neural<taggers::efn::Efn>>(),
     &entry::<Neural<taggers::interaction_network::InteractionNetwork>>(),
     &entry::<Neural<taggers::jet_image_cnn::JetImageCnn>>(),

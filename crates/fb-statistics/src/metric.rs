@@ -24,20 +24,26 @@ pub enum Metric {
     CalibrationError,
     /// Mean −ln p of the true class.
     LogLoss,
+    /// Effective efficiency of a flavour tagger, Σᵢ εᵢ (1 − 2wᵢ)², over bins of the dilution r = |2p − 1|.
+    TaggingPower,
 }
 
+/// Edges of the bins of the dilution (arXiv:2110.00790).
+const DILUTIONS: [f64; 6] = [0.1, 0.25, 0.5, 0.625, 0.75, 0.875];
+
 impl Metric {
-    const NAMES: [(&'static str, Self); 6] = [
+    const NAMES: [(&'static str, Self); 7] = [
         ("auc", Self::Auc),
         ("accuracy", Self::Accuracy),
         ("balanced_accuracy", Self::BalancedAccuracy),
         ("max_sic", Self::MaxSic),
         ("ece", Self::CalibrationError),
         ("log_loss", Self::LogLoss),
+        ("tagging_power", Self::TaggingPower),
     ];
 
     /// From its name: `auc`, `accuracy`, `balanced_accuracy`, `rejection@0.3`, `ams@692,411000`, `max_sic`, `ece`,
-    /// `log_loss`.
+    /// `log_loss`, `tagging_power`.
     ///
     /// # Errors
     /// [`Error::UnknownName`] with the nearest name, [`Error::Config`] for a signal efficiency outside of (0, 1) and for
@@ -131,6 +137,7 @@ impl<'a> Evaluation<'a> {
             Metric::Ams(expected) => roc.largest_ams(expected),
             Metric::MaxSic => roc.max_significance_improvement(),
             Metric::CalibrationError => self.calibration_error(weights),
+            Metric::TaggingPower => self.tagging_power(weights),
             Metric::LogLoss => {
                 let loss = |i: usize| {
                     let p = if self.signal[i] { self.scores[i] } else { 1.0 - self.scores[i] };
@@ -151,6 +158,17 @@ impl<'a> Evaluation<'a> {
             bin.iter_mut().zip(add).for_each(|(s, a)| *s += a);
         }
         sums
+    }
+
+    fn tagging_power(&self, weights: &[f64]) -> f64 {
+        let mut sums = [[0.0; 2]; DILUTIONS.len() + 1];
+        for ((&p, &is), &w) in self.scores.iter().zip(self.signal).zip(weights) {
+            let bin = &mut sums[DILUTIONS.partition_point(|&edge| edge <= (2.0 * p - 1.0).abs())];
+            bin[0] += w;
+            bin[1] += if (p > 0.5) == is { w } else { -w };
+        }
+        let power = |[all, right]: &[f64; 2]| if *all > 0.0 { right * right / all } else { 0.0 };
+        sums.iter().map(power).sum::<f64>() / weights.iter().sum::<f64>()
     }
 
     fn calibration_error(&self, weights: &[f64]) -> f64 {
@@ -183,6 +201,9 @@ mod tests {
         assert!(found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-12), "{found:?}");
         let loss = -(0.9f64.ln() + 0.4f64.ln() + 0.4f64.ln() + 3.0 * 0.8f64.ln()) / 6.0;
         assert!((found[3] - loss).abs() < 1e-12);
+        // Dilutions 0.8 (right), 0.2 (wrong), 0.2 (wrong), 0.6 (right, three times).
+        let power = evaluation.metrics(&[Metric::TaggingPower], &[1.0, 1.0, 1.0, 3.0]).unwrap()[0];
+        assert!((power - (1.0 + 2.0 + 3.0) / 6.0).abs() < 1e-12, "{power}");
     }
 
     #[test]

@@ -194,6 +194,7 @@ pub fn heading(metric: &str) -> String {
         "max_sic" => "max ε_S/√ε_B".to_owned(),
         "ece" => "calibration error".to_owned(),
         "log_loss" => "log loss".to_owned(),
+        "tagging_power" => "Σ ε(1−2w)²".to_owned(),
         "rmse" => "RMSE".to_owned(),
         "r2" => "R²".to_owned(),
         "relative_resolution" => "relative resolution".to_owned(),

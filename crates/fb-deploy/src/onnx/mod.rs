@@ -42,6 +42,9 @@ const ML: &str = "ai.onnx.ml";
 /// well formed.
 pub fn onnx(artifact: &Artifact) -> Result<Vec<u8>, Error> {
     let method = artifact.method()?;
+    if artifact.header["parts"].is_object() {
+        return Err(Error::Unsupported { reason: format!("`{method}` is made of several models") });
+    }
     let mut builder = Builder::default();
     let mut operators = vec![(String::new(), OPSET)];
     if artifact.header["forest"].is_object() {

@@ -2,6 +2,7 @@
 
 pub mod adaboost;
 pub mod bdt;
+pub mod category_tagger;
 pub mod oblivious_bdt;
 pub mod random_forest;
 pub mod uboost;
