@@ -113,6 +113,82 @@ fn compare(folder: &Path, case: (usize, usize, usize, &str, usize), threads: usi
     Ok(())
 }
 
+/// Rows, by powers of ten, of which the cost of a training is told.
+const SCALES: [usize; 4] = [10_000, 100_000, 1_000_000, 10_000_000];
+/// Features, trees and depth of these trainings.
+const SCALED: [usize; 3] = [28, 20, 6];
+
+/// `cargo xtask bench trees-scaling`: our cost for a row and a tree against the number of rows, and the bytes moved in a
+/// second against what copying memory moves.
+pub fn scaling() -> Result<()> {
+    if in_release(&["bench", "trees-scaling"])? {
+        return Ok(());
+    }
+    let [features, trees, depth] = SCALED;
+    println!("{features} features, {trees} trees of depth {depth}; binning included");
+    println!("rows | threads | seconds | ns a row and tree | GB/s | copying, GB/s | share | MB");
+    println!("---: | ---: | ---: | ---: | ---: | ---: | ---: | ---:");
+    for rows in SCALES {
+        let column = |f: usize| {
+            let value = |i: usize| (philox::hash(f as u64, i as u64) >> 40) as f32 / (1 << 24) as f32;
+            Column::flat(format!("x{f}"), Data::F32((0..rows).map(value).collect()))
+        };
+        let events = Events::new((0..features).map(column).collect())?;
+        let x = |f: usize, i: usize| events.columns()[f].data.number(i);
+        let is_signal = |i: usize| x(0, i) * x(1, i) + 0.5 * x(2, i) + 0.3 * x(3, i) > 0.65;
+        let labels = (0..rows).map(|i| u32::from(is_signal(i))).collect();
+        let identity = (0..rows as u64).map(|i| philox::hash(7, i)).collect();
+        let sample = Sample { labels, identity, weights: vec![1.0; rows], events, ..Sample::default() };
+        for threads in [2, 1] {
+            let request = json!({"trees": trees, "depth": depth, "shape": "depth"});
+            let few = sample.take(&(0..1000).collect::<Vec<_>>());
+            let parts = [sample.clone(), few];
+            let turns = if rows > 1_000_000 { 1 } else { 3 };
+            let answers = (0..turns).map(|_| Ok(train(&request, &parts, threads)?.1)).collect::<Result<Vec<_>>>()?;
+            let seconds = median(answers.iter().map(|a| number(a, "seconds")).collect());
+            let (moved, copied) = (moved(rows) / seconds / 1e9, copied(threads));
+            println!(
+                "{rows} | {threads} | {seconds:.3} | {:.2} | {moved:.1} | {copied:.1} | {:.2} | {:.0}",
+                1e9 * seconds / (rows * trees) as f64,
+                moved / copied,
+                number(&answers[0], "peak_rss_mb"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that such a training must at least move: bins, words and row numbers of the histograms (all rows in the first
+/// level, half of them in the others), lists and bins of the partition, gradients and outputs.
+fn moved(rows: usize) -> f64 {
+    let [features, trees, depth] = SCALED.map(|n| n as f64);
+    let blocks = (features / 8.0).ceil();
+    let histograms = blocks * (8.0 + 8.0) + (depth - 1.0) * 0.5 * blocks * (8.0 + 8.0 + 4.0);
+    let partition = depth * (4.0 + 8.0 + 4.0);
+    let gradients = (4.0 + 4.0 + 4.0 + 8.0) + (8.0 + 8.0 + 8.0) + (8.0 + 4.0 + 8.0);
+    let binning = features * (8.0 + 4.0 + 1.0);
+    rows as f64 * (trees * (histograms + partition + gradients) + binning)
+}
+
+/// GB a second that copying reads and writes, with so many threads.
+fn copied(threads: usize) -> f64 {
+    const WORDS: usize = 1 << 25;
+    let once = || {
+        let from = vec![1u64; WORDS];
+        let mut to = vec![0u64; WORDS];
+        let start = Instant::now();
+        for _ in 0..4 {
+            to.copy_from_slice(&from);
+            std::hint::black_box(&mut to);
+        }
+        4.0 * 16.0 * WORDS as f64 / start.elapsed().as_secs_f64() / 1e9
+    };
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(once)).collect();
+        all.into_iter().filter_map(|thread| thread.join().ok()).sum()
+    })
+}
+
 /// Our side: answers requests on standard input.
 pub fn serve(threads: usize) -> Result<()> {
     println!("{{}}");
@@ -154,6 +230,7 @@ fn train(request: &Json, [train, test]: &[Sample; 2], threads: usize) -> Result<
         report: &mut |_| {},
         stop: &|| false,
         store: &mut Nowhere,
+        start: None,
     };
     let (start, cpu) = (Instant::now(), cpu_seconds());
     let fitted = fb_methods::method(name)?.fit(&config, train, &train.take(&[]), &mut run)?;

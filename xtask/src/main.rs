@@ -1,4 +1,4 @@
-//! Chores of the repository: `cargo xtask tidy | gen | new-method FOLDER/NAME | bench nn | bench io | bench trees | references`.
+//! Chores of the repository: `cargo xtask tidy | gen | new-method FOLDER/NAME | bench nn | bench io | bench trees | bench trees-scaling | references`.
 
 mod bench;
 mod bench_io;
@@ -30,12 +30,13 @@ fn main() -> Result<()> {
         ["new-method", path] => new_method::write(path),
         ["bench", "nn", ref options @ ..] => bench::networks(options),
         ["bench", "io"] => bench_io::files(),
+        ["bench", "trees-scaling"] => bench_trees::scaling(),
         ["bench", "trees", ref words @ ..] => bench_trees::trees(words),
         ["bench-trees-worker", threads] => bench_trees::serve(threads.parse()?),
         ["bench-worker", threads] => worker::serve(threads.parse()?),
         ["references"] => references(),
         _ => bail!(
-            "expected: tidy | gen | new-method FOLDER/NAME | bench nn [NETWORK…] | bench io | bench trees [WORD…] | references"
+            "expected: tidy | gen | new-method FOLDER/NAME | bench nn [NETWORK…] | bench io | bench trees [WORD…] | bench trees-scaling | references"
         ),
     }
 }

@@ -40,7 +40,15 @@ pub fn serve(threads: usize) -> Result<()> {
 fn timed(workers: &dyn Workers, fit: impl FnOnce(&mut Run<'_>) -> fb_core::Result<()>) -> Result<Vec<f64>> {
     let mut ticks = vec![];
     let mut tick = |_: usize, _: f64| ticks.push(Instant::now());
-    let mut run = Run { seed: 1, workers, tick: &mut tick, report: &mut |_| {}, stop: &|| false, store: &mut Nowhere };
+    let mut run = Run {
+        seed: 1,
+        workers,
+        tick: &mut tick,
+        report: &mut |_| {},
+        stop: &|| false,
+        store: &mut Nowhere,
+        start: None,
+    };
     fit(&mut run)?;
     Ok(ticks.windows(2).skip(1).map(|t| (t[1] - t[0]).as_secs_f64()).collect())
 }

@@ -32,6 +32,8 @@ pub enum Promise {
     InfraredCollinearSafe,
     /// The exported ONNX graph gives the same scores to 1e-5.
     OnnxParity,
+    /// A training can go on from a model of its own: see [`crate::Run::start`].
+    WarmStart,
 }
 
 /// Where a method comes from.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 
-use crate::{Artifact, Card, Error, Events, Input, Result, Run, Sample, Task, Value, Workers, closest};
+use crate::{Artifact, Card, Error, Events, Input, Promise, Result, Run, Sample, Task, Value, Workers, closest};
 
 /// A method of the catalogue: one type, one file.
 pub trait Method: Send + Sync + 'static {
@@ -157,6 +157,19 @@ impl<M: Method> AnyMethod for Entry<M> {
         if train.width() > 0 && !M::CARD.tasks.contains(&Task::Regress) {
             let reason = "it tells classes apart, found numbers to be predicted".to_owned();
             return Err(Error::Config { place: format!("method `{}`", M::CARD.name), reason });
+        }
+        if let Some(start) = run.start {
+            let (name, found) = (M::CARD.name, start.method()?);
+            let reason = if !M::CARD.promises(Promise::WarmStart) {
+                "it cannot go on from a model".to_owned()
+            } else if found != name {
+                format!("found a model of `{found}`, expected one of `{name}`")
+            } else {
+                String::new()
+            };
+            if !reason.is_empty() {
+                return Err(Error::Config { place: format!("method `{name}`, `start`"), reason });
+            }
         }
         let fitted = M::fit(&self.config(config)?, train, validation, run)?;
         Ok(Box::new(fitted))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Artifact, Result};
 
 /// Threads to work on. The results never depend on how many there are.
 pub trait Workers: Sync {
@@ -85,4 +85,6 @@ pub struct Run<'a> {
     pub stop: &'a dyn Fn() -> bool,
     /// Checkpoints.
     pub store: &'a mut dyn Store,
+    /// A model of the same method that the training goes on from.
+    pub start: Option<&'a Artifact>,
 }

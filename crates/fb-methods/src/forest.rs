@@ -7,7 +7,10 @@ use fb_core::{
     Artifact, Card, Error, Events, Explanation, Fitted, Input, Method, Result, Run, Sample, Scores, Workers,
 };
 use fb_physics::expression::sparse;
-use fb_trees::{Asked, Binned, Columns, Explainer, Forest, Loss, Options, Residual, Scorer, Set, Targets, gain_shares};
+use fb_trees::{
+    Asked, Binned, Columns, Explainer, Forest, Loss, Objective as _, Options, Residual, Scorer, Set, Targets,
+    gain_shares,
+};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -104,6 +107,8 @@ pub struct Prepared {
     pub input: Input,
     /// Classes, or numbers.
     pub asked: Asked,
+    /// What the training goes on from.
+    start: Option<Forest>,
     train: Part,
     validation: Option<Part>,
 }
@@ -113,12 +118,13 @@ struct Part {
     targets: Vec<f32>,
     weights: Vec<f32>,
     identity: Vec<u64>,
+    start: Vec<Vec<f32>>,
 }
 
 impl Part {
     fn set(&self) -> Set<'_> {
         let events = Targets { targets: &self.targets, weights: &self.weights };
-        Set { binned: &self.binned, events, identity: &self.identity }
+        Set { binned: &self.binned, events, identity: &self.identity, start: &self.start }
     }
 }
 
@@ -230,8 +236,15 @@ fn prepare(seen: &Table, train: &Sample, validation: &Sample, run: &Run<'_>) -> 
     let columns = features(&train.events);
     let binned = Binned::fit(&columns, &weights, &train.identity, seen.bins, &categorical, run.workers)?;
     let watched = Binned::with(&features(&validation.events), binned.scales(), run.workers)?;
-    let part = |sample: &Sample, binned, weights| Part {
+    let start = run.start.map(|artifact| started(artifact, &variables)).transpose()?;
+    let outputs = |features: &Features<'_>| match &start {
+        Some(scorer) => first_outputs(scorer, features, run),
+        None => Ok(Vec::new()),
+    };
+    let starts = [outputs(&columns)?, outputs(&features(&validation.events))?];
+    let part = |sample: &Sample, binned, weights, start| Part {
         binned,
+        start,
         targets: match asked {
             Asked::Classes(_) => sample.labels.iter().map(|&l| l as f32).collect(),
             Asked::Targets => (0..train.width()).flat_map(|k| sample.target(k)).map(|y| y as f32).collect(),
@@ -240,9 +253,32 @@ fn prepare(seen: &Table, train: &Sample, validation: &Sample, run: &Run<'_>) -> 
         identity: sample.identity.clone(),
     };
     let signed = validation.weights.iter().map(|&w| w as f32).collect();
-    let validation = (!validation.is_empty()).then(|| part(validation, watched, signed));
-    let train = part(train, binned, weights);
-    Ok(Prepared { input: Input::Columns { variables, missing: seen.missing.clone() }, asked, train, validation })
+    let [first, second] = starts;
+    let validation = (!validation.is_empty()).then(|| part(validation, watched, signed, second));
+    let train = part(train, binned, weights, first);
+    let start = start.map(|scorer| scorer.forest().clone());
+    Ok(Prepared { input: Input::Columns { variables, missing: seen.missing.clone() }, asked, start, train, validation })
+}
+
+/// The forest that a training goes on from.
+fn started(artifact: &Artifact, variables: &[String]) -> Result<Scorer> {
+    let FittedForest { input, scorer, .. } = FittedForest::load(artifact)?;
+    match input {
+        Input::Columns { variables: seen, .. } if seen == variables => Ok(scorer),
+        _ => {
+            let reason = format!("its model sees other variables, expected {}", variables.join(", "));
+            Err(Error::Config { place: "`start`".to_owned(), reason })
+        }
+    }
+}
+
+/// Its outputs, a column for each.
+fn first_outputs(scorer: &Scorer, features: &Features<'_>, run: &Run<'_>) -> Result<Vec<Vec<f32>>> {
+    let columns = (0..features.features()).map(|f| features.column(f)).collect::<Result<Vec<_>>>()?;
+    let columns: Vec<Vec<f64>> = columns.iter().map(|c| c.iter().map(|&x| f64::from(x)).collect()).collect();
+    let all = scorer.outputs(&columns.iter().map(Vec::as_slice).collect::<Vec<_>>(), run.workers);
+    let width = scorer.forest().outputs();
+    Ok((0..width).map(|k| all.iter().skip(k).step_by(width).map(|&x| x as f32).collect()).collect())
 }
 
 /// What is asked of the events, which must allow an answer.
@@ -446,7 +482,20 @@ impl Objectives {
     /// As [`fb_trees::boost`], and for a loss that does not fit the sample.
     pub(crate) fn boost(&self, options: &Options, prepared: &Prepared, run: &mut Run<'_>) -> Result<Forest> {
         let mut loss = self.loss(prepared)?;
+        if let Some(start) = &prepared.start {
+            let (found, expected) = ((start.link, start.outputs()), (loss.link(), loss.outputs()));
+            if found != expected || loss == Loss::Exponential {
+                let reason = format!(
+                    "its model has the link and outputs {found:?}, expected {expected:?} of another loss than `exponential`"
+                );
+                return Err(Error::Config { place: "`start`".to_owned(), reason });
+            }
+        }
         let mut forest = fb_trees::boost(options, &mut loss, prepared.train(), prepared.validation(), run)?;
+        if let Some(start) = &prepared.start {
+            let more = std::mem::replace(&mut forest, start.clone());
+            forest.trees.extend(more.trees);
+        }
         if loss == Loss::Exponential {
             // Its outputs are half the logarithm of the odds.
             forest.scale(2.0);

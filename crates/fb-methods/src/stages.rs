@@ -43,6 +43,7 @@ impl Stages {
             report: &mut *run.report,
             stop: run.stop,
             store: &mut store,
+            start: None,
         };
         let artifact = train(&mut inner)?;
         self.done.push(artifact.to_bytes()?);

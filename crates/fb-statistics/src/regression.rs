@@ -145,7 +145,7 @@ impl<'a> Residuals<'a> {
 
 /// Events in bins of equal population of their target, for closure: is the prediction right on average in each?
 pub struct Closure {
-    edges: Vec<f64>,
+    centres: Vec<f64>,
     bin: Vec<u8>,
 }
 
@@ -155,18 +155,23 @@ impl Closure {
         let mut edges = quantile_edges(targets, bins);
         edges.dedup();
         let inner = edges.get(1..edges.len() - 1).unwrap_or_default();
-        let bin = targets.iter().map(|t| inner.partition_point(|e| e <= t) as u8).collect();
-        Self { edges, bin }
+        let bin: Vec<u8> = targets.iter().map(|t| inner.partition_point(|e| e <= t) as u8).collect();
+        let mut sums = vec![[0.0; 2]; inner.len() + 1];
+        for (&bin, t) in bin.iter().zip(targets) {
+            let sum = &mut sums[usize::from(bin)];
+            *sum = [sum[0] + 1.0, sum[1] + t];
+        }
+        Self { centres: sums.into_iter().map(|[n, t]| t / n).collect(), bin }
     }
 
-    /// Edges of the bins.
-    pub fn edges(&self) -> &[f64] {
-        &self.edges
+    /// Mean target of each bin.
+    pub fn centres(&self) -> &[f64] {
+        &self.centres
     }
 
     /// (mean, root mean square about it) of the residuals in each bin.
     pub fn sums(&self, residuals: &[f64], weights: &[f64]) -> Vec<[f64; 2]> {
-        let mut sums = vec![[0.0; 3]; (self.edges.len() - 1).max(1)];
+        let mut sums = vec![[0.0; 3]; self.centres.len()];
         for ((&bin, &r), &w) in self.bin.iter().zip(residuals).zip(weights) {
             let sum = &mut sums[usize::from(bin)];
             *sum = [sum[0] + w, sum[1] + w * r, sum[2] + w * r * r];

@@ -159,6 +159,18 @@ impl Roc {
         vertices.map(|(s, b)| ams(s * signal, b * background)).fold(0.0, f64::max)
     }
 
+    /// The approximate median significance at these signal efficiencies, as [`Self::largest_ams`] takes it; NaN where too
+    /// few background events are left.
+    pub fn ams_at(&self, efficiencies: &[f64], [signal, background]: [f64; 2]) -> Vec<f64> {
+        let enough = 25.0 / self.effective_background;
+        let at = |&e: &f64| {
+            let i = self.vertex(e);
+            let b = self.background[i];
+            if b >= enough { ams(self.signal[i] * signal, b * background) } else { f64::NAN }
+        };
+        efficiencies.iter().map(at).collect()
+    }
+
     /// The curve without its steps back, which negative weights make: each efficiency is replaced by the mean over the
     /// run that breaks the order (isotonic regression), the class sums stay as they are.
     #[must_use]
@@ -212,6 +224,9 @@ mod tests {
         let roc = Roc::new(&scores, &signal, &vec![1.0; 200]).unwrap();
         // All signal and the quarter of the background that is asked for.
         assert!((roc.largest_ams([50.0, 400.0]) - ams(50.0, 100.0)).abs() < 1e-12);
+        assert!(roc.ams_at(&[0.5, 1.0], [50.0, 400.0]).iter().all(|x| x.is_nan()), "no background event is left");
+        let roc = Roc::new(&scores, &signal.iter().map(|s| !s).collect::<Vec<_>>(), &vec![1.0; 200]).unwrap();
+        assert!((roc.ams_at(&[0.25], [50.0, 400.0])[0] - ams(12.5, 400.0)).abs() < 1e-12);
     }
 
     #[test]

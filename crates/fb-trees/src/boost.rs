@@ -76,6 +76,8 @@ pub struct Set<'a> {
     pub events: Targets<'a>,
     /// Hash of each event.
     pub identity: &'a [u64],
+    /// Outputs that the training begins with, a column for each; where there are none, the best constant.
+    pub start: &'a [Vec<f32>],
 }
 
 /// Training events that the loss is told of.
@@ -119,6 +121,10 @@ pub fn boost(
     let mut state = State::begin(objective, train, validation, &checkpoint, run)?;
     let mut grower = options.grower(train.binned, run.seed, run.workers);
     let outputs = objective.outputs();
+    if options.ordered && !train.start.is_empty() {
+        let reason = "it cannot go on from a model".to_owned();
+        return Err(Error::Config { place: "`ordered`".to_owned(), reason });
+    }
     if options.ordered && outputs > 1 {
         let reason = format!("it is for two classes or one target, found {outputs} outputs");
         return Err(Error::Config { place: "`ordered`".to_owned(), reason });
@@ -226,7 +232,8 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     pub(crate) fn new(options: &str, train: Set<'_>, seed: u64) -> Self {
         let numbers = train.events.targets.iter().chain(train.events.weights).map(|x| u64::from(x.to_bits()));
-        let all = train.identity.iter().copied().chain(numbers);
+        let start = train.start.iter().flatten().map(|x| u64::from(x.to_bits()));
+        let all = train.identity.iter().copied().chain(numbers).chain(start);
         let events = all.fold(0u64, |sum, x| sum.wrapping_mul(31).wrapping_add(x));
         let what = hash_text(&format!("{options} {seed}"));
         Self { fingerprint: format!("{what:016x} {events:016x} {} rows", train.identity.len()) }
@@ -325,16 +332,23 @@ impl State {
         } else {
             let forest = Forest {
                 features: train.binned.scales.len(),
-                base: objective.base(train.events),
+                base: if train.start.is_empty() {
+                    objective.base(train.events)
+                } else {
+                    vec![0.0; objective.outputs()]
+                },
                 trees: Vec::new(),
                 link: objective.link(),
                 single: true,
             };
             (forest, (f64::INFINITY, 0))
         };
-        let begin = |set: Option<Set<'_>>| {
-            let column = |&base: &f64| vec![base as f32; set.map_or(0, |set| set.events.len())];
-            forest.base.iter().map(column).collect::<Vec<_>>()
+        let begin = |set: Option<Set<'_>>| match set {
+            Some(set) if !set.start.is_empty() => set.start.to_vec(),
+            _ => {
+                let column = |&base: &f64| vec![base as f32; set.map_or(0, |set| set.events.len())];
+                forest.base.iter().map(column).collect::<Vec<_>>()
+            }
         };
         let (mut outputs, mut watched) = (begin(Some(train)), begin(validation));
         for tree in &forest.trees {

@@ -33,7 +33,7 @@ impl Toy {
     fn fit_with(&self, options: &Options, objective: &mut dyn Objective, categorical: &[bool]) -> Forest {
         let binned = self.binned(categorical);
         let events = Targets { targets: &self.labels, weights: &self.weights };
-        let set = Set { binned: &binned, events, identity: &self.identity };
+        let set = Set { binned: &binned, events, identity: &self.identity, start: &[] };
         let mut run = Run {
             seed: 1,
             workers: &Alone,
@@ -41,6 +41,7 @@ impl Toy {
             report: &mut |_| {},
             stop: &|| false,
             store: &mut Nowhere,
+            start: None,
         };
         boost(options, objective, set, None, &mut run).unwrap()
     }

@@ -33,6 +33,8 @@ pub struct Figures {
     pub scores: [[Histogram; 2]; 2],
     /// (mean score, share of signal with its interval) in bins of equal population.
     pub reliability: Vec<(f64, Value)>,
+    /// (signal efficiency, AMS above that threshold), where the experiment asks for it.
+    pub ams: Vec<(f64, Value)>,
     /// Background rejection at 50% signal efficiency over all events, in bins of a column.
     pub bins: Vec<Bin>,
 }
@@ -53,7 +55,7 @@ pub struct Bin {
 pub struct Closure {
     /// Density of prediction − target on test events.
     pub residuals: Histogram,
-    /// (centre of a bin of the target, mean residual, r.m.s. about it), each with its interval.
+    /// (mean target of a bin, mean residual, r.m.s. about it), each with its interval.
     pub bins: Vec<(f64, Value, Value)>,
 }
 
@@ -309,8 +311,7 @@ impl<'a> Judge<'a> {
         let closure = fb_statistics::Closure::new(targets, BINS[0]);
         let numbers = |w: &[f64]| Ok(closure.sums(residuals, w).concat());
         let found = evaluate_with(weights, &self.bootstrap, self.workers, &numbers)?;
-        let centres = closure.edges().windows(2).map(|e| f64::midpoint(e[0], e[1]));
-        let bins = centres.zip(found.values.chunks_exact(2)).map(|(x, v)| (x, v[0], v[1]));
+        let bins = closure.centres().iter().copied().zip(found.values.chunks_exact(2)).map(|(x, v)| (x, v[0], v[1]));
         Ok(Closure { residuals: density.density(), bins: bins.collect() })
     }
 
@@ -332,8 +333,23 @@ impl<'a> Judge<'a> {
             roc,
             scores: [densities(first, signal, weights), densities(&scores.train[0], &self.train.0, self.train.1)],
             reliability: reliability.collect(),
+            ams: self.ams(&evaluation)?,
             bins: self.working_points(&evaluation, first, signal)?,
         })
+    }
+
+    /// The approximate median significance against the threshold, for the first such metric.
+    fn ams(&self, evaluation: &Evaluation<'_>) -> Result<Vec<(f64, Value)>> {
+        let Truth::Classes(metrics, _) = &self.truth else { return Ok(Vec::new()) };
+        let expected = metrics.iter().find_map(|m| if let Metric::Ams(expected) = m { Some(*expected) } else { None });
+        let Some(expected) = expected else { return Ok(Vec::new()) };
+        let grid: Vec<f64> = grid().into_iter().step_by(2).collect();
+        let scan = |w: &[f64]| Ok(evaluation.ranking().roc(w)?.ams_at(&grid, expected));
+        let found = evaluate_with(&self.test.weights, &self.bootstrap, self.workers, &scan)?;
+        // Where too many replicas have no value, those that have one are no fair sample.
+        let known = |i: usize| found.replicas.iter().filter(|r| r[i].is_finite()).count();
+        let enough = |i: &usize| found.values[*i].central.is_finite() && 10 * known(*i) >= 9 * found.replicas.len();
+        Ok((0..grid.len()).filter(enough).map(|i| (grid[i], found.values[i])).collect())
     }
 
     fn working_points(&self, evaluation: &Evaluation<'_>, scores: &[f64], signal: &[bool]) -> Result<Vec<Bin>> {

@@ -97,6 +97,9 @@ pub struct Entry {
     pub name: String,
     /// How it is called in the table.
     pub label: String,
+    /// A model file that its trainings go on from, or a run folder with a method of this label.
+    #[serde(default)]
+    pub start: Option<String>,
     /// All its options.
     pub config: Json,
 }
@@ -404,6 +407,7 @@ fn resolve(
         return Err(Failure::Usage("a `[[method]]` has no `name`; `fb list` shows them".to_owned()));
     };
     let label = text(own.remove("label"), "label")?.unwrap_or_else(|| name.clone());
+    let start = text(own.remove("start"), "start")?;
     let safe = |c: char| c.is_ascii_alphanumeric() || "_-.+ ".contains(c);
     if label.is_empty() || label.starts_with('.') || !label.chars().all(safe) {
         return Err(Failure::Usage(format!("`label`: found `{label}`, expected letters, digits, `_`, `-`, `+`, `.`")));
@@ -424,5 +428,5 @@ fn resolve(
         merge(&mut config, &json!({"train": sets}), &place)?;
     }
     let config = method.resolve(&config)?;
-    Ok(Entry { name, label, config })
+    Ok(Entry { name, label, start, config })
 }

@@ -168,6 +168,7 @@ struct Place {
 
 const MODEL: &str = "model.safetensors";
 const DONE: &str = "training.json";
+const START: &str = "start.safetensors";
 
 fn train(
     entry: &Entry,
@@ -210,6 +211,7 @@ fn train(
         let epochs = entry.config["train"]["epochs"].as_u64().unwrap_or(0) as usize;
         console.borrow_mut().tick(label, epoch, epochs, part);
     };
+    let from = started_from(entry, place)?;
     let mut warn = |text: String| console.borrow_mut().warn(&text);
     let mut store = Checkpoints::new(&place.folder, CHECKPOINTS_EVERY, &mut warn);
     let mut run = Run {
@@ -219,6 +221,7 @@ fn train(
         report: &mut report,
         stop: &|| context.stop.load(Ordering::Relaxed),
         store: &mut store,
+        start: from.as_ref(),
     };
     let fitted = method.fit(&entry.config, train, validation, &mut run)?;
     written?;
@@ -232,6 +235,25 @@ fn train(
     write_json(&place.folder.join(DONE), &training)?;
     Checkpoints::new(&place.folder, CHECKPOINTS_EVERY, &mut |_| {}).clear();
     Ok((fitted, training))
+}
+
+/// The model that a training goes on from. A copy is kept with the training, for a resume.
+fn started_from(entry: &Entry, place: &Place) -> Result<Option<Artifact>> {
+    let Some(named) = &entry.start else { return Ok(None) };
+    let copy = place.folder.join(START);
+    let mut path = PathBuf::from(named);
+    if copy.exists() {
+        path.clone_from(&copy);
+    } else if path.is_dir() {
+        let run = Experiment::read(&path.join("experiment.toml"), &[])?;
+        path = path.join(model_path(&run, &run.find(&entry.label)?.label));
+    }
+    let bytes = folder::read(&path)?;
+    let artifact = Artifact::from_bytes(&bytes).map_err(|source| Failure::In { path: path.clone(), source })?;
+    if path != copy {
+        fb_io::write_whole(&copy, &bytes)?;
+    }
+    Ok(Some(artifact))
 }
 
 /// A stored model.

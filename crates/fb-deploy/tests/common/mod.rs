@@ -62,6 +62,7 @@ pub fn artifact(method: &dyn AnyMethod, options: &serde_json::Value) -> Artifact
         report: &mut |_| {},
         stop: &|| false,
         store: &mut fb_core::run::Nowhere,
+        start: None,
     };
     let mut artifact = method.fit(&options, &sample, &sample, &mut run).unwrap().artifact().unwrap();
     uneven(&mut artifact);

@@ -129,7 +129,7 @@ impl Ensemble for Bdt {
         title: "Gradient-boosted decision trees on histograms",
         tasks: &[Task::Classify, Task::Regress],
         input: "table",
-        promises: &[Promise::OnnxParity],
+        promises: &[Promise::OnnxParity, Promise::WarmStart],
         paper: Paper { authors: "Chen, Guestrin", arxiv: "1603.02754" },
         status: Status::Stable,
         parameters: None,

@@ -218,7 +218,7 @@ fn grow(
         min_child_weight: config.min_child_weight,
         ..Options::default()
     };
-    let set = Set { binned: &binned, events: Targets { targets, weights }, identity };
+    let set = Set { binned: &binned, events: Targets { targets, weights }, identity, start: &[] };
     Ok(boost(&options, &mut loss, set, None, run)?.artifact(json!({})))
 }
 

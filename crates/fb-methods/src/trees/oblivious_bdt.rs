@@ -83,7 +83,7 @@ impl Ensemble for ObliviousBdt {
         title: "Gradient-boosted oblivious trees, as in CatBoost",
         tasks: &[Task::Classify, Task::Regress],
         input: "table",
-        promises: &[Promise::OnnxParity],
+        promises: &[Promise::OnnxParity, Promise::WarmStart],
         paper: Paper { authors: "Prokhorenkova et al.", arxiv: "1706.09516" },
         status: Status::Experimental,
         parameters: None,

@@ -8,7 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use fb_core::run::Alone;
-use fb_core::{AnyMethod, Data, Error, Events, Fitted, Philox, Promise, Result, Run, Sample, Scores, Workers};
+use fb_core::{
+    AnyMethod, Artifact, Data, Error, Events, Fitted, Philox, Promise, Result, Run, Sample, Scores, Workers,
+};
 use fb_methods::METHODS;
 use serde_json::{Value as Json, json};
 use toys::{Jet, Memory, PARTICLE, TABLE, Threads, jets, particle, sample};
@@ -44,6 +46,8 @@ struct Training<'a> {
     store: &'a mut Memory,
     /// Steps until a signal comes.
     stop_after: usize,
+    /// What it goes on from.
+    start: Option<&'a Artifact>,
 }
 
 fn train(
@@ -52,19 +56,19 @@ fn train(
     [train, validation]: [&Sample; 2],
     how: Training<'_>,
 ) -> Result<Box<dyn Fitted>> {
-    let Training { seed, workers, store, stop_after } = how;
+    let Training { seed, workers, store, stop_after, start } = how;
     let asked = Cell::new(0);
     let stop = || {
         asked.set(asked.get() + 1);
         asked.get() == stop_after
     };
-    let mut run = Run { seed, workers, tick: &mut |_, _| {}, report: &mut |_| {}, stop: &stop, store };
+    let mut run = Run { seed, workers, tick: &mut |_, _| {}, report: &mut |_| {}, stop: &stop, store, start };
     method.fit(config, train, validation, &mut run)
 }
 
 fn fit(method: AMethod, config: &Json, data: [&Sample; 2]) -> Result<Box<dyn Fitted>> {
     let store = &mut Memory::default();
-    train(method, config, data, Training { seed: 1, workers: &Alone, store, stop_after: usize::MAX })
+    train(method, config, data, Training { seed: 1, workers: &Alone, store, stop_after: usize::MAX, start: None })
 }
 
 fn bytes(fitted: &dyn Fitted) -> Vec<u8> {
@@ -141,7 +145,8 @@ fn names_are_in_snake_case_sorted_and_unique() {
 
 #[test]
 fn every_file_is_in_the_list() {
-    let folders = ["src/tables", "src/taggers", "src/trees"].map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+    let folders =
+        ["src/tables", "src/taggers", "src/trees"].map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
     let mut named = 0;
     for entry in folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
         let path = entry.unwrap().path();
@@ -348,8 +353,13 @@ fn same_seed_same_bits_on_any_number_of_threads() {
     let [train_part, validation] = parts();
     each("bits", |method| {
         let fit = |seed, threads| {
-            let how =
-                Training { seed, workers: &Threads(threads), store: &mut Memory::default(), stop_after: usize::MAX };
+            let how = Training {
+                seed,
+                workers: &Threads(threads),
+                store: &mut Memory::default(),
+                stop_after: usize::MAX,
+                start: None,
+            };
             train(method, &tiny(method), [&train_part, &validation], how).unwrap()
         };
         let first = fit(7, 1);
@@ -369,7 +379,7 @@ fn a_stored_model_gives_the_same_scores() {
     each("stored", |method| {
         let fitted = tiny_fit(method);
         let stored = bytes(&*fitted);
-        let loaded = method.load(&fb_core::Artifact::from_bytes(&stored).unwrap()).unwrap();
+        let loaded = method.load(&Artifact::from_bytes(&stored).unwrap()).unwrap();
         assert!(scores(&*fitted, &unseen) == scores(&*loaded, &unseen));
         assert!(bytes(&*loaded) == stored && loaded.parameters() == fitted.parameters());
         let mut altered = fitted.artifact().unwrap();
@@ -398,7 +408,7 @@ fn a_stopped_training_goes_on_to_the_same_bits() {
         for stops in [[1, usize::MAX], [3, 2], [4, 4], [7, usize::MAX]] {
             let mut store = Memory::default();
             let mut go = |stop_after| {
-                let how = Training { seed: 1, workers: &Alone, store: &mut store, stop_after };
+                let how = Training { seed: 1, workers: &Alone, store: &mut store, stop_after, start: None };
                 train(method, &config, [&train_part, &validation], how)
             };
             for stop_after in stops.into_iter().filter(|&s| s < steps) {
@@ -408,7 +418,7 @@ fn a_stopped_training_goes_on_to_the_same_bits() {
             // The checkpoint belongs to this training and to no other.
             let change = if has_epochs(method) { ("train.lr", json!(0.5)) } else { ("trees", json!(10)) };
             let other = with(config.clone(), &[change]);
-            let how = Training { seed: 1, workers: &Alone, store: &mut store, stop_after: usize::MAX };
+            let how = Training { seed: 1, workers: &Alone, store: &mut store, stop_after: usize::MAX, start: None };
             let refused = train(method, &other, [&train_part, &validation], how);
             assert!(matches!(refused, Err(Error::Checkpoint { .. })));
         }
@@ -451,6 +461,62 @@ fn an_event_without_particles_has_a_score() {
         let fitted = fit(method, &tiny(method), [&train, &train]).unwrap();
         assert!(scores(&*fitted, &some).values.iter().all(|p| p.is_finite()));
     });
+}
+
+#[test]
+fn a_training_goes_on_from_a_model() {
+    let [some, others] = parts();
+    let unseen = jets(60, 5);
+    let mut promised = 0;
+    for &method in METHODS {
+        let name = method.card().name;
+        let config = |trees: usize| {
+            let mut config = tiny(method);
+            for (key, value) in
+                [("trees", json!(trees)), ("subsample", json!(1.0)), ("bagging_temperature", json!(0.0))]
+            {
+                if config.get(key).is_some() {
+                    config[key] = value;
+                }
+            }
+            config
+        };
+        let first = fit(method, &config(6), [&some, &others]).unwrap();
+        let artifact = first.artifact().unwrap();
+        let on = |method: AMethod, start: &Artifact| {
+            let store = &mut Memory::default();
+            let how = Training { seed: 1, workers: &Alone, store, stop_after: usize::MAX, start: Some(start) };
+            train(method, &config(3), [&some, &others], how)
+        };
+        if !method.card().promises(Promise::WarmStart) {
+            let error = on(method, &artifact).err().unwrap().to_string();
+            assert!(error.contains("cannot go on from a model"), "{name}: {error}");
+            continue;
+        }
+        promised += 1;
+        let whole = fit(method, &config(9), [&some, &others]).unwrap();
+        let (on, first, whole) = (on(method, &artifact).unwrap(), scores(&*first, &unseen), scores(&*whole, &unseen));
+        let found = scores(&*on, &unseen);
+        assert!(largest_difference(&found, &first) > 1e-3, "{name}: it goes on");
+        // The rounding of gradients is another, as the trees have other numbers.
+        assert!(largest_difference(&found, &whole) < 2e-3, "{name}: {}", largest_difference(&found, &whole));
+        let mut other = artifact.clone();
+        other.header["method"] = json!("logistic");
+        let error = train(
+            method,
+            &config(3),
+            [&some, &others],
+            Training {
+                seed: 1,
+                workers: &Alone,
+                store: &mut Memory::default(),
+                stop_after: usize::MAX,
+                start: Some(&other),
+            },
+        );
+        assert!(error.err().unwrap().to_string().contains("found a model of `logistic`"), "{name}");
+    }
+    assert!(promised >= 2);
 }
 
 // Weights

@@ -73,12 +73,12 @@ fn bits_do_not_depend_on_threads_nor_on_interruptions() {
         let config = tiny(method);
         let alone = bytes(&*fit(method, &config, [&some, &others]).unwrap());
         let mut store = Memory::default();
-        let two = Training { seed: 1, workers: &Threads(2), store: &mut store, stop_after: usize::MAX };
+        let two = Training { seed: 1, workers: &Threads(2), store: &mut store, stop_after: usize::MAX, start: None };
         assert_eq!(bytes(&*train(method, &config, [&some, &others], two).unwrap()), alone);
         let mut store = Memory::default();
-        let stopped = Training { seed: 1, workers: &Alone, store: &mut store, stop_after: 4 };
+        let stopped = Training { seed: 1, workers: &Alone, store: &mut store, stop_after: 4, start: None };
         assert!(matches!(train(method, &config, [&some, &others], stopped), Err(Error::Stopped { .. })));
-        let on = Training { seed: 1, workers: &Alone, store: &mut store, stop_after: usize::MAX };
+        let on = Training { seed: 1, workers: &Alone, store: &mut store, stop_after: usize::MAX, start: None };
         assert_eq!(bytes(&*train(method, &config, [&some, &others], on).unwrap()), alone);
     });
 }

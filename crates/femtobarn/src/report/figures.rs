@@ -48,6 +48,25 @@ pub fn roc(report: &Report<'_>) -> String {
     plot.finish(Corner::UpperRight)
 }
 
+/// Approximate median significance against the signal efficiency of the threshold; none unless asked for.
+pub fn ams(report: &Report<'_>) -> Option<String> {
+    let all = || report.figures.iter().flat_map(|f| &f.ams);
+    let highest = range(all().map(|p| p.1.high))[1];
+    if !highest.is_finite() {
+        return None;
+    }
+    let x = Axis::new("signal efficiency ε_S", 0.0, 1.0, Scale::Linear);
+    let y = Axis::new("AMS", 0.0, highest * 1.3, Scale::Linear);
+    let mut plot = Plot::new(WIDE, x, y, report.label(), "68% bands");
+    for (i, (method, f)) in report.results.methods.iter().zip(&report.figures).enumerate() {
+        let column = |pick: fn(&(f64, Value)) -> f64| f.ams.iter().map(pick).collect::<Vec<f64>>();
+        plot.band(&column(|p| p.0), &column(|p| p.1.low), &column(|p| p.1.high), colour(i));
+        plot.line(&f.ams.iter().map(|(x, v)| (*x, v.central)).collect::<Vec<_>>(), colour(i), dash(i));
+        plot.legend(&method.label, colour(i), dash(i));
+    }
+    Some(plot.finish(Corner::UpperRight))
+}
+
 /// From the eleventh curve on, colours come again.
 fn dash(i: usize) -> &'static str {
     if i < 10 { "" } else { "6 3" }

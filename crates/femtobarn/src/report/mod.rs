@@ -142,6 +142,10 @@ fn roc_and_scores(page: &mut String, report: &Report<'_>) {
         &[figures::roc(report)],
         "Background rejection against signal efficiency on the test events. Bands hold 68% of the bootstrap replicas.",
     );
+    if let Some(scan) = figures::ams(report) {
+        let caption = "Approximate median significance of the events above a threshold, against the signal efficiency of the threshold: as far as 25 effective background events are left. The largest value of a scan is biased upwards by its own fluctuations.";
+        figure(page, &[scan], caption);
+    }
     differences_table(page, report);
     section(page, "Scores");
     let scores = report.results.methods.iter().zip(&report.figures);
@@ -225,7 +229,9 @@ fn metrics_table(page: &mut String, report: &Report<'_>) {
         .map(|name| {
             let sign = if is_error(name) { -1.0 } else { 1.0 };
             let values = methods.iter().filter_map(|m| m.metrics.get(name)).map(|v| sign * v.central);
-            sign * values.fold(f64::NEG_INFINITY, f64::max)
+            // These are best at no end.
+            let has_best = !["bias", "response"].contains(&name.split(':').next().unwrap_or_default());
+            if has_best { sign * values.fold(f64::NEG_INFINITY, f64::max) } else { f64::NAN }
         })
         .collect();
     let rows: Vec<Vec<String>> = methods
