@@ -32,6 +32,15 @@ impl FourVector {
         (self.pz / self.pt()).asinh()
     }
 
+    /// Rapidity, ½ ln((E + pz) / (E − pz)), from pT² + m² so that nothing cancels; E² < p² counts as massless. ±∞ along
+    /// the beam for a massless particle.
+    pub fn rapidity(&self) -> f64 {
+        let transverse = self.px * self.px + self.py * self.py;
+        let mass = (self.e * self.e - transverse - self.pz * self.pz).max(0.0);
+        let y = 0.5 * ((self.e + self.pz.abs()).powi(2) / (transverse + mass)).ln();
+        y.copysign(self.pz)
+    }
+
     /// Azimuth in (−π, π].
     pub fn phi(&self) -> f64 {
         self.py.atan2(self.px)

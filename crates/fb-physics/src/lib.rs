@@ -4,3 +4,4 @@ pub mod expression;
 pub mod features;
 pub mod four_vector;
 pub mod particles;
+pub mod substructure;
