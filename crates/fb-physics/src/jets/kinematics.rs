@@ -55,7 +55,7 @@ pub(super) fn direction(p: &FourVector) -> Point {
 /// The factor of a distance that depends on one particle alone: pT^2p, or E^2p for e⁺e⁻.
 #[inline(always)]
 pub(super) fn scale(p: &FourVector, algorithm: Algorithm) -> f64 {
-    let power = |square: f64, p: f64| {
+    let raised = |square: f64, p: f64| {
         let square = if p <= 0.0 { square.max(SMALLEST) } else { square };
         square.powf(p).min(LARGEST)
     };
@@ -66,9 +66,9 @@ pub(super) fn scale(p: &FourVector, algorithm: Algorithm) -> f64 {
             let kt2 = pt2(p);
             if kt2 > SMALLEST { 1.0 / kt2 } else { LARGEST }
         }
-        Algorithm::GeneralisedKt(exponent) => power(pt2(p), exponent),
+        Algorithm::GeneralisedKt(power) => raised(pt2(p), power),
         Algorithm::EeKt => p.e * p.e,
-        Algorithm::EeGeneralisedKt(exponent) => power(p.e * p.e, exponent),
+        Algorithm::EeGeneralisedKt(power) => raised(p.e * p.e, power),
     }
 }
 
@@ -97,22 +97,25 @@ pub(super) fn sum(a: &FourVector, b: &FourVector) -> FourVector {
 }
 
 /// Two momenta into one by a scheme with weights, and the rapidity and azimuth that it gives. Two that both fly along the
-/// beam have no direction to weight or to win: they are added.
+/// beam have no direction to weight or to win: they are added, as are those whose energy would be beyond all bounds.
 pub(super) fn weighted(
     a: (&FourVector, Point),
     b: (&FourVector, Point),
     scheme: Scheme,
 ) -> (FourVector, Option<Point>) {
+    let (p, point) = mean(a, b, scheme);
+    if p.e < 1e120 { (p, Some(point)) } else { (sum(a.0, b.0), None) }
+}
+
+/// The formulas of [`weighted`]; not finite where there is no direction.
+fn mean(a: (&FourVector, Point), b: (&FourVector, Point), scheme: Scheme) -> (FourVector, Point) {
     let (square_a, square_b) = (pt2(a.0), pt2(b.0));
-    if square_a + square_b == 0.0 {
-        return (sum(a.0, b.0), None);
-    }
     let (pt_a, pt_b) = (square_a.sqrt(), square_b.sqrt());
     let pt = pt_a + pt_b;
     if scheme == Scheme::WtaPt {
         let (p, point) = if square_a >= square_b { a } else { b };
         let m2 = (p.e + p.pz) * (p.e - p.pz) - pt2(p);
-        return (from_pt_y_phi_m2(pt, point[0], point[1], m2.abs()), Some(point));
+        return (from_pt_y_phi_m2(pt, point[0], point[1], m2.abs()), point);
     }
     let (wa, wb) = if scheme == Scheme::Pt { (pt_a, pt_b) } else { (square_a, square_b) };
     let [(ya, phi_a), (yb, mut phi_b)] = [(a.1[0], a.1[1]), (b.1[0], b.1[1])];
@@ -132,5 +135,5 @@ pub(super) fn weighted(
         phi += TAU;
     }
     // A negative angle next to zero rounds to a full turn.
-    (p, Some([y, if phi >= TAU { 0.0 } else { phi }, 0.0]))
+    (p, [y, if phi >= TAU { 0.0 } else { phi }, 0.0])
 }

@@ -116,7 +116,7 @@ fn agree(particles: &[FourVector], algorithm: Algorithm, radius: f64, scheme: Sc
     let jets = plain.inclusive(0.0);
     let mut all: Vec<usize> = jets.iter().flat_map(|&jet| plain.constituents(jet)).collect();
     all.sort_unstable();
-    assert!(all.iter().copied().eq(0..particles.len()));
+    assert!(all.iter().copied().eq(0..particles.len()), "{definition:?} {:?}", plain.history());
     if scheme == Scheme::E {
         let total = |momenta: &mut dyn Iterator<Item = FourVector>| {
             momenta.fold(FourVector::default(), |mut sum, p| {
