@@ -132,7 +132,7 @@ impl Block {
 
     #[inline(always)]
     fn point(&self, lane: usize) -> Point {
-        self.at.map(|axis| axis[lane])
+        [self.at[0][lane], self.at[1][lane], self.at[2][lane]]
     }
 }
 
@@ -153,6 +153,8 @@ pub(super) struct Engine<M> {
     dealt: usize,
     /// Slots whose nearest neighbour went.
     stale: Vec<u32>,
+    /// What a search has looked at.
+    seen: Vec<Seen>,
 }
 
 impl<M: Metric> Engine<M> {
@@ -173,6 +175,7 @@ impl<M: Metric> Engine<M> {
             alive: n,
             dealt: n,
             stale: Vec::new(),
+            seen: Vec::new(),
         };
         let homes: Vec<u32> = points.iter().map(|&p| engine.tiles.index(engine.tiles.home(p)) as u32).collect();
         engine.deal(&homes);
@@ -350,16 +353,16 @@ impl<M: Metric> Engine<M> {
             let stretch = self.stretch(home, number);
             let begin = stretch.start;
             for (index, block) in self.blocks[stretch].iter_mut().enumerate() {
-                let mut bits = 0u32;
-                for (lane, &nearest) in block.nearest.iter().enumerate() {
-                    bits |= u32::from((nearest == gone[0]) | (nearest == gone[1])) << lane;
+                let lost = |nearest: u32| (nearest == gone[0]) | (nearest == gone[1]);
+                if !block.nearest.iter().fold(false, |any, &nearest| any | lost(nearest)) {
+                    continue;
                 }
-                while bits != 0 {
-                    let lane = bits.trailing_zeros() as usize;
-                    block.nearest[lane] = NONE;
-                    block.near[lane] = -1.0;
-                    self.stale.push(((begin + index) * LANES + lane) as u32);
-                    bits &= bits - 1;
+                for lane in 0..LANES {
+                    if lost(block.nearest[lane]) {
+                        block.nearest[lane] = NONE;
+                        block.near[lane] = -1.0;
+                        self.stale.push(((begin + index) * LANES + lane) as u32);
+                    }
                 }
             }
         }
@@ -384,15 +387,18 @@ impl<M: Metric> Engine<M> {
         // Nobody is the neighbour of itself.
         block.at[0][lane] = f64::NAN;
         let home = self.tiles.home(point);
-        let mut found = Found::new(self.limit);
+        self.seen.clear();
+        let mut least = [self.limit; LANES];
         for number in 0..=2 * self.tiles.reach {
             let stretch = self.stretch(home, number);
             let begin = stretch.start;
             for (index, block) in self.blocks[stretch].iter().enumerate() {
-                found.look(&self.metric.squared(point, &block.at), begin + index);
+                let squared = self.metric.squared(point, &block.at);
+                least = lesser(&squared, &least);
+                self.seen.push(Seen { squared, block: begin + index });
             }
         }
-        let nearest = self.decide(&found, home, point);
+        let nearest = self.nearest_seen(&least);
         self.blocks[slot / LANES].at[0][lane] = point[0];
         self.settle(slot, nearest);
     }
@@ -401,68 +407,53 @@ impl<M: Metric> Engine<M> {
     #[inline(always)]
     fn introduce(&mut self, node: u32, home: Home, point: Point, scale: f64) {
         let slot = self.slot[node as usize];
-        let mut found = Found::new(self.limit);
+        self.seen.clear();
+        let mut least = [self.limit; LANES];
         for number in 0..=2 * self.tiles.reach {
             let stretch = self.stretch(home, number);
             let begin = stretch.start;
             for (index, block) in self.blocks[stretch].iter_mut().enumerate() {
                 let squared = self.metric.squared(point, &block.at);
-                found.look(&squared, begin + index);
-                let mut bits = 0u32;
+                least = lesser(&squared, &least);
+                self.seen.push(Seen { squared, block: begin + index });
+                if !any(from_fn(|lane| squared[lane] < block.near[lane])) {
+                    continue;
+                }
                 for lane in 0..LANES {
-                    bits |= u32::from(squared[lane] < block.near[lane]) << lane;
-                }
-                while bits != 0 {
-                    let lane = bits.trailing_zeros() as usize;
-                    block.near[lane] = squared[lane];
-                    block.nearest[lane] = slot;
-                    let smaller = if scale < block.scale[lane] { scale } else { block.scale[lane] };
-                    self.queue.set(block.node[lane] as usize, smaller * squared[lane]);
-                    bits &= bits - 1;
-                }
-            }
-        }
-        let nearest = self.decide(&found, home, point);
-        let slot = self.put(node, point, scale);
-        self.settle(slot, nearest);
-    }
-
-    /// The nearest neighbour among what was found.
-    #[inline(always)]
-    fn decide(&self, found: &Found, home: Home, point: Point) -> Option<(f64, u32)> {
-        let least = smallest_of_eight(&found.least);
-        if least == self.limit && found.equal == [0; LANES] {
-            return None;
-        }
-        let mut bits = 0u32;
-        for lane in 0..LANES {
-            bits |= u32::from(found.least[lane] == least) << lane;
-        }
-        if bits.count_ones() > 1 || found.equal != [0; LANES] {
-            return self.lowest(home, point);
-        }
-        let lane = bits.trailing_zeros() as usize % LANES;
-        Some((least, (found.block[lane] * LANES as u64) as u32 + lane as u32))
-    }
-
-    /// The nearest neighbour where several are as near: that of the lowest node.
-    #[cold]
-    fn lowest(&self, home: Home, point: Point) -> Option<(f64, u32)> {
-        let mut best: Option<(f64, u32, u32)> = None;
-        for number in 0..=2 * self.tiles.reach {
-            let stretch = self.stretch(home, number);
-            let begin = stretch.start;
-            for (index, block) in self.blocks[stretch].iter().enumerate() {
-                for (lane, &d) in self.metric.squared(point, &block.at).iter().enumerate() {
-                    let node = block.node[lane];
-                    let nearer = best.is_none_or(|(least, lowest, _)| d < least || (d == least && node < lowest));
-                    if d < self.limit && nearer {
-                        best = Some((d, node, ((begin + index) * LANES + lane) as u32));
+                    if squared[lane] < block.near[lane] {
+                        block.near[lane] = squared[lane];
+                        block.nearest[lane] = slot;
+                        let smaller = if scale < block.scale[lane] { scale } else { block.scale[lane] };
+                        self.queue.set(block.node[lane] as usize, smaller * squared[lane]);
                     }
                 }
             }
         }
-        best.map(|(d, _, slot)| (d, slot))
+        let nearest = self.nearest_seen(&least);
+        let slot = self.put(node, point, scale);
+        self.settle(slot, nearest);
+    }
+
+    /// The nearest neighbour among what was seen, of equal ones that of the lowest node.
+    #[inline(always)]
+    fn nearest_seen(&self, least: &[f64; LANES]) -> Option<(f64, u32)> {
+        let least = smallest_of_eight(least);
+        if least >= self.limit {
+            return None;
+        }
+        let (mut lowest, mut slot) = (NONE, NONE);
+        for seen in &self.seen {
+            if !any(from_fn(|lane| seen.squared[lane] == least)) {
+                continue;
+            }
+            let nodes = &self.blocks[seen.block].node;
+            for lane in 0..LANES {
+                if seen.squared[lane] == least && nodes[lane] < lowest {
+                    (lowest, slot) = (nodes[lane], (seen.block * LANES + lane) as u32);
+                }
+            }
+        }
+        Some((least, slot))
     }
 
     /// Notes the nearest neighbour of a slot.
@@ -479,28 +470,22 @@ impl<M: Metric> Engine<M> {
     }
 }
 
-/// The least distance in each lane.
-struct Found {
-    least: [f64; LANES],
-    block: [u64; LANES],
-    /// Not zero where a least distance was met twice.
-    equal: [u64; LANES],
+/// Squared distances of a point to a block.
+struct Seen {
+    squared: [f64; LANES],
+    block: usize,
 }
 
-impl Found {
-    #[inline(always)]
-    fn new(limit: f64) -> Self {
-        Self { least: [limit; LANES], block: [0; LANES], equal: [0; LANES] }
-    }
+/// The lesser in each lane; `b` where `a` is not a number.
+#[inline(always)]
+fn lesser(a: &[f64; LANES], b: &[f64; LANES]) -> [f64; LANES] {
+    from_fn(|lane| if a[lane] < b[lane] { a[lane] } else { b[lane] })
+}
 
-    #[inline(always)]
-    fn look(&mut self, squared: &[f64; LANES], block: usize) {
-        for lane in 0..LANES {
-            let (d, least) = (squared[lane], self.least[lane]);
-            // A block that is seen twice does not count.
-            self.equal[lane] |= u64::from((d == least) & (self.block[lane] != block as u64));
-            self.block[lane] = if d < least { block as u64 } else { self.block[lane] };
-            self.least[lane] = if d < least { d } else { least };
-        }
-    }
+/// Whether something holds in any lane: by halves, which vectors do well.
+#[inline(always)]
+fn any(lanes: [bool; LANES]) -> bool {
+    let wide: [u64; LANES] = from_fn(|lane| if lanes[lane] { u64::MAX } else { 0 });
+    let half: [u64; LANES / 2] = from_fn(|lane| wide[lane] | wide[lane + LANES / 2]);
+    (half[0] | half[2]) | (half[1] | half[3]) != 0
 }
