@@ -52,7 +52,7 @@ use fb_nn::{{Graph, Train}};
 use schemars::JsonSchema;
 use serde::{{Deserialize, Serialize}};
 
-use super::{{cloud, dense, two_logits}};
+use super::{{cloud, dense, logits}};
 use crate::neural::Network;
 
 /// Options of {camel}; the defaults are the paper's.
@@ -101,10 +101,10 @@ impl Network for {camel} {{
         &config.train
     }}
 
-    fn build(config: &Config, graph: &mut Graph) -> Result<()> {{
+    fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {{
         let x = dense(graph, Graph::INPUT, &config.layers);
         let x = graph.sum(x);
-        two_logits(graph, x);
+        logits(graph, x, classes);
         Ok(())
     }}
 }}

@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use crate::neural::{check_sample, check_weights, shift};
+use crate::neural::{self, check_sample, check_weights, shift};
+use crate::weights::{self, NegativeWeights, Normalise};
 
 /// An ensemble of trees of the catalogue.
 pub trait Ensemble: Send + Sync + 'static {
@@ -52,33 +53,6 @@ impl<E: Ensemble> Method for Trees<E> {
     fn load(artifact: &Artifact) -> Result<FittedForest> {
         FittedForest::load(artifact)
     }
-}
-
-/// What a training does with negative weights.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum NegativeWeights {
-    /// They enter all sums with their sign; a node whose hessians do not sum up to more than `min_child_weight` is not
-    /// made.
-    #[default]
-    Keep,
-    /// Events with a negative weight are left out of the training (never of the evaluation).
-    Drop,
-    /// Their size counts. This is biased, and here for comparison.
-    Abs,
-}
-
-/// How weights are scaled before a training.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Normalise {
-    /// As they are.
-    #[default]
-    None,
-    /// To a sum that is the number of events.
-    Events,
-    /// Each class to the same sum, all of them to the number of events.
-    Classes,
 }
 
 /// What a tree method sees of events: the options that all of them have.
@@ -249,7 +223,9 @@ fn prepare(seen: &Table, train: &Sample, validation: &Sample, run: &Run<'_>) -> 
     for name in &seen.categorical {
         categorical[place(&variables, name)?] = true;
     }
-    let weights = weights(seen, train, asked)?;
+    let classes = if let Asked::Classes(classes) = asked { Some(classes) } else { None };
+    let weights = weights::treated(seen.negative_weights, seen.normalise, train, classes)?;
+    let weights: Vec<f32> = weights.into_iter().map(|w| w as f32).collect();
     let features = |events| Features { events, variables: &variables, missing: &seen.missing };
     let columns = features(&train.events);
     let binned = Binned::fit(&columns, &weights, &train.identity, seen.bins, &categorical, run.workers)?;
@@ -272,7 +248,7 @@ fn prepare(seen: &Table, train: &Sample, validation: &Sample, run: &Run<'_>) -> 
 /// What is asked of the events, which must allow an answer.
 fn asked(train: &Sample, validation: &Sample) -> Result<Asked> {
     if train.targets.is_empty() && !train.is_empty() {
-        let classes = (train.labels.iter().copied().max().unwrap_or(0) as usize + 1).max(2);
+        let classes = neural::classes(train);
         check_sample(train, validation, classes)?;
         return Ok(Asked::Classes(classes));
     }
@@ -288,38 +264,6 @@ fn asked(train: &Sample, validation: &Sample) -> Result<Asked> {
         }
     }
     Ok(Asked::Targets)
-}
-
-/// Weights of the training.
-fn weights(seen: &Table, train: &Sample, asked: Asked) -> Result<Vec<f32>> {
-    let classes = match asked {
-        Asked::Classes(classes) => classes,
-        Asked::Targets if seen.normalise == Normalise::Classes => {
-            let reason = "`classes` needs classes, found targets; expected `none` or `events`".to_owned();
-            return Err(Error::Config { place: "`normalise`".to_owned(), reason });
-        }
-        Asked::Targets => 1,
-    };
-    let treated = |&w: &f64| match seen.negative_weights {
-        NegativeWeights::Keep => w,
-        NegativeWeights::Drop => w.max(0.0),
-        NegativeWeights::Abs => w.abs(),
-    };
-    let treated: Vec<f64> = train.weights.iter().map(treated).collect();
-    let mut sums = vec![0.0; classes];
-    train.labels.iter().zip(&treated).for_each(|(&l, w)| sums[l as usize] += w);
-    if let Some(class) = sums.iter().position(|&s| s <= 0.0) {
-        let of_class = if asked == Asked::Targets { String::new() } else { format!("class {class} of ") };
-        let what = format!("{of_class}the training part");
-        return Err(Error::Empty { what, hint: format!("its sum of weights is {}", sums[class]) });
-    }
-    let (all, n) = (sums.iter().sum::<f64>(), train.len() as f64);
-    let factor = |class: usize| match seen.normalise {
-        Normalise::None => 1.0,
-        Normalise::Events => n / all,
-        Normalise::Classes => n / (classes as f64 * sums[class]),
-    };
-    Ok(train.labels.iter().zip(treated).map(|(&l, w)| (w * factor(l as usize)) as f32).collect())
 }
 
 /// A trained forest with what it sees.

@@ -2,8 +2,10 @@
 
 pub mod forest;
 pub mod neural;
+pub mod tables;
 pub mod taggers;
 pub mod trees;
+pub mod weights;
 
 use fb_core::{AnyMethod, Error, Result, closest, entry};
 use forest::Trees;
@@ -19,6 +21,7 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Neural<taggers::jet_image_cnn::JetImageCnnSmall>>(),
     &entry::<Neural<taggers::logistic::Logistic>>(),
     &entry::<Neural<taggers::lstm_tagger::LstmTagger>>(),
+    &entry::<Neural<tables::mlp::Mlp>>(),
     &entry::<Trees<trees::oblivious_bdt::ObliviousBdt>>(),
     &entry::<Neural<taggers::p_cnn::PCnn>>(),
     &entry::<Neural<taggers::particlenet::ParticleNet>>(),

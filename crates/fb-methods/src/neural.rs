@@ -11,6 +11,8 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 
+use crate::weights::{self, NegativeWeights, Normalise};
+
 /// A network of the catalogue.
 pub trait Network: Send + Sync + 'static {
     /// Its card.
@@ -22,17 +24,21 @@ pub trait Network: Send + Sync + 'static {
     fn input(config: &Self::Config) -> Result<Input>;
     /// How it is trained.
     fn train(config: &Self::Config) -> &Train;
-    /// Its operations after the input node of `graph`, up to the logits.
-    fn build(config: &Self::Config, graph: &mut Graph) -> Result<()>;
+    /// How the weights of a training are scaled.
+    fn normalise(_config: &Self::Config) -> Normalise {
+        Normalise::None
+    }
+    /// Its operations after the input node of `graph`, up to the logits of so many classes.
+    fn build(config: &Self::Config, classes: usize, graph: &mut Graph) -> Result<()>;
 }
 
 /// The network `N` as a method.
 pub struct Neural<N>(PhantomData<fn() -> N>);
 
-fn graph<N: Network>(config: &N::Config) -> Result<Graph> {
+fn graph<N: Network>(config: &N::Config, classes: usize) -> Result<Graph> {
     let (rows, width) = shape(&N::input(config)?);
     let mut graph = Graph::new(rows, width);
-    N::build(config, &mut graph)?;
+    N::build(config, classes, &mut graph)?;
     graph.check().map_err(|e| match e {
         // It was built here and now, so it is the options that are wrong and not a stored model.
         Error::Artifact { reason } => Error::Config { place: format!("method `{}`", N::CARD.name), reason },
@@ -64,18 +70,19 @@ impl<N: Network> Method for Neural<N> {
     }
 
     fn fit(config: &N::Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedNetwork> {
-        let graph = graph::<N>(config)?;
-        check_sample(train, validation, graph.classes())?;
+        let classes = classes(train);
+        let graph = graph::<N>(config, classes)?;
+        check_sample(train, validation, classes)?;
         let input = fb_physics::features::fit(&N::input(config)?, &train.events, &train.weights)?;
         let features = [&train.events, &validation.events].map(|events| fb_physics::features::prepare(&input, events));
         let [train_features, validation_features] = features;
         let (train_features, validation_features) = (train_features?, validation_features?);
-        let set = |sample, features| set(sample, features);
+        let weights = weights::treated(NegativeWeights::Keep, N::normalise(config), train, Some(classes))?;
         let model = fb_nn::train(
             graph,
             N::train(config),
-            set(train, &train_features),
-            set(validation, &validation_features),
+            set(train, &weights, &train_features),
+            set(validation, &validation.weights, &validation_features),
             run,
         )?;
         let config = serde_json::to_value(config)
@@ -88,8 +95,13 @@ impl<N: Network> Method for Neural<N> {
     }
 }
 
-fn set<'a>(sample: &'a Sample, features: &'a Features) -> Set<'a> {
-    Set { features, labels: &sample.labels, weights: &sample.weights, identity: &sample.identity }
+fn set<'a>(sample: &'a Sample, weights: &'a [f64], features: &'a Features) -> Set<'a> {
+    Set { features, labels: &sample.labels, weights, identity: &sample.identity }
+}
+
+/// Classes of a training part: one more than the largest label, and at least two.
+pub(crate) fn classes(train: &Sample) -> usize {
+    train.labels.iter().max().map_or(2, |&l| (l as usize + 1).max(2))
 }
 
 /// Refuses classes that are not asked for or not there, and weights that are not finite.

@@ -4,6 +4,7 @@
 //! of them compute the same network.
 
 use fb_core::{Error, Philox, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the rows of a value stand for.
@@ -17,7 +18,7 @@ pub enum Rows {
 }
 
 /// Element-wise non-linearity. All of these give their derivative from their own output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// x.

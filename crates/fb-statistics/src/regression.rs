@@ -64,7 +64,7 @@ impl Accuracy {
 /// Predictions beside their targets, sorted once, to compute metrics for many sets of weights.
 pub struct Residuals<'a> {
     targets: &'a [f64],
-    residuals: Vec<f64>,
+    differences: Vec<f64>,
     /// Events by rising residual, and by rising response.
     orders: [Vec<u32>; 2],
     responses: Vec<f64>,
@@ -103,18 +103,18 @@ impl<'a> Residuals<'a> {
         if let Some(event) = predictions.iter().position(|p| !p.is_finite()) {
             return Err(Error::NotFinite { column: "prediction".to_owned(), event, found: predictions[event] });
         }
-        let residuals: Vec<f64> = predictions.iter().zip(targets).map(|(p, t)| p - t).collect();
+        let differences: Vec<f64> = predictions.iter().zip(targets).map(|(p, t)| p - t).collect();
         let responses: Vec<f64> = predictions.iter().zip(targets).map(|(p, t)| p / t).collect();
-        Ok(Self { targets, orders: [order(&residuals), order(&responses)], residuals, responses })
+        Ok(Self { targets, orders: [order(&differences), order(&responses)], differences, responses })
     }
 
     /// Prediction − target of each event.
     pub fn residuals(&self) -> &[f64] {
-        &self.residuals
+        &self.differences
     }
 
     fn mean(&self, weights: &[f64], f: impl Fn(f64) -> f64) -> f64 {
-        let sum: f64 = self.residuals.iter().zip(weights).map(|(&r, w)| w * f(r)).sum();
+        let sum: f64 = self.differences.iter().zip(weights).map(|(&r, w)| w * f(r)).sum();
         sum / weights.iter().sum::<f64>()
     }
 
@@ -127,7 +127,7 @@ impl<'a> Residuals<'a> {
             Accuracy::Mae => self.mean(weights, f64::abs),
             Accuracy::Bias => self.mean(weights, |r| r),
             Accuracy::Pinball(alpha) => self.mean(weights, |r| (-alpha * r).max((1.0 - alpha) * r)),
-            Accuracy::Resolution => half(quantiles(&self.residuals, by_residual, weights, [TAIL, 1.0 - TAIL])),
+            Accuracy::Resolution => half(quantiles(&self.differences, by_residual, weights, [TAIL, 1.0 - TAIL])),
             Accuracy::R2 => {
                 let total: f64 = weights.iter().sum();
                 let moment = |n: i32| self.targets.iter().zip(weights).map(|(t, w)| w * t.powi(n)).sum::<f64>() / total;

@@ -116,13 +116,13 @@ pub fn forest(
     let mut wrong = f64::NAN;
     for round in 0..options.trees {
         let times: Vec<f32> = train.identity.iter().map(|&id| poisson(run.seed, round as u64, id)).collect();
-        for k in 0..outputs {
+        for (k, &base) in base.iter().enumerate() {
             let number = round * outputs + k;
             if round >= known {
                 let events = times.iter().zip(train.events.column(k)).zip(train.events.weights);
                 for (g, ((times, &y), &w)) in gradients.iter_mut().zip(events) {
                     let w = times * w;
-                    *g = [-w * asked.value(k, y, base[k]), w];
+                    *g = [-w * asked.value(k, y, base), w];
                 }
                 let keep = |row: usize| times[row] > 0.0;
                 let mut tree = grower.grow(&gradients, train.identity, number as u64, Some(&keep)).tree;

@@ -115,6 +115,9 @@ pub struct Judge<'a> {
     workers: &'a dyn Workers,
 }
 
+/// Numbers that follow from the weights.
+type Statistic<'a> = dyn Fn(&[f64]) -> fb_core::Result<Vec<f64>> + Sync + 'a;
+
 /// Signal efficiencies at which the ROC curve is drawn.
 fn grid() -> Vec<f64> {
     (1..=100).map(|i| f64::from(i) / 100.0).collect()
@@ -190,7 +193,7 @@ impl<'a> Judge<'a> {
     fn evaluated(&self, scores: &Columns, only_leading: bool) -> Result<Evaluated> {
         let from = if only_leading { self.width() - 1 } else { 0 };
         let weights = &self.test.weights;
-        let numbers: Box<dyn Fn(&[f64]) -> fb_core::Result<Vec<f64>> + Sync> = match &self.truth {
+        let numbers: Box<Statistic<'_>> = match &self.truth {
             Truth::Classes(metrics, is) if self.classes > 2 => {
                 let classes = Classes::new(scores, is, &self.test.labels)?;
                 Box::new(move |w| classes.numbers(&metrics[from..], w))

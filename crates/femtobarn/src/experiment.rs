@@ -237,10 +237,8 @@ impl Experiment {
             *metrics = names.map(str::to_owned).to_vec();
         }
         if self.read.target.len() > 1 {
-            let of = |name: &String| match name.contains(':') {
-                true => vec![name.clone()],
-                false => self.read.target.iter().map(|target| format!("{name}:{target}")).collect(),
-            };
+            let each = |name: &String| self.read.target.iter().map(|target| format!("{name}:{target}")).collect();
+            let of = |name: &String| if name.contains(':') { vec![name.clone()] } else { each(name) };
             *metrics = metrics.iter().flat_map(of).collect();
         }
     }

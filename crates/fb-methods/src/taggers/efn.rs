@@ -8,7 +8,7 @@ use fb_nn::{Graph, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{cloud, dense, two_logits};
+use super::{cloud, dense, logits};
 use crate::neural::Network;
 
 /// Options of the energy-flow network.
@@ -61,13 +61,13 @@ impl Network for Efn {
         &config.train
     }
 
-    fn build(config: &Config, graph: &mut Graph) -> Result<()> {
+    fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
         let z = graph.columns(Graph::INPUT, 0, 1);
         let direction = graph.columns(Graph::INPUT, 1, 3);
         let phi = dense(graph, direction, &config.phi);
         let sum = graph.weighted_sum(phi, z);
         let f = dense(graph, sum, &config.f);
-        two_logits(graph, f);
+        logits(graph, f, classes);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use fb_nn::{Activation, Graph, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{cloud, dense, particlenet_variables, two_logits};
+use super::{cloud, dense, logits, particlenet_variables};
 use crate::neural::Network;
 
 /// Options of the interaction network.
@@ -68,7 +68,7 @@ impl Network for InteractionNetwork {
         &config.train
     }
 
-    fn build(config: &Config, graph: &mut Graph) -> Result<()> {
+    fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
         let Some((&first, rest)) = config.objects.split_first() else {
             return Err(Error::Config {
                 place: "method `interaction_network`, `objects`".to_owned(),
@@ -83,7 +83,7 @@ impl Network for InteractionNetwork {
         let objects = dense(graph, x, rest);
         let sum = graph.sum(objects);
         let x = dense(graph, sum, &config.classifier);
-        two_logits(graph, x);
+        logits(graph, x, classes);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use fb_nn::{Activation, Graph, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{COLLECTION, dense, two_logits};
+use super::{COLLECTION, dense, logits};
 use crate::neural::Network;
 
 /// Options of a network on jet images.
@@ -79,7 +79,7 @@ fn input(config: &Config) -> Result<Input> {
     })
 }
 
-fn build(config: &Config, graph: &mut Graph) -> Result<()> {
+fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
     // One zero on each side: a 4×4 window shrinks the image by one, a 3×3 window keeps it.
     let options =
         Convolution { out: 0, kernel: config.kernel, stride: 1, padding: 1, bias: true, activation: Activation::Relu };
@@ -97,7 +97,7 @@ fn build(config: &Config, graph: &mut Graph) -> Result<()> {
         (x, shape) = graph.max_pool(x, shape);
     }
     let x = dense(graph, x, &config.dense);
-    two_logits(graph, x);
+    logits(graph, x, classes);
     Ok(())
 }
 
@@ -126,8 +126,8 @@ impl Network for JetImageCnn {
         &config.train
     }
 
-    fn build(config: &Config, graph: &mut Graph) -> Result<()> {
-        build(config, graph)
+    fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
+        build(config, classes, graph)
     }
 }
 
@@ -152,7 +152,7 @@ impl Network for JetImageCnnSmall {
         &config.0.train
     }
 
-    fn build(config: &SmallConfig, graph: &mut Graph) -> Result<()> {
-        build(&config.0, graph)
+    fn build(config: &SmallConfig, classes: usize, graph: &mut Graph) -> Result<()> {
+        build(&config.0, classes, graph)
     }
 }

@@ -4,10 +4,11 @@
 //! p = 1/(1 + e^{−(w·x + b)}).
 
 use fb_core::{Card, Input, Paper, Promise, Result, Status, Task, Variable};
-use fb_nn::{Activation, Graph, Schedule, Train};
+use fb_nn::{Graph, Schedule, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::logit;
 use crate::neural::Network;
 
 /// Options of logistic regression.
@@ -56,8 +57,8 @@ impl Network for Logistic {
         &config.train
     }
 
-    fn build(_: &Config, graph: &mut Graph) -> Result<()> {
-        graph.linear(Graph::INPUT, 1, Activation::Identity);
+    fn build(_: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
+        logit(graph, Graph::INPUT, classes);
         Ok(())
     }
 }

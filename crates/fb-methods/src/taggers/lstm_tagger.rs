@@ -4,11 +4,11 @@
 //! Sees (log pT, Δη, Δφ) of each constituent [particle, 3].
 
 use fb_core::{Card, Input, Paper, Promise, Result, Status, Task, Variable};
-use fb_nn::{Activation, Graph, Train};
+use fb_nn::{Graph, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{cloud, dense};
+use super::{cloud, dense, logit};
 use crate::neural::Network;
 
 /// Options of the LSTM tagger.
@@ -68,10 +68,10 @@ impl Network for LstmTagger {
         &config.train
     }
 
-    fn build(config: &Config, graph: &mut Graph) -> Result<()> {
+    fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
         let state = graph.lstm(Graph::INPUT, config.hidden);
         let x = dense(graph, state, &[config.dense]);
-        graph.linear(x, 1, Activation::Identity);
+        logit(graph, x, classes);
         Ok(())
     }
 }

@@ -55,7 +55,12 @@ fn dense(graph: &mut Graph, mut x: usize, widths: &[usize]) -> usize {
     x
 }
 
-/// The logits of two classes.
-fn two_logits(graph: &mut Graph, x: usize) {
-    graph.linear(x, 2, Activation::Identity);
+/// A logit for each class.
+pub(crate) fn logits(graph: &mut Graph, x: usize, classes: usize) {
+    graph.linear(x, classes, Activation::Identity);
+}
+
+/// One logit for two classes, else one for each.
+fn logit(graph: &mut Graph, x: usize, classes: usize) {
+    logits(graph, x, if classes == 2 { 1 } else { classes });
 }

@@ -10,7 +10,7 @@ use fb_nn::{Activation, Graph, Schedule, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{COLLECTION, UNWEIGHTED_NORM, dense, particlenet_variables, two_logits};
+use super::{COLLECTION, UNWEIGHTED_NORM, dense, logits, particlenet_variables};
 use crate::neural::Network;
 
 /// Options of P-CNN.
@@ -102,7 +102,7 @@ impl Network for PCnn {
         &config.train
     }
 
-    fn build(config: &Config, graph: &mut Graph) -> Result<()> {
+    fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
         let variables = config.variables.len();
         let [first, stages @ ..] = config.channels;
         let x = graph.batch_norm(Graph::INPUT, variables, Activation::Identity);
@@ -114,7 +114,7 @@ impl Network for PCnn {
         let x = graph.mean_positions(x, shape[2]);
         let x = dense(graph, x, &[config.dense]);
         let x = graph.dropout(x, config.dropout);
-        two_logits(graph, x);
+        logits(graph, x, classes);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use fb_nn::{Activation, Graph, Schedule, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{UNWEIGHTED_NORM, cloud, dense, particlenet_variables, two_logits};
+use super::{UNWEIGHTED_NORM, cloud, dense, logits, particlenet_variables};
 use crate::neural::Network;
 
 /// Options of ParticleNet.
@@ -56,7 +56,7 @@ impl Default for Config {
 }
 
 /// The operations of ParticleNet, also of its small version.
-pub(super) fn build(config: &Config, graph: &mut Graph) {
+pub(super) fn build(config: &Config, classes: usize, graph: &mut Graph) {
     let width = config.variables.len();
     let mut coordinates = graph.columns(Graph::INPUT, 0, width.min(2));
     let mut x = graph.batch_norm(Graph::INPUT, width, Activation::Identity);
@@ -70,7 +70,7 @@ pub(super) fn build(config: &Config, graph: &mut Graph) {
     let pool = graph.mean(x);
     let x = dense(graph, pool, &[config.dense]);
     let x = graph.dropout(x, config.dropout);
-    two_logits(graph, x);
+    logits(graph, x, classes);
 }
 
 /// ParticleNet.
@@ -98,8 +98,8 @@ impl Network for ParticleNet {
         &config.train
     }
 
-    fn build(config: &Config, graph: &mut Graph) -> Result<()> {
-        build(config, graph);
+    fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
+        build(config, classes, graph);
         Ok(())
     }
 }

@@ -47,8 +47,8 @@ impl Network for ParticleNetLite {
         &config.0.train
     }
 
-    fn build(config: &Config, graph: &mut Graph) -> Result<()> {
-        particlenet::build(&config.0, graph);
+    fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
+        particlenet::build(&config.0, classes, graph);
         Ok(())
     }
 }

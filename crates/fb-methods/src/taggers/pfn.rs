@@ -7,7 +7,7 @@ use fb_nn::{Graph, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{cloud, dense, two_logits};
+use super::{cloud, dense, logits};
 use crate::neural::Network;
 
 /// Options of the particle-flow network.
@@ -63,11 +63,11 @@ impl Network for Pfn {
         &config.train
     }
 
-    fn build(config: &Config, graph: &mut Graph) -> Result<()> {
+    fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
         let phi = dense(graph, Graph::INPUT, &config.phi);
         let sum = graph.sum(phi);
         let f = dense(graph, sum, &config.f);
-        two_logits(graph, f);
+        logits(graph, f, classes);
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use fb_nn::{Activation, Graph, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{COLLECTION, dense};
+use super::{COLLECTION, dense, logit};
 use crate::neural::Network;
 
 /// Options of TopoDNN.
@@ -61,7 +61,7 @@ impl Network for TopoDnn {
         &config.train
     }
 
-    fn build(config: &Config, graph: &mut Graph) -> Result<()> {
+    fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
         // Fixed by the frame: u and v of the hardest constituent and u of the second, columns 0, 1 and 3. The network
         // sees the rest as [pT₁] and [v₂, pT₂, u₃, …]; the first layer is the sum of its two parts.
         let last = 3 * config.max;
@@ -77,7 +77,7 @@ impl Network for TopoDnn {
         let b = graph.linear(others, first, Activation::Identity);
         let x = graph.add(a, b, Activation::Relu);
         let x = dense(graph, x, rest);
-        graph.linear(x, 1, Activation::Identity);
+        logit(graph, x, classes);
         Ok(())
     }
 }

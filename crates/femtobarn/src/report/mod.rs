@@ -75,13 +75,13 @@ pub fn html(report: &Report<'_>) -> Result<String> {
     if experiment.seeds > 1 {
         seeds_table(&mut page, report);
     }
-    if report.classes() > 2 {
-        classes::show(&mut page, report);
-        differences_table(&mut page, report);
-    } else if report.classes() == 2 {
-        roc_and_scores(&mut page, report);
-    } else {
-        residuals(&mut page, report);
+    match report.classes() {
+        1 => residuals(&mut page, report),
+        2 => roc_and_scores(&mut page, report),
+        _ => {
+            classes::show(&mut page, report);
+            differences_table(&mut page, report);
+        }
     }
     section(&mut page, "Training");
     let mut shown = vec![figures::losses(report)];

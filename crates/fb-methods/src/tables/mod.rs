@@ -1,0 +1,3 @@
+//! Networks on a table of variables.
+
+pub mod mlp;
