@@ -22,6 +22,12 @@ impl FourVector {
         Self { px: pt * phi.cos(), py: pt * phi.sin(), pz, e: (pt * pt + pz * pz + m * m).sqrt() }
     }
 
+    /// From transverse momentum, rapidity, azimuth and mass.
+    pub fn from_pt_y_phi_m(pt: f64, y: f64, phi: f64, m: f64) -> Self {
+        let transverse = pt.hypot(m);
+        Self { px: pt * phi.cos(), py: pt * phi.sin(), pz: transverse * y.sinh(), e: transverse * y.cosh() }
+    }
+
     /// Transverse momentum.
     pub fn pt(&self) -> f64 {
         self.px.hypot(self.py)
@@ -84,6 +90,8 @@ mod tests {
         let p = FourVector::from_pt_eta_phi_m(50.0, -1.3, 2.9, 4.2);
         assert!((p.pt() - 50.0).abs() < 1e-12 && (p.eta() + 1.3).abs() < 1e-12);
         assert!((p.phi() - 2.9).abs() < 1e-12 && (p.m() - 4.2).abs() < 1e-9);
+        let q = FourVector::from_pt_y_phi_m(50.0, p.rapidity(), 2.9, 4.2);
+        assert!((q.pz - p.pz).abs() < 1e-12 && (q.e - p.e).abs() < 1e-12);
     }
 
     #[test]

@@ -139,7 +139,8 @@ fn names_are_in_snake_case_sorted_and_unique() {
 
 #[test]
 fn every_file_is_in_the_list() {
-    let folders = ["src/tables", "src/taggers", "src/trees"].map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+    let folders =
+        ["src/tables", "src/taggers", "src/trees"].map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
     let mut named = 0;
     for entry in folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
         let path = entry.unwrap().path();

@@ -67,6 +67,17 @@ pub fn d2(jet: &Jet, beta: f64) -> f64 {
 /// ᵥe_n^(β) = Σ_{i₁ < … < i_n} ∏ z_i ∏ of the v smallest ΔR_ab^β (arXiv:1609.07483, eq. 3.3), z = pT / Σ pT, for n of 2
 /// to 4 and v from 1 to n (n − 1) / 2.
 pub fn generalised(jet: &Jet, v: usize, n: usize, beta: f64) -> f64 {
+    match v {
+        1 => with_smallest::<1>(jet, n, beta),
+        2 => with_smallest::<2>(jet, n, beta),
+        3 => with_smallest::<3>(jet, n, beta),
+        4 => with_smallest::<4>(jet, n, beta),
+        5 => with_smallest::<5>(jet, n, beta),
+        _ => with_smallest::<6>(jet, n, beta),
+    }
+}
+
+fn with_smallest<const V: usize>(jet: &Jet, n: usize, beta: f64) -> f64 {
     let count = jet.len();
     let total: f64 = jet.pt.iter().sum();
     let z: Vec<f64> = jet.pt.iter().map(|pt| pt / total).collect();
@@ -76,17 +87,17 @@ pub fn generalised(jet: &Jet, v: usize, n: usize, beta: f64) -> f64 {
     for i in 0..count {
         let a = row(i);
         for j in i + 1..count {
-            let (b, pair, smallest) = (row(j), z[i] * z[j], Smallest::new(v).with(a[j]));
+            let (b, pair, smallest) = (row(j), z[i] * z[j], Smallest([f64::INFINITY; V]).with(a[j]));
             match n {
-                2 => sum += pair * smallest.product(v),
+                2 => sum += pair * smallest.product(),
                 3 => {
-                    let term = |k: usize| z[k] * smallest.with(a[k]).with(b[k]).product(v);
+                    let term = |k: usize| z[k] * smallest.with(a[k]).with(b[k]).product();
                     sum += pair * (j + 1..count).map(term).sum::<f64>();
                 }
                 _ => {
                     for k in j + 1..count {
                         let (c, smallest) = (row(k), smallest.with(a[k]).with(b[k]));
-                        let term = |l: usize| z[l] * smallest.with(a[l]).with(b[l]).with(c[l]).product(v);
+                        let term = |l: usize| z[l] * smallest.with(a[l]).with(b[l]).with(c[l]).product();
                         sum += pair * z[k] * (k + 1..count).map(term).sum::<f64>();
                     }
                 }
@@ -96,28 +107,24 @@ pub fn generalised(jet: &Jet, v: usize, n: usize, beta: f64) -> f64 {
     sum
 }
 
-/// The smallest angles so far, rising, and infinity where there are fewer.
+/// The V smallest angles so far, rising, and infinity where there are fewer.
 #[derive(Clone, Copy)]
-struct Smallest([f64; 6], usize);
+struct Smallest<const V: usize>([f64; V]);
 
-impl Smallest {
-    fn new(v: usize) -> Self {
-        Self([f64::INFINITY; 6], v)
-    }
-
+impl<const V: usize> Smallest<V> {
     #[inline(always)]
     fn with(mut self, mut angle: f64) -> Self {
-        for slot in &mut self.0[..self.1] {
-            let larger = slot.max(angle);
-            *slot = slot.min(angle);
-            angle = larger;
+        for slot in &mut self.0 {
+            // What is not smaller than this one is compared with the next.
+            let smaller = angle < *slot;
+            (*slot, angle) = if smaller { (angle, *slot) } else { (*slot, angle) };
         }
         self
     }
 
     #[inline(always)]
-    fn product(&self, v: usize) -> f64 {
-        self.0[..v].iter().product()
+    fn product(&self) -> f64 {
+        self.0.iter().product()
     }
 }
 

@@ -104,9 +104,12 @@ fn graphs() -> impl Iterator<Item = Vec<(u8, u8)>> {
     GRAPHS.lines().map(move |line| line.split(' ').filter_map(edge).collect())
 }
 
-/// Vertices and edges of the connected parts of a graph. One without edges is one vertex.
-fn components(edges: &[(u8, u8)]) -> Vec<(Vec<u8>, Vec<(u8, u8)>)> {
-    let mut parts: Vec<(Vec<u8>, Vec<(u8, u8)>)> = Vec::new();
+/// Vertices and edges of a connected graph.
+type Connected = (Vec<u8>, Vec<(u8, u8)>);
+
+/// The connected parts of a graph. One without edges is one vertex.
+fn components(edges: &[(u8, u8)]) -> Vec<Connected> {
+    let mut parts: Vec<Connected> = Vec::new();
     for &(a, b) in edges {
         let (touched, mut others): (Vec<_>, Vec<_>) =
             parts.into_iter().partition(|(vertices, _)| vertices.contains(&a) || vertices.contains(&b));

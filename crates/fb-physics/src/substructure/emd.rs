@@ -38,7 +38,11 @@ pub fn distance(a: &Jet, b: &Jet, ground: Ground) -> f64 {
         (super::distance2(a.y[i], a.phi[i], b.y[j], b.phi[j]).sqrt() / ground.radius).powf(ground.beta)
     };
     let difference = supply.iter().sum::<f64>() - demand.iter().sum::<f64>();
-    if difference > 0.0 { demand.push(difference) } else { supply.push(-difference) }
+    if difference > 0.0 {
+        demand.push(difference)
+    } else {
+        supply.push(-difference)
+    }
     let mut costs = Vec::with_capacity(supply.len() * demand.len());
     for i in 0..supply.len() {
         costs.extend((0..demand.len()).map(|j| cost(i, j)));
@@ -52,21 +56,22 @@ pub fn distance(a: &Jet, b: &Jet, ground: Ground) -> f64 {
 /// is not moved.
 fn transport(supply: &[f64], demand: &[f64], costs: &[f64]) -> f64 {
     let (n, m) = (supply.len(), demand.len());
-    let (mut supply, mut demand) = (supply.to_vec(), demand.to_vec());
+    let mut demand = demand.to_vec();
     let mut flow = vec![0.0; n * m];
     // Reduced costs c − u + v stay non-negative.
     let (mut u, mut v) = (vec![0.0; n], vec![0.0; m]);
-    for start in 0..n {
-        while supply[start] > 0.0 {
+    for (start, &supply) in supply.iter().enumerate() {
+        let mut left = supply;
+        while left > 0.0 {
             let Some(path) = Path::shortest(start, &demand, costs, &flow, &mut u, &mut v) else { break };
-            let mut most = supply[start].min(demand[path.end]);
+            let mut most = left.min(demand[path.end]);
             path.each(|i, j, forward| {
                 if !forward {
                     most = most.min(flow[i * m + j]);
                 }
             });
             path.each(|i, j, forward| flow[i * m + j] += if forward { most } else { -most });
-            supply[start] -= most;
+            left -= most;
             demand[path.end] -= most;
         }
     }

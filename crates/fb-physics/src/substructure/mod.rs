@@ -7,12 +7,26 @@
 pub mod correlators;
 pub mod efp;
 pub mod emd;
+pub mod grooming;
+pub mod lund;
+pub mod nsubjettiness;
+pub mod observable;
 pub mod shapes;
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use crate::four_vector::{FourVector, delta_phi};
+use crate::jets::{Algorithm, Clustering, Definition, JetError, Scheme};
+
+/// The result of an observable that clusters.
+pub type Result<T> = std::result::Result<T, JetError>;
+
+/// A radius at which all particles of a jet meet.
+const ALL: f64 = 1000.0;
 
 /// The particles of a jet.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Jet {
     /// Momenta in GeV.
     pub particles: Vec<FourVector>,
@@ -22,22 +36,61 @@ pub struct Jet {
     pub y: Vec<f64>,
     /// Azimuth of each, in (−π, π].
     pub phi: Vec<f64>,
+    /// The charge of each, where it is known.
+    pub charge: Option<Vec<f64>>,
     /// The sum of all.
     pub sum: FourVector,
+    /// Clusterings that were asked for.
+    clusterings: RefCell<Vec<(Key, Rc<Clustering>)>>,
 }
 
+/// What a clustering depends on.
+type Key = (Algorithm, Scheme, f64);
+
 impl Jet {
-    /// A jet of these particles, without those that have no transverse momentum.
-    pub fn new(particles: &[FourVector]) -> Self {
-        let mut jet = Self::default();
-        for &p in particles.iter().filter(|p| p.pt() > 0.0) {
+    /// A jet of these particles, without those that have no transverse momentum or energy: they are padding. `charge`
+    /// holds the charge of each particle, where it is known.
+    ///
+    /// # Errors
+    /// [`JetError::NotFinite`] with the particle. A charge that is missing counts as not finite.
+    pub fn new(particles: &[FourVector], charge: Option<&[f64]>) -> Result<Self> {
+        let mut jet = Self { charge: charge.map(|_| Vec::new()), ..Self::default() };
+        for (particle, &p) in particles.iter().enumerate() {
+            let charge = charge.map(|charge| charge.get(particle).copied().unwrap_or(f64::NAN));
+            let numbers = [("px", p.px), ("py", p.py), ("pz", p.pz), ("E", p.e), ("charge", charge.unwrap_or(0.0))];
+            if let Some((component, value)) = numbers.into_iter().find(|(_, x)| !x.is_finite()) {
+                return Err(JetError::NotFinite { particle, component, value });
+            }
+            if p.pt() <= 0.0 || p.e <= 0.0 {
+                continue;
+            }
+            jet.charge.iter_mut().for_each(|all| all.extend(charge));
             jet.pt.push(p.pt());
             jet.y.push(p.rapidity());
             jet.phi.push(p.phi());
             jet.sum += p;
             jet.particles.push(p);
         }
-        jet
+        Ok(jet)
+    }
+
+    /// The particles in this clustering, which is made once.
+    fn clustering(&self, algorithm: Algorithm, scheme: Scheme, radius: f64) -> Result<Rc<Clustering>> {
+        let key = (algorithm, scheme, radius);
+        if let Some((_, known)) = self.clusterings.borrow().iter().find(|(other, _)| *other == key) {
+            return Ok(Rc::clone(known));
+        }
+        let definition = Definition { scheme, ..Definition::new(algorithm, radius) };
+        let clustering = Rc::new(Clustering::new(&self.particles, &definition)?);
+        self.clusterings.borrow_mut().push((key, Rc::clone(&clustering)));
+        Ok(clustering)
+    }
+
+    /// The Cambridge/Aachen history of all particles, and its last node; nothing without particles.
+    fn tree(&self) -> Result<Option<(Rc<Clustering>, usize)>> {
+        let clustering = self.clustering(Algorithm::CambridgeAachen, Scheme::E, ALL)?;
+        let root = clustering.exclusive(1).first().copied();
+        Ok(root.map(|root| (clustering, root)))
     }
 
     /// Number of particles.

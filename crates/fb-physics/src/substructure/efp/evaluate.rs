@@ -21,7 +21,9 @@ impl Program {
     pub fn new(plan: Plan) -> Self {
         let mut last = vec![0; plan.matrices.len()];
         for (time, step) in plan.steps.iter().enumerate() {
-            needs(&plan, *step).into_iter().for_each(|m| last[m] = time);
+            for m in needs(&plan, *step) {
+                last[m] = time;
+            }
         }
         let (mut place, mut free, mut places) = (vec![0; plan.matrices.len()], Vec::new(), 0);
         for (time, step) in plan.steps.iter().enumerate() {
@@ -85,9 +87,7 @@ impl Program {
 
     fn vector(&self, state: &State<'_>, op: &VectorOp) -> Vec<f64> {
         match *op {
-            VectorOp::Times(v, w) => {
-                state.vectors[v].iter().zip(&state.vectors[w]).map(|(v, w)| v * w).collect()
-            }
+            VectorOp::Times(v, w) => state.vectors[v].iter().zip(&state.vectors[w]).map(|(v, w)| v * w).collect(),
             VectorOp::Contract(m, v) => {
                 let weights = state.weights(v);
                 let mut out: Vec<f64> = Vec::with_capacity(state.stride);
@@ -117,7 +117,9 @@ impl Program {
                     }
                 }
             }
-            MatrixOp::Series(a, v, b) => product(n, stride, self.get(state, a), &state.weights(v), self.get(state, b), out),
+            MatrixOp::Series(a, v, b) => {
+                product(n, stride, self.get(state, a), &state.weights(v), self.get(state, b), out)
+            }
             MatrixOp::Bridge([a, b, c, d, e], [v, w]) => {
                 let alike = a == b && c == d;
                 let (weights_k, weights_l) = (state.weights(v), state.weights(w));
@@ -133,7 +135,8 @@ impl Program {
                 for i in 0..n {
                     // Alike both ways: half of the pairs.
                     for j in if alike { i } else { 0 }..n {
-                        for ((x, w), (c, d)) in inner.iter_mut().zip(&*weights_l).zip(c[row(i)].iter().zip(&d[row(j)])) {
+                        for ((x, w), (c, d)) in inner.iter_mut().zip(&*weights_l).zip(c[row(i)].iter().zip(&d[row(j)]))
+                        {
                             *x = w * c * d;
                         }
                         let mut sum = 0.0;
