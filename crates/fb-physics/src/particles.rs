@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fb_core::{Column, Error, Events, Frame, Result};
+use fb_core::{Column, Error, Events, Frame, Result, Unit};
 
 use crate::four_vector::{FourVector, delta_phi};
 
@@ -84,7 +84,7 @@ pub fn particles(events: &Events, collection: &str, max: usize, frame: Frame) ->
 /// The momenta of a collection in the order of the file, and where those of each event begin (events + 1 offsets).
 ///
 /// They stand in `{collection}_px, _py, _pz, _E`, or in `{collection}_pt`, `_eta` or `_y`, `_phi` and, where particles are
-/// not massless, `_mass` or `_m`.
+/// not massless, `_mass` or `_m`, in GeV or in columns whose unit is MeV.
 ///
 /// # Errors
 /// [`Error::MissingColumn`]; [`Error::NotFinite`] with the event; [`Error::Config`] if a column is not a list or the lists
@@ -113,12 +113,13 @@ pub fn momenta(events: &Events, collection: &str) -> Result<(Vec<FourVector>, Ar
             return Err(Error::Config { place: format!("column `{}`", column.name), reason });
         }
     }
+    let scales: Vec<f64> = columns.iter().map(|c| if c.unit == Unit::Mev { 1e-3 } else { 1.0 }).collect();
     let mut momenta = Vec::with_capacity(offsets.last().copied().unwrap_or_default());
     for event in 0..events.len() {
         for entry in offsets[event]..offsets[event + 1] {
             let mut x = [0.0; 4];
-            for (x, column) in x.iter_mut().zip(&columns) {
-                *x = column.data.number(entry);
+            for (x, (column, scale)) in x.iter_mut().zip(columns.iter().zip(&scales)) {
+                *x = scale * column.data.number(entry);
                 if !x.is_finite() {
                     return Err(Error::NotFinite { column: column.name.clone(), event, found: *x });
                 }

@@ -322,6 +322,7 @@ fn names_that_are_none_are_explained() {
     }
     let columns = |text: &str| Observables::parse(text).unwrap().columns().into_iter().map(|c| c.0).collect::<Vec<_>>();
     assert_eq!(columns("tau1, wide=tau1(R0=2), e=efp(d<=1)"), ["tau1", "wide", "e_0", "e_1"]);
+    assert_eq!(columns("tau1, tau1(beta=2, R0=1)"), ["tau1", "tau1(beta=2,R0=1)"]);
     let jet = random(20, 4);
     close(value(&jet, "tau42"), value(&jet, "tau4") / value(&jet, "tau2"), 1e-12, "ratio");
     assert!(value(&jet, "tau10") > 0.0, "ten axes, not a ratio");

@@ -126,13 +126,24 @@ pub enum Value {
 
 impl Observables {
     /// Reads `tau1, tau32, soft_drop_mass(z=0.2), wide = soft_drop_mass(R0=1.5), efp(d<=5)`: names behind commas, each with
-    /// parameters in brackets and, before `=`, a name of one's own.
+    /// parameters in brackets and, before `=`, a name of one's own. Several of one name without one of their own are
+    /// told apart by their text, `tau3(beta=2)`.
     ///
     /// # Errors
     /// [`Error::UnknownName`] and [`Error::UnknownKey`] with what is nearest; [`Error::Config`] for a value that does not
     /// fit, two columns of one name, or no observable at all.
     pub fn parse(text: &str) -> Parsed<Self> {
-        let observables: Vec<Observable> = pieces(text)?.into_iter().map(Observable::parse).collect::<Parsed<_>>()?;
+        let pieces = pieces(text)?;
+        let mut observables: Vec<Observable> =
+            pieces.iter().map(|piece| Observable::parse(piece)).collect::<Parsed<_>>()?;
+        // The same observable with other parameters: they tell the columns apart.
+        let labels: Vec<String> = observables.iter().map(|observable| observable.label.clone()).collect();
+        for (observable, piece) in observables.iter_mut().zip(pieces) {
+            let same = labels.iter().filter(|label| **label == observable.label).count();
+            if same > 1 && piece.starts_with(&observable.label) && piece.contains('(') {
+                observable.label = piece.replace(' ', "");
+            }
+        }
         if observables.is_empty() {
             return Err(config("observables", "found none, expected names such as `tau21,mass`".to_owned()));
         }
