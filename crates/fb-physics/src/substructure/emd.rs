@@ -39,9 +39,9 @@ pub fn distance(a: &Jet, b: &Jet, ground: Ground) -> f64 {
     };
     let difference = supply.iter().sum::<f64>() - demand.iter().sum::<f64>();
     if difference > 0.0 {
-        demand.push(difference)
+        demand.push(difference);
     } else {
-        supply.push(-difference)
+        supply.push(-difference);
     }
     let mut costs = Vec::with_capacity(supply.len() * demand.len());
     for i in 0..supply.len() {

@@ -140,7 +140,8 @@ impl Observables {
         let labels: Vec<String> = observables.iter().map(|observable| observable.label.clone()).collect();
         for (observable, piece) in observables.iter_mut().zip(pieces) {
             let same = labels.iter().filter(|label| **label == observable.label).count();
-            if same > 1 && piece.starts_with(&observable.label) && piece.contains('(') {
+            let head = piece.find('(').map(|end| &piece[..end]);
+            if same > 1 && head.is_some_and(|head| !head.contains('=')) {
                 observable.label = piece.replace(' ', "");
             }
         }

@@ -118,7 +118,7 @@ impl Program {
                 }
             }
             MatrixOp::Series(a, v, b) => {
-                product(n, stride, self.get(state, a), &state.weights(v), self.get(state, b), out)
+                product(n, stride, self.get(state, a), &state.weights(v), self.get(state, b), out);
             }
             MatrixOp::Bridge([a, b, c, d, e], [v, w]) => {
                 let alike = a == b && c == d;
