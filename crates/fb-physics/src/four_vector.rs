@@ -44,7 +44,8 @@ impl FourVector {
         let transverse = self.px * self.px + self.py * self.py;
         let mass = (self.e * self.e - transverse - self.pz * self.pz).max(0.0);
         let y = 0.5 * ((self.e + self.pz.abs()).powi(2) / (transverse + mass)).ln();
-        y.copysign(self.pz)
+        // Not the sign of pz: y is negative where E + |pz| < pT, which rounded energies may be. FastJet has it so, too.
+        if self.pz > 0.0 { y } else { -y }
     }
 
     /// Azimuth in (−π, π].
@@ -90,6 +91,9 @@ mod tests {
         let p = FourVector::from_pt_eta_phi_m(50.0, -1.3, 2.9, 4.2);
         assert!((p.pt() - 50.0).abs() < 1e-12 && (p.eta() + 1.3).abs() < 1e-12);
         assert!((p.phi() - 2.9).abs() < 1e-12 && (p.m() - 4.2).abs() < 1e-9);
+        // A particle across the beam whose energy is rounded down.
+        let low = FourVector { px: 3.0, py: 4.0, pz: 0.001, e: 4.99 };
+        assert!((low.rapidity() - (4.991_f64 / (25.0_f64).sqrt()).ln()).abs() < 1e-15 && low.rapidity() < 0.0);
         let q = FourVector::from_pt_y_phi_m(50.0, p.rapidity(), 2.9, 4.2);
         assert!((q.pz - p.pz).abs() < 1e-12 && (q.e - p.e).abs() < 1e-12);
     }
