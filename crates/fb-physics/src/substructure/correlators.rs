@@ -1,7 +1,6 @@
 //! Energy correlation functions.
 
-use super::Jet;
-use super::ratio;
+use super::{Jet, power, ratio};
 
 /// Angles ΔRᵢⱼ^β between all pairs, row by row.
 fn angles(jet: &Jet, beta: f64) -> Vec<f64> {
@@ -9,7 +8,7 @@ fn angles(jet: &Jet, beta: f64) -> Vec<f64> {
     let mut angles = vec![0.0; n * n];
     for i in 0..n {
         for j in i + 1..n {
-            let angle = jet.distance2(i, j).powf(beta / 2.0);
+            let angle = power(jet.distance2(i, j), beta);
             angles[i * n + j] = angle;
             angles[j * n + i] = angle;
         }
@@ -21,7 +20,7 @@ fn angles(jet: &Jet, beta: f64) -> Vec<f64> {
 ///
 /// `normalised` divides by (Σ pT)^N, which makes it e_N of arXiv:1409.6298. A jet of fewer than N particles has 0.
 pub fn ecf(jet: &Jet, n: usize, beta: f64, normalised: bool) -> f64 {
-    let (pt, count) = (&jet.pt, jet.len());
+    let (pt, count) = (&jet.pt[..], jet.len());
     let total: f64 = pt.iter().sum();
     let sum = match n {
         0 => 1.0,
@@ -30,18 +29,18 @@ pub fn ecf(jet: &Jet, n: usize, beta: f64, normalised: bool) -> f64 {
             let angles = angles(jet, beta);
             let row = |i: usize| &angles[i * count..(i + 1) * count];
             let mut sum = 0.0;
-            // Σ_{k > from} pTₖ ∏ of the angles to the particles before.
             for i in 0..count {
                 let a = row(i);
+                let first = products(pt, a);
                 for j in i + 1..count {
-                    let (b, pair) = (row(j), pt[i] * pt[j] * a[j]);
+                    let (b, pair) = (row(j), pt[i] * first[j]);
                     match n {
                         2 => sum += pair,
-                        3 => sum += pair * (j + 1..count).map(|k| pt[k] * a[k] * b[k]).sum::<f64>(),
+                        3 => sum += pair * dot(&first[j + 1..], &b[j + 1..]),
                         _ => {
+                            let second = products(&first, b);
                             for k in j + 1..count {
-                                let (c, triple) = (row(k), pair * pt[k] * a[k] * b[k]);
-                                sum += triple * (k + 1..count).map(|l| pt[l] * a[l] * b[l] * c[l]).sum::<f64>();
+                                sum += pair * second[k] * dot(&second[k + 1..], &row(k)[k + 1..]);
                             }
                         }
                     }
@@ -51,6 +50,24 @@ pub fn ecf(jet: &Jet, n: usize, beta: f64, normalised: bool) -> f64 {
         }
     };
     if normalised { ratio(sum, total.powi(n as i32)) } else { sum }
+}
+
+fn products(x: &[f64], y: &[f64]) -> Vec<f64> {
+    x.iter().zip(y).map(|(x, y)| x * y).collect()
+}
+
+/// Σ xᵢ yᵢ, in lanes that do not wait for each other.
+fn dot(x: &[f64], y: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let rest: f64 = xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| x * y).sum();
+    let mut lanes = [0.0; LANES];
+    for (x, y) in xs.zip(ys) {
+        for (lane, (x, y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
+            *lane += x * y;
+        }
+    }
+    lanes.iter().sum::<f64>() + rest
 }
 
 /// C_N^(β) = ECF(N + 1) ECF(N − 1) / ECF(N)² (arXiv:1305.0007, eq. 4), for N up to 3; 0 where the denominator is 0.

@@ -83,7 +83,7 @@ impl Polynomials {
         let y: Vec<f64> = (0..jet.len()).map(|i| rapidity(&jet.particles[i], jet.y[i])).collect();
         let totals = self.program.totals(&z, |i, j| {
             let squared = super::distance2(y[i], jet.phi[i], y[j], jet.phi[j]);
-            if measure.beta == 2.0 { squared } else { squared.powf(measure.beta / 2.0) }
+            super::power(squared, measure.beta)
         });
         self.parts.iter().map(|parts| parts.iter().map(|&part| totals[part]).product()).collect()
     }

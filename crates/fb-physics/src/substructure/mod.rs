@@ -119,6 +119,17 @@ fn distance2(y1: f64, phi1: f64, y2: f64, phi2: f64) -> f64 {
     (y1 - y2).powi(2) + delta_phi(phi1, phi2).powi(2)
 }
 
+/// (ΔR²)^{β/2}.
+fn power(squared: f64, beta: f64) -> f64 {
+    if beta == 1.0 {
+        squared.sqrt()
+    } else if beta == 2.0 {
+        squared
+    } else {
+        squared.powf(beta / 2.0)
+    }
+}
+
 /// a / b, and zero where b is.
 fn ratio(a: f64, b: f64) -> f64 {
     if b == 0.0 { 0.0 } else { a / b }

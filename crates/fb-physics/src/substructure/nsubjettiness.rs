@@ -3,7 +3,7 @@
 //! τ_N^(β) = Σᵢ pTᵢ minₖ ΔRᵢₖ^β over N axes k (arXiv:1011.2268, eq. 2.1; arXiv:1108.2701, eq. 1.2), divided by
 //! Σᵢ pTᵢ R₀^β where it is normalised.
 
-use super::{ALL, Jet, Result, distance2, ratio};
+use super::{ALL, Jet, Result, distance2, power, ratio};
 use crate::four_vector::delta_phi;
 use crate::jets::{Algorithm, Scheme};
 
@@ -94,17 +94,6 @@ fn nearest(jet: &Jet, i: usize, axes: &[(f64, f64)]) -> (usize, f64) {
         }
     }
     best
-}
-
-/// (ΔR²)^{β/2}.
-fn power(squared: f64, beta: f64) -> f64 {
-    if beta == 1.0 {
-        squared.sqrt()
-    } else if beta == 2.0 {
-        squared
-    } else {
-        squared.powf(beta / 2.0)
-    }
 }
 
 /// Moves axes to a minimum of τ (arXiv:1108.2701, section 3.1): each goes to the mean of the particles that are nearest
