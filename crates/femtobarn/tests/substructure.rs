@@ -123,12 +123,16 @@ fn what_cannot_be_done_is_told_and_leaves_nothing() {
     write(&input, &[vec![[20.0, 0.5, 1.0]], vec![[20.0, f64::NAN, 1.0]]]);
     let tiny = text(&tiny());
     let bad = text(&input);
-    let cases: [(&str, &[&str], i32, &str); 6] = [
+    let large = place.path().join("large.parquet");
+    write(&large, &[vec![[20.0, 0.5, 1.0]], vec![[20.0, 0.5, 1.0], [1e120, 0.5, 1.0]]]);
+    let large = text(&large);
+    let cases: [(&str, &[&str], i32, &str); 7] = [
         (&tiny, &["--set", "tau_21"], 2, "did you mean `tau21`?"),
         (&tiny, &["--set", "jet_charge"], 3, "no column `part_charge`"),
         (&tiny, &["--set", "mass", "--prefix", "pat"], 3, "no column `pat_px`"),
         (&tiny, &["--set", "mass", "--keep", "mass"], 2, "an observable has this name"),
         (&tiny, &["--set", "emd(row=400)"], 2, "has 400 jets"),
+        (&large, &["--set", "mass"], 3, "row 1: particle 1: px is"),
         (&bad, &["--set", "mass"], 3, "`part_eta` is not finite in event 1"),
     ];
     for (input, arguments, code, expected) in cases {

@@ -22,6 +22,8 @@ use crate::jets::{Algorithm, Clustering, Definition, JetError, Scheme};
 /// The result of an observable that clusters.
 pub type Result<T> = std::result::Result<T, JetError>;
 
+/// What is not a momentum in GeV: squares of it might overflow.
+const LARGEST: f64 = 1e100;
 /// A radius at which all particles of a jet meet.
 const ALL: f64 = 1000.0;
 
@@ -52,7 +54,7 @@ impl Jet {
     /// holds the charge of each particle, where it is known.
     ///
     /// # Errors
-    /// [`JetError::NotFinite`] with the particle. A charge that is missing counts as not finite.
+    /// [`JetError::NotFinite`] with the particle, also for a charge that is missing; [`JetError::TooLarge`].
     pub fn new(particles: &[FourVector], charge: Option<&[f64]>) -> Result<Self> {
         let mut jet = Self { charge: charge.map(|_| Vec::new()), ..Self::default() };
         for (particle, &p) in particles.iter().enumerate() {
@@ -60,6 +62,9 @@ impl Jet {
             let numbers = [("px", p.px), ("py", p.py), ("pz", p.pz), ("E", p.e), ("charge", charge.unwrap_or(0.0))];
             if let Some((component, value)) = numbers.into_iter().find(|(_, x)| !x.is_finite()) {
                 return Err(JetError::NotFinite { particle, component, value });
+            }
+            if let Some((component, value)) = numbers.into_iter().find(|(_, x)| x.abs() >= LARGEST) {
+                return Err(JetError::TooLarge { particle, component, value });
             }
             if p.pt() <= 0.0 || p.e <= 0.0 {
                 continue;
