@@ -1,7 +1,9 @@
-//! Chores of the repository: `cargo xtask tidy | gen | new-method FOLDER/NAME | bench nn | bench io | bench trees | bench trees-scaling | references`.
+//! Chores of the repository: `cargo xtask tidy | gen | new-method FOLDER/NAME | bench nn | bench io | bench trees |
+//! bench trees-scaling | bench substructure | references`.
 
 mod bench;
 mod bench_io;
+mod bench_substructure;
 mod bench_trees;
 mod generate;
 mod new_method;
@@ -32,11 +34,13 @@ fn main() -> Result<()> {
         ["bench", "io"] => bench_io::files(),
         ["bench", "trees-scaling"] => bench_trees::scaling(),
         ["bench", "trees", ref words @ ..] => bench_trees::trees(words),
+        ["bench", "substructure"] => bench_substructure::substructure(),
         ["bench-trees-worker", threads] => bench_trees::serve(threads.parse()?),
         ["bench-worker", threads] => worker::serve(threads.parse()?),
         ["references"] => references(),
         _ => bail!(
-            "expected: tidy | gen | new-method FOLDER/NAME | bench nn [NETWORK…] | bench io | bench trees [WORD…] | bench trees-scaling | references"
+            "expected: tidy | gen | new-method FOLDER/NAME | bench nn [NETWORK…] | bench io | bench trees [WORD…] | \
+             bench trees-scaling | bench substructure | references"
         ),
     }
 }

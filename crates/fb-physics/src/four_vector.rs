@@ -22,6 +22,12 @@ impl FourVector {
         Self { px: pt * phi.cos(), py: pt * phi.sin(), pz, e: (pt * pt + pz * pz + m * m).sqrt() }
     }
 
+    /// From transverse momentum, rapidity, azimuth and mass.
+    pub fn from_pt_y_phi_m(pt: f64, y: f64, phi: f64, m: f64) -> Self {
+        let transverse = pt.hypot(m);
+        Self { px: pt * phi.cos(), py: pt * phi.sin(), pz: transverse * y.sinh(), e: transverse * y.cosh() }
+    }
+
     /// Transverse momentum.
     pub fn pt(&self) -> f64 {
         self.px.hypot(self.py)
@@ -30,6 +36,16 @@ impl FourVector {
     /// Pseudorapidity, asinh(pz/pT); ±∞ along the beam.
     pub fn eta(&self) -> f64 {
         (self.pz / self.pt()).asinh()
+    }
+
+    /// Rapidity, ½ ln((E + pz) / (E − pz)), from pT² + m² so that nothing cancels; E² < p² counts as massless. ±∞ along
+    /// the beam for a massless particle.
+    pub fn rapidity(&self) -> f64 {
+        let transverse = self.px * self.px + self.py * self.py;
+        let mass = (self.e * self.e - transverse - self.pz * self.pz).max(0.0);
+        let y = 0.5 * ((self.e + self.pz.abs()).powi(2) / (transverse + mass)).ln();
+        // Not the sign of pz: y is negative where E + |pz| < pT, which rounded energies may be. FastJet has it so, too.
+        if self.pz > 0.0 { y } else { -y }
     }
 
     /// Azimuth in (−π, π].
@@ -75,6 +91,11 @@ mod tests {
         let p = FourVector::from_pt_eta_phi_m(50.0, -1.3, 2.9, 4.2);
         assert!((p.pt() - 50.0).abs() < 1e-12 && (p.eta() + 1.3).abs() < 1e-12);
         assert!((p.phi() - 2.9).abs() < 1e-12 && (p.m() - 4.2).abs() < 1e-9);
+        // A particle across the beam whose energy is rounded down.
+        let low = FourVector { px: 3.0, py: 4.0, pz: 0.001, e: 4.99 };
+        assert!((low.rapidity() - (4.991_f64 / (25.0_f64).sqrt()).ln()).abs() < 1e-15 && low.rapidity() < 0.0);
+        let q = FourVector::from_pt_y_phi_m(50.0, p.rapidity(), 2.9, 4.2);
+        assert!((q.pz - p.pz).abs() < 1e-12 && (q.e - p.e).abs() < 1e-12);
     }
 
     #[test]

@@ -3,4 +3,6 @@
 pub mod expression;
 pub mod features;
 pub mod four_vector;
+pub mod jets;
 pub mod particles;
+pub mod substructure;

@@ -1,6 +1,8 @@
 //! The constituents of a jet: ordered, cut to the hardest, and in a frame of the jet.
 
-use fb_core::{Error, Events, Frame, Result};
+use std::sync::Arc;
+
+use fb_core::{Column, Error, Events, Frame, Result, Unit};
 
 use crate::four_vector::{FourVector, delta_phi};
 
@@ -27,52 +29,19 @@ pub struct Particles {
     pub jets: Vec<FourVector>,
 }
 
-/// Reads the constituents from `{collection}_px, _py, _pz, _E` or from `{collection}_pt, _eta, _phi` and, if there,
-/// `_mass` or `_m`. Entries without transverse momentum or energy are padding and left out.
+/// Reads the constituents as [`momenta`] does, the hardest `max` of each event. Entries without transverse momentum or
+/// energy are padding and left out.
 ///
 /// # Errors
-/// [`Error::MissingColumn`]; [`Error::NotFinite`] with the event; [`Error::Config`] if a column is not jagged or the
-/// columns differ in length.
+/// Those of [`momenta`].
 pub fn particles(events: &Events, collection: &str, max: usize, frame: Frame) -> Result<Particles> {
-    let name = |suffix: &str| format!("{collection}_{suffix}");
-    let cartesian = events.column(&name("px")).is_ok() || events.column(&name("pt")).is_err();
-    let names = if cartesian { ["px", "py", "pz", "E"] } else { ["pt", "eta", "phi", "mass"] };
-    let mut columns = Vec::new();
-    for suffix in names {
-        // The mass is zero where it is not given.
-        if suffix == "mass" && events.column(&name("mass")).is_err() {
-            columns.extend(events.column(&name("m")));
-            continue;
-        }
-        columns.push(events.column(&name(suffix))?);
-    }
-    let Some(offsets) = columns[0].offsets.as_deref() else {
-        let reason = "found one number per event, expected a list of constituents".to_owned();
-        return Err(Error::Config { place: format!("column `{}`", columns[0].name), reason });
-    };
-    for column in &columns {
-        if column.offsets.as_deref() != Some(offsets) {
-            let reason = format!("its lists differ in length from those of `{}`", columns[0].name);
-            return Err(Error::Config { place: format!("column `{}`", column.name), reason });
-        }
-    }
+    let (momenta, offsets) = momenta(events, collection)?;
     let mut out = Particles { offsets: vec![0], ..Particles::default() };
     let mut order: Vec<(f64, usize, FourVector)> = Vec::new();
     for event in 0..events.len() {
         order.clear();
-        for entry in offsets[event]..offsets[event + 1] {
-            let mut x = [0.0; 4];
-            for (x, column) in x.iter_mut().zip(&columns) {
-                *x = column.data.number(entry);
-                if !x.is_finite() {
-                    return Err(Error::NotFinite { column: column.name.clone(), event, found: *x });
-                }
-            }
-            let p = if cartesian {
-                FourVector { px: x[0], py: x[1], pz: x[2], e: x[3] }
-            } else {
-                FourVector::from_pt_eta_phi_m(x[0], x[1], x[2], x[3])
-            };
+        let entries = offsets[event]..offsets[event + 1];
+        for (entry, &p) in entries.clone().zip(&momenta[entries]) {
             if p.pt() > 0.0 && p.e > 0.0 {
                 order.push((p.pt(), entry, p));
             }
@@ -110,6 +79,59 @@ pub fn particles(events: &Events, collection: &str, max: usize, frame: Frame) ->
         out.v.extend(relative.iter().map(|r| r[1]));
     }
     Ok(out)
+}
+
+/// The momenta of a collection in the order of the file, and where those of each event begin (events + 1 offsets).
+///
+/// They stand in `{collection}_px, _py, _pz, _E`, or in `{collection}_pt`, `_eta` or `_y`, `_phi` and, where particles are
+/// not massless, `_mass` or `_m`, in GeV or in columns whose unit is MeV.
+///
+/// # Errors
+/// [`Error::MissingColumn`]; [`Error::NotFinite`] with the event; [`Error::Config`] if a column is not a list or the lists
+/// differ in length.
+pub fn momenta(events: &Events, collection: &str) -> Result<(Vec<FourVector>, Arc<Vec<usize>>)> {
+    let name = |suffix: &str| format!("{collection}_{suffix}");
+    let has = |suffix: &str| events.column(&name(suffix)).is_ok();
+    let cartesian = has("px") || !has("pt");
+    let rapidity = has("y") && !has("eta");
+    let mut suffixes = match (cartesian, rapidity) {
+        (true, _) => vec!["px", "py", "pz", "E"],
+        (false, true) => vec!["pt", "y", "phi"],
+        (false, false) => vec!["pt", "eta", "phi"],
+    };
+    if !cartesian {
+        suffixes.extend(["mass", "m"].into_iter().find(|suffix| has(suffix)));
+    }
+    let columns: Vec<&Column> = suffixes.iter().map(|suffix| events.column(&name(suffix))).collect::<Result<_>>()?;
+    let Some(offsets) = columns[0].offsets.clone() else {
+        let reason = "found one number per event, expected a list of constituents".to_owned();
+        return Err(Error::Config { place: format!("column `{}`", columns[0].name), reason });
+    };
+    for column in &columns {
+        if column.offsets.as_ref() != Some(&offsets) {
+            let reason = format!("its lists differ in length from those of `{}`", columns[0].name);
+            return Err(Error::Config { place: format!("column `{}`", column.name), reason });
+        }
+    }
+    let scales: Vec<f64> = columns.iter().map(|c| if c.unit == Unit::Mev { 1e-3 } else { 1.0 }).collect();
+    let mut momenta = Vec::with_capacity(offsets.last().copied().unwrap_or_default());
+    for event in 0..events.len() {
+        for entry in offsets[event]..offsets[event + 1] {
+            let mut x = [0.0; 4];
+            for (x, (column, scale)) in x.iter_mut().zip(columns.iter().zip(&scales)) {
+                *x = scale * column.data.number(entry);
+                if !x.is_finite() {
+                    return Err(Error::NotFinite { column: column.name.clone(), event, found: *x });
+                }
+            }
+            momenta.push(match (cartesian, rapidity) {
+                (true, _) => FourVector { px: x[0], py: x[1], pz: x[2], e: x[3] },
+                (false, true) => FourVector::from_pt_y_phi_m(x[0], x[1], x[2], x[3]),
+                (false, false) => FourVector::from_pt_eta_phi_m(x[0], x[1], x[2], x[3]),
+            });
+        }
+    }
+    Ok((momenta, offsets))
 }
 
 /// (η − η₀, φ − φ₀) of each.
@@ -173,9 +195,7 @@ fn principal_frame(mut points: Vec<[f64; 2]>, pt: &[f64]) -> Vec<[f64; 2]> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use fb_core::{Column, Data, Philox};
+    use fb_core::{Data, Philox};
 
     use super::*;
 

@@ -9,6 +9,7 @@ mod predict;
 mod resume;
 mod run;
 mod show;
+mod substructure;
 mod verify;
 
 use std::path::Path;
@@ -44,6 +45,7 @@ enum Verb {
     Verify(verify::Arguments),
     Inspect(inspect::Arguments),
     Convert(convert::Arguments),
+    Substructure(substructure::Arguments),
 }
 
 impl Cli {
@@ -60,6 +62,7 @@ impl Cli {
             Verb::Verify(arguments) => verify::execute(&arguments),
             Verb::Inspect(arguments) => inspect::execute(&arguments),
             Verb::Convert(arguments) => convert::execute(&arguments),
+            Verb::Substructure(arguments) => substructure::execute(&arguments),
         }
     }
 }
