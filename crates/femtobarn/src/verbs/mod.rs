@@ -1,5 +1,6 @@
 //! The commands of `fb`, one file each.
 
+mod cluster;
 mod convert;
 mod export;
 mod import;
@@ -44,6 +45,7 @@ enum Verb {
     Verify(verify::Arguments),
     Inspect(inspect::Arguments),
     Convert(convert::Arguments),
+    Cluster(cluster::Arguments),
 }
 
 impl Cli {
@@ -60,6 +62,7 @@ impl Cli {
             Verb::Verify(arguments) => verify::execute(&arguments),
             Verb::Inspect(arguments) => inspect::execute(&arguments),
             Verb::Convert(arguments) => convert::execute(&arguments),
+            Verb::Cluster(arguments) => cluster::execute(&arguments),
         }
     }
 }
