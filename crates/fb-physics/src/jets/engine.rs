@@ -353,8 +353,8 @@ impl<M: Metric> Engine<M> {
             let stretch = self.stretch(home, number);
             let begin = stretch.start;
             for (index, block) in self.blocks[stretch].iter_mut().enumerate() {
-                let lost = |nearest: u32| (nearest == gone[0]) | (nearest == gone[1]);
-                if !block.nearest.iter().fold(false, |any, &nearest| any | lost(nearest)) {
+                let lost = |nearest: u32| gone.contains(&nearest);
+                if !any(from_fn(|lane| lost(block.nearest[lane]))) {
                     continue;
                 }
                 for lane in 0..LANES {
@@ -419,12 +419,12 @@ impl<M: Metric> Engine<M> {
                 if !any(from_fn(|lane| squared[lane] < block.near[lane])) {
                     continue;
                 }
-                for lane in 0..LANES {
-                    if squared[lane] < block.near[lane] {
-                        block.near[lane] = squared[lane];
+                for (lane, &squared) in squared.iter().enumerate() {
+                    if squared < block.near[lane] {
+                        block.near[lane] = squared;
                         block.nearest[lane] = slot;
                         let smaller = if scale < block.scale[lane] { scale } else { block.scale[lane] };
-                        self.queue.set(block.node[lane] as usize, smaller * squared[lane]);
+                        self.queue.set(block.node[lane] as usize, smaller * squared);
                     }
                 }
             }
@@ -447,9 +447,9 @@ impl<M: Metric> Engine<M> {
                 continue;
             }
             let nodes = &self.blocks[seen.block].node;
-            for lane in 0..LANES {
-                if seen.squared[lane] == least && nodes[lane] < lowest {
-                    (lowest, slot) = (nodes[lane], (seen.block * LANES + lane) as u32);
+            for (lane, &node) in nodes.iter().enumerate() {
+                if seen.squared[lane] == least && node < lowest {
+                    (lowest, slot) = (node, (seen.block * LANES + lane) as u32);
                 }
             }
         }

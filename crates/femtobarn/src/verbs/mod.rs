@@ -1,5 +1,6 @@
 //! The commands of `fb`, one file each.
 
+mod cluster;
 mod convert;
 mod export;
 mod import;
@@ -46,6 +47,7 @@ enum Verb {
     Inspect(inspect::Arguments),
     Convert(convert::Arguments),
     Substructure(substructure::Arguments),
+    Cluster(cluster::Arguments),
 }
 
 impl Cli {
@@ -63,6 +65,7 @@ impl Cli {
             Verb::Inspect(arguments) => inspect::execute(&arguments),
             Verb::Convert(arguments) => convert::execute(&arguments),
             Verb::Substructure(arguments) => substructure::execute(&arguments),
+            Verb::Cluster(arguments) => cluster::execute(&arguments),
         }
     }
 }

@@ -13,6 +13,8 @@ use fb_physics::substructure::observable::{Observables, Value};
 use crate::failure::{Failure, Result};
 use crate::workers::Threads;
 
+/// What the names of columns of particles may end with: see [`momenta`].
+pub(super) const SUFFIXES: [&str; 10] = ["px", "py", "pz", "E", "pt", "eta", "y", "phi", "mass", "m"];
 /// Jets whose values are in memory at a time.
 const JETS: usize = 2048;
 /// Jets of one task.
@@ -54,10 +56,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         let reason = "an observable has this name; give it another with `NAME = ...`";
         return Err(Failure::Usage(format!("--keep: column `{name}`: {reason}")));
     }
-    let mut names: Vec<String> = ["px", "py", "pz", "E", "pt", "eta", "y", "phi", "mass", "m"]
-        .iter()
-        .map(|suffix| format!("{}_{suffix}", arguments.prefix))
-        .collect();
+    let mut names: Vec<String> = SUFFIXES.iter().map(|suffix| format!("{}_{suffix}", arguments.prefix)).collect();
     if observables.needs_charge() {
         names.push(charges_of(&arguments.prefix));
     }
@@ -206,7 +205,7 @@ impl<'a> Block<'a> {
 }
 
 /// An error in a block whose first entry has this number in the file.
-fn in_file(path: &Path, first: usize, error: Error) -> Failure {
+pub(super) fn in_file(path: &Path, first: usize, error: Error) -> Failure {
     let source = match error {
         Error::NotFinite { column, event, found } => Error::NotFinite { column, event: first + event, found },
         other => other,
