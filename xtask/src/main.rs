@@ -1,8 +1,9 @@
 //! Chores of the repository: `cargo xtask tidy | gen | new-method FOLDER/NAME | bench nn | bench io | bench trees |
-//! bench trees-scaling | bench substructure | references`.
+//! bench trees-scaling | bench jets | bench substructure | references`.
 
 mod bench;
 mod bench_io;
+mod bench_jets;
 mod bench_substructure;
 mod bench_trees;
 mod generate;
@@ -32,6 +33,7 @@ fn main() -> Result<()> {
         ["new-method", path] => new_method::write(path),
         ["bench", "nn", ref options @ ..] => bench::networks(options),
         ["bench", "io"] => bench_io::files(),
+        ["bench", "jets"] => bench_jets::jets(),
         ["bench", "trees-scaling"] => bench_trees::scaling(),
         ["bench", "trees", ref words @ ..] => bench_trees::trees(words),
         ["bench", "substructure"] => bench_substructure::substructure(),
@@ -40,7 +42,7 @@ fn main() -> Result<()> {
         ["references"] => references(),
         _ => bail!(
             "expected: tidy | gen | new-method FOLDER/NAME | bench nn [NETWORK…] | bench io | bench trees [WORD…] | \
-             bench trees-scaling | bench substructure | references"
+             bench trees-scaling | bench jets | bench substructure | references"
         ),
     }
 }

@@ -62,6 +62,7 @@ pub struct Arguments {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Recombination {
+    #[value(name = "E", alias = "e")]
     E,
     Pt,
     Pt2,
@@ -146,11 +147,11 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     for path in &paths {
         let mut first = 0;
         fb_io::for_each_block::<Failure>(path, &names, &mut |events| {
+            let (particles, offsets) = momenta(&events, prefix).map_err(|error| in_file(path, first, error))?;
             let has = |suffix: &str| events.column(&format!("{prefix}_{suffix}")).is_ok();
             if first == 0 && !has("px") && !has("mass") && !has("m") {
                 Console::default().warn(&format!("{}: no `{prefix}_mass`, particles are massless", path.display()));
             }
-            let (particles, offsets) = momenta(&events, prefix).map_err(|error| in_file(path, first, error))?;
             let found = cluster(&particles, &offsets, arguments, &definition, &workers).map_err(|(event, error)| {
                 Failure::Data(format!("{}: event {}: {error}", path.display(), first + event))
             })?;
@@ -208,12 +209,12 @@ struct Jets {
     /// Where the constituents of each jet begin, and the end.
     particles: Vec<usize>,
     /// Where the jets of each event begin, and the end.
-    jets: Vec<usize>,
+    events: Vec<usize>,
 }
 
 impl Default for Jets {
     fn default() -> Self {
-        Self { momenta: Default::default(), constituents: Vec::new(), particles: vec![0], jets: vec![0] }
+        Self { momenta: Default::default(), constituents: Vec::new(), particles: vec![0], events: vec![0] }
     }
 }
 
@@ -228,7 +229,7 @@ impl Jets {
             self.constituents.extend(clustering.constituents(jet).iter().map(|&i| i as i32));
             self.particles.push(self.constituents.len());
         }
-        self.jets.push(self.momenta[0].len());
+        self.events.push(self.momenta[0].len());
     }
 
     fn append(&mut self, other: &Self) {
@@ -238,17 +239,17 @@ impl Jets {
         }
         self.constituents.extend_from_slice(&other.constituents);
         self.particles.extend(other.particles[1..].iter().map(|o| o + particles));
-        self.jets.extend(other.jets[1..].iter().map(|o| o + jets));
+        self.events.extend(other.events[1..].iter().map(|o| o + jets));
     }
 
     fn batch(self, schema: &SchemaRef) -> Result<RecordBatch> {
         let too_many = || Failure::Data("more than 2³¹ constituents in one block of the input".to_owned());
         let mut columns: Vec<ArrayRef> = Vec::new();
         for column in self.momenta {
-            columns.push(list(&self.jets, Arc::new(Float64Array::from(column))).ok_or_else(too_many)?);
+            columns.push(list(&self.events, Arc::new(Float64Array::from(column))).ok_or_else(too_many)?);
         }
         let constituents = list(&self.particles, Arc::new(Int32Array::from(self.constituents))).ok_or_else(too_many)?;
-        columns.push(list(&self.jets, constituents).ok_or_else(too_many)?);
+        columns.push(list(&self.events, constituents).ok_or_else(too_many)?);
         RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| Failure::Data(error.to_string()))
     }
 }
