@@ -109,7 +109,12 @@ fn data_that_cannot_be_used() {
         let label = Column::flat("label", Data::I64((0..400).map(|i| i % 3).collect()));
         events.push(label).unwrap();
     });
-    fails(&classes, &[], 2, &["class 2", "expected 0 to 1"]);
+    fails(&classes, &["--set", "evaluate.metrics=[\"ams@10,100\"]"], 2, &["ams@10,100"]);
+    let broken = changed(dir, |events| {
+        let label = Column::flat("label", Data::F64((0..400).map(|i| f64::from(i) * 0.5).collect()));
+        events.push(label).unwrap();
+    });
+    fails(&broken, &[], 3, &["event 1 has the class 0.5", "expected a whole number"]);
 }
 
 #[test]

@@ -35,12 +35,15 @@ pub fn jets(multiplicities: &[usize], seed: u64) -> Events {
     let jagged = |(name, column): (&str, Vec<f32>)| Column::jagged(name, Data::F32(column), Arc::clone(&offsets));
     let mut all: Vec<Column> = names.into_iter().zip(columns).map(jagged).collect();
     let mut random = Philox::new(seed, u64::MAX, 0);
-    for name in ["jet_m", "jet_msd", "jet_tau1", "jet_tau2", "jet_tau3"] {
+    for name in TABLE {
         let values = multiplicities.iter().map(|_| (0.1 + random.uniform()) as f32).collect();
         all.push(Column::flat(name, Data::F32(values)));
     }
     Events::new(all).unwrap()
 }
+
+/// Numbers of a jet.
+const TABLE: [&str; 5] = ["jet_m", "jet_msd", "jet_tau1", "jet_tau2", "jet_tau3"];
 
 /// The methods that are networks; forests have tests of their own.
 pub fn networks() -> impl Iterator<Item = &'static dyn AnyMethod> {
@@ -55,6 +58,12 @@ pub fn artifact(method: &dyn AnyMethod, options: &serde_json::Value) -> Artifact
     sample.identity = (0..16).collect();
     let mut options = options.clone();
     options["train"] = json!({ "epochs": 1, "batch": 16 });
+    if options["variables"].is_null() && method.defaults()["variables"].as_array().is_some_and(Vec::is_empty) {
+        options["variables"] = json!(TABLE);
+    }
+    if let Some(map) = options.as_object_mut() {
+        map.retain(|_, option| !option.is_null());
+    }
     let mut run = fb_core::Run {
         seed: 1,
         workers: &fb_core::run::Alone,
