@@ -7,7 +7,7 @@ use crate::four_vector::FourVector;
 
 /// From so many particles on tiles are faster than lists, by measurement.
 const TILED: usize = 60;
-/// From so many particles on tiles shrink with density.
+/// From so many particles on tiles are smaller; measured equal at 10,000 particles, faster at 30,000.
 const DENSE: usize = 4000;
 
 /// One step of a clustering.
