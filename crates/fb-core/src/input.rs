@@ -100,6 +100,18 @@ pub enum Input {
         /// One number per particle each.
         variables: Vec<Variable>,
     },
+    /// One row per event: observables of the inside of a jet, (x − center)·scale, within ±8; one that is no number of this
+    /// jet (a ratio without particles) counts as its centre.
+    Observables {
+        /// Prefix of the columns.
+        collection: String,
+        /// Their names, as `fb substructure` takes them; each is a number or several, none a list.
+        set: String,
+        /// What is subtracted from each number; where empty, the means over the training part.
+        center: Vec<f64>,
+        /// What is multiplied by then; where empty, one over the standard deviations.
+        scale: Vec<f64>,
+    },
     /// A jet image [pixel in v, pixel in u] of pT, normalised to the sum one.
     Image {
         /// Prefix of the columns.

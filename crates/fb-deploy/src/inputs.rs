@@ -44,6 +44,10 @@ pub(crate) fn slots(input: &Input) -> Result<Vec<Slot>, Error> {
         Input::Table { variables } => (of(variables), None),
         Input::Columns { variables, .. } => (variables.clone(), None),
         Input::Particles { variables, collection, .. } => (of(variables), Some(collection)),
+        Input::Observables { set, .. } => {
+            let reason = format!("it sees `{set}`, which is no graph; compute it with `fb substructure`");
+            return Err(Error::Unsupported { reason });
+        }
         Input::Image { collection, .. } => (Vec::new(), Some(collection)),
     };
     let mut names = BTreeSet::new();

@@ -63,6 +63,7 @@ fn network(input: &Input, build: impl FnOnce(&mut Graph)) -> Artifact {
         Input::Columns { variables, .. } => (Rows::Event, variables.len()),
         Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
         Input::Particles { max, variables, .. } => (Rows::Event, max * variables.len()),
+        Input::Observables { center, .. } => (Rows::Event, center.len()),
         Input::Image { pixels, .. } => (Rows::Event, pixels * pixels),
     };
     let mut graph = Graph::new(rows, width);

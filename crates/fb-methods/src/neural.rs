@@ -36,7 +36,7 @@ pub trait Network: Send + Sync + 'static {
 pub struct Neural<N>(PhantomData<fn() -> N>);
 
 fn graph<N: Network>(config: &N::Config, classes: usize) -> Result<Graph> {
-    let (rows, width) = shape(&N::input(config)?);
+    let (rows, width) = shape(&N::input(config)?)?;
     let mut graph = Graph::new(rows, width);
     N::build(config, classes, &mut graph)?;
     graph.check().map_err(|e| match e {
@@ -48,16 +48,17 @@ fn graph<N: Network>(config: &N::Config, classes: usize) -> Result<Graph> {
 }
 
 /// Rows and their width of what a network sees.
-fn shape(input: &Input) -> (Rows, usize) {
-    match input {
+fn shape(input: &Input) -> Result<(Rows, usize)> {
+    Ok(match input {
         Input::Table { variables } => (Rows::Event, variables.len()),
         Input::Columns { variables, .. } => (Rows::Event, variables.len()),
         Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
         Input::Particles { layout: Layout::Sequence, variables, max, .. } => {
             (Rows::Event, max.saturating_mul(variables.len()))
         }
+        Input::Observables { set, .. } => (Rows::Event, fb_physics::features::numbers_of(set)?),
         Input::Image { pixels, .. } => (Rows::Event, pixels.saturating_mul(*pixels)),
-    }
+    })
 }
 
 impl<N: Network> Method for Neural<N> {
@@ -151,7 +152,7 @@ impl FittedNetwork {
         let input: Input = serde_json::from_value(artifact.header["input"].clone()).map_err(|_| read("input"))?;
         let graph: Graph = serde_json::from_value(artifact.header["graph"].clone()).map_err(|_| read("graph"))?;
         let model = Model::from_tensors(graph, artifact)?;
-        if shape(&input) != (model.graph.nodes[0].rows, model.graph.nodes[0].width) {
+        if shape(&input)? != (model.graph.nodes[0].rows, model.graph.nodes[0].width) {
             return Err(Error::Artifact { reason: "the network does not fit what it is said to see".to_owned() });
         }
         Ok(Self { method: artifact.method()?.to_owned(), config: artifact.header["config"].clone(), input, model })

@@ -5,6 +5,8 @@ use fb_core::{Error, Events, Features, Input, Layout, Result, Variable};
 
 use crate::expression::{Source, Values, evaluate, finite, flat, sparse};
 use crate::particles::{Particles, particles};
+use crate::substructure::Jet;
+use crate::substructure::observable::{Observables, Value};
 
 /// What a network sees of these events: see [`Input`].
 ///
@@ -42,6 +44,22 @@ pub fn prepare(input: &Input, events: &Events) -> Result<Features> {
             }
             Ok(Features { width: max * width, values, offsets: None })
         }
+        Input::Observables { collection, set, center, scale } => {
+            let columns = observables(events, collection, set)?;
+            let variables =
+                center.iter().zip(scale).map(|(&c, &s)| Variable::affine(set.as_str(), c, s).clipped(-8.0, 8.0));
+            let variables: Vec<Variable> = variables.collect();
+            if variables.len() != columns.len() {
+                let reason = "their centres and scales have not been fitted".to_owned();
+                return Err(Error::Config { place: format!("observables `{set}`"), reason });
+            }
+            let column = |(v, x): (&Variable, Vec<f64>)| {
+                let center = v.center.unwrap_or_default();
+                scaled(v, x.into_iter().map(|x| if x.is_finite() { x } else { center }).collect())
+            };
+            let columns: Vec<Vec<f32>> = variables.iter().zip(columns).map(column).collect::<Result<_>>()?;
+            Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None })
+        }
         Input::Image { collection, max, frame, pixels, half_width } => {
             let particles = particles(events, collection, *max, *frame)?;
             let mut values = vec![0.0f32; events.len() * pixels * pixels];
@@ -78,9 +96,51 @@ pub fn fit(input: &Input, events: &Events, weights: &[f64]) -> Result<Input> {
                 }
             }
         }
-        Input::Columns { .. } | Input::Image { .. } => {}
+        Input::Observables { collection, set, center, scale } if center.is_empty() || scale.is_empty() => {
+            for values in observables(events, collection, set)? {
+                let known: Vec<usize> = (0..values.len()).filter(|&i| values[i].is_finite()).collect();
+                let pick = |from: &[f64]| known.iter().map(|&i| from[i]).collect::<Vec<f64>>();
+                let mut variable = Variable::standard(set.as_str());
+                fit_variable(&mut variable, &pick(&values), &pick(weights));
+                // What differs by its rounding alone (the first polynomial is one) says nothing.
+                let constant = |c: f64, s: f64| s * c.abs() > 1e9;
+                center.extend(variable.center);
+                scale.extend(variable.center.zip(variable.scale).map(|(c, s)| if constant(c, s) { 1.0 } else { s }));
+            }
+        }
+        Input::Observables { .. } | Input::Columns { .. } | Input::Image { .. } => {}
     }
     Ok(input)
+}
+
+/// How many numbers a set of observables is.
+///
+/// # Errors
+/// [`Error::Config`] for names that are none, and for observables that are lists.
+pub fn numbers_of(set: &str) -> Result<usize> {
+    let refuse = |reason: String| Error::Config { place: format!("observables `{set}`"), reason };
+    let columns = Observables::parse(set).map_err(|error| refuse(error.to_string()))?.columns();
+    match columns.iter().find(|(_, is_list)| *is_list) {
+        None => Ok(columns.len()),
+        Some((name, _)) => Err(refuse(format!("`{name}` is a list, expected numbers"))),
+    }
+}
+
+/// A column for each number of a set of observables.
+fn observables(events: &Events, collection: &str, set: &str) -> Result<Vec<Vec<f64>>> {
+    let width = numbers_of(set)?;
+    let fail = |reason: String| Error::Config { place: format!("observables `{set}`"), reason };
+    let observables = Observables::parse(set).map_err(|error| fail(error.to_string()))?;
+    let (momenta, offsets) = crate::particles::momenta(events, collection)?;
+    let mut columns = vec![Vec::with_capacity(events.len()); width];
+    for (event, o) in offsets.windows(2).enumerate() {
+        let values = Jet::new(&momenta[o[0]..o[1]], None).and_then(|jet| observables.evaluate(&jet));
+        let values = values.map_err(|error| fail(format!("event {event}: {error}")))?;
+        for (column, value) in columns.iter_mut().zip(values) {
+            column.push(if let Value::Number(x) = value { x } else { f64::NAN });
+        }
+    }
+    Ok(columns)
 }
 
 fn fit_variable(variable: &mut Variable, values: &[f64], weights: &[f64]) {

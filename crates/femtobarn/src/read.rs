@@ -117,7 +117,9 @@ fn needed(inputs: &[Input]) -> Vec<String> {
             }
             // What is not a number there is missing.
             Input::Columns { .. } => {}
-            Input::Particles { collection, .. } | Input::Image { collection, .. } => {
+            Input::Particles { collection, .. }
+            | Input::Observables { collection, .. }
+            | Input::Image { collection, .. } => {
                 names.extend(["px", "py", "pz", "E", "pt", "eta", "phi"].map(|s| format!("{collection}_{s}")));
             }
         }

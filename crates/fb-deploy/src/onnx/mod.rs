@@ -103,6 +103,7 @@ fn shape(input: &Input) -> Option<(Rows, usize)> {
         Input::Particles { layout: Layout::Sequence, variables, max, .. } => {
             (Rows::Event, max.checked_mul(variables.len())?)
         }
+        Input::Observables { center, .. } => (Rows::Event, center.len()),
         Input::Image { pixels, .. } => (Rows::Event, pixels.checked_mul(*pixels)?),
     })
 }

@@ -23,6 +23,8 @@ pub(super) fn prepare(b: &mut Builder, input: &Input) -> Result<Prepared, Error>
     let slots = slots(input)?;
     match input {
         Input::Table { variables } => table(b, &slots, variables, &[]),
+        // Refused with the slots.
+        Input::Observables { .. } => Err(Error::Unsupported { reason: "it sees observables of jets".to_owned() }),
         Input::Columns { variables, missing } => {
             let variables: Vec<Variable> = variables.iter().map(Variable::plain).collect();
             table(b, &slots, &variables, missing)

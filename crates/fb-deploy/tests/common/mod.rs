@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fb_core::{AnyMethod, Artifact, Column, Data, Events, Philox};
+use fb_core::{AnyMethod, Artifact, Column, Data, Events, Philox, Promise};
 use serde_json::json;
 
 /// Jets with the given numbers of constituents, spread around axes anywhere in η and φ, in no order, padded by rows of
@@ -45,9 +45,12 @@ pub fn jets(multiplicities: &[usize], seed: u64) -> Events {
 /// Numbers of a jet.
 const TABLE: [&str; 5] = ["jet_m", "jet_msd", "jet_tau1", "jet_tau2", "jet_tau3"];
 
-/// The methods that are networks; forests have tests of their own.
+/// The networks that promise an equal graph; forests have tests of their own.
 pub fn networks() -> impl Iterator<Item = &'static dyn AnyMethod> {
-    fb_methods::METHODS.iter().copied().filter(|m| m.defaults()["train"].is_object())
+    fb_methods::METHODS
+        .iter()
+        .copied()
+        .filter(|m| m.defaults()["train"].is_object() && m.card().promises(Promise::OnnxParity))
 }
 
 /// The artifact of a method with its default options but `options`, its parameters and running averages random.

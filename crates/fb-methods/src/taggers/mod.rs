@@ -1,10 +1,12 @@
 //! Jet taggers: the landscape of top taggers (arXiv:1902.09914).
 
 pub mod efn;
+pub mod efp_linear;
 pub mod interaction_network;
 pub mod jet_image_cnn;
 pub mod logistic;
 pub mod lstm_tagger;
+pub mod nsubjettiness_mlp;
 pub mod p_cnn;
 pub mod particlenet;
 pub mod particlenet_lite;
