@@ -61,10 +61,10 @@ pub struct Progress {
     pub epochs: usize,
     /// Mean weighted training loss of the epoch.
     pub loss: f64,
-    /// Mean weighted loss of the validation sample.
-    pub validation_loss: f64,
-    /// Accuracy on the validation sample.
-    pub validation_accuracy: f64,
+    /// Mean weighted loss of the validation sample, if there is one.
+    pub validation_loss: Option<f64>,
+    /// Accuracy on the validation sample, if there is one and it has classes.
+    pub validation_accuracy: Option<f64>,
     /// Learning rate at the end of the epoch.
     pub lr: f64,
     /// Training events seen so far in this training.

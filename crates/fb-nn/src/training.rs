@@ -249,13 +249,13 @@ pub fn train(graph: Graph, config: &Train, train: Set<'_>, validation: Set<'_>, 
                 return Err(Error::Stopped { epoch: epoch + 1 });
             }
         }
-        let (validation_loss, validation_accuracy) = state.validate(config, validation, run.workers);
+        let watched = state.validate(config, validation, run.workers);
         let progress = Progress {
             epoch: epoch + 1,
             epochs: config.epochs,
             loss: state.counts.loss / batches as f64,
-            validation_loss,
-            validation_accuracy,
+            validation_loss: watched.map(|(loss, _)| loss),
+            validation_accuracy: watched.map(|(_, accuracy)| accuracy),
             lr: config.lr
                 * config.schedule.factor((epoch + 1) * batches - 1, config.epochs * batches, state.counts.halvings),
             events: state.counts.events,
@@ -313,11 +313,11 @@ impl State {
         if self.average.is_empty() { &self.executor.parameters } else { &self.average }
     }
 
-    /// Mean weighted loss and accuracy of the validation part; zeros without one.
-    fn validate(&mut self, config: &Train, set: Set<'_>, workers: &dyn Workers) -> (f64, f64) {
+    /// Mean weighted loss and accuracy of the validation part, if there is one.
+    fn validate(&mut self, config: &Train, set: Set<'_>, workers: &dyn Workers) -> Option<(f64, f64)> {
         let total: f64 = set.weights.iter().sum();
         if set.is_empty() || total <= 0.0 {
-            return (0.0, 0.0);
+            return None;
         }
         if config.average.is_some() {
             std::mem::swap(&mut self.average, &mut self.executor.parameters);
@@ -334,15 +334,16 @@ impl State {
             let first_best = (0..p.len()).fold(0, |best, c| if p[c] > p[best] { c } else { best });
             right += if first_best == label as usize { weight } else { 0.0 };
         }
-        (loss / total, right / total)
+        Some((loss / total, right / total))
     }
 
     fn end_epoch(&mut self, config: &Train, progress: Progress) {
         let counts = &mut self.counts;
-        let better = counts.best_loss.is_none_or(|best| progress.validation_loss < best);
+        // Without a validation part there is no better or worse, and neither `patience` nor `plateau`.
+        let better = progress.validation_loss.is_some_and(|loss| counts.best_loss.is_none_or(|best| loss < best));
         counts.epochs_since_best = if better { 0 } else { counts.epochs_since_best + 1 };
         if better {
-            counts.best_loss = Some(progress.validation_loss);
+            counts.best_loss = progress.validation_loss;
         }
         if config.schedule == Schedule::Plateau
             && counts.epochs_since_best > 0

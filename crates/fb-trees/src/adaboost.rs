@@ -116,8 +116,10 @@ pub fn adaboost(
         if round >= stored.trees.len() {
             let last = round + 1 == trees.trees;
             let whole = || Forest { trees: grown.clone(), ..empty.clone() };
-            let wrong = [share_wrong(&votes, train), validation.map_or(f64::NAN, |set| share_wrong(&watched, set))];
-            tell([round + 1, trees.trees, n], [wrong[0], wrong[1], 1.0 - wrong[1]], options.beta, run);
+            tell([round + 1, trees.trees, n], options.beta, run, || {
+                let wrong = validation.map(|set| share_wrong(&watched, set));
+                (share_wrong(&votes, train), wrong, wrong.map(|wrong| 1.0 - wrong))
+            });
             checkpoint.keep(last, round + 1, whole, None, run)?;
         }
         if err <= LEAST_ERROR {

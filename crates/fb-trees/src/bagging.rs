@@ -85,8 +85,8 @@ impl Sums {
 
 /// Trains a random forest. Each event enters a tree as often as a Poisson number says that is drawn by its identity.
 ///
-/// Gives the forest and its error out of bag, by the trees that have not seen an event: the weighted share of events
-/// that are told wrong, or the root mean square of the residuals.
+/// The training tells its error out of bag, by the trees that have not seen an event: the weighted share of events that
+/// are told wrong, or the root mean square of the residuals.
 ///
 /// # Errors
 /// [`fb_core::Error::Stopped`] with a checkpoint if the run asks to stop.
@@ -96,7 +96,7 @@ pub fn forest(
     train: Set<'_>,
     validation: Option<Set<'_>>,
     run: &mut Run<'_>,
-) -> Result<(Forest, f64)> {
+) -> Result<Forest> {
     let (n, outputs) = (train.events.len(), asked.outputs(train));
     let base = match asked {
         Asked::Classes(_) => vec![0.0; outputs],
@@ -113,7 +113,6 @@ pub fn forest(
     let mut gradients: Vec<Pair> = vec![[0.0; 2]; n];
     let mut unseen = Sums::new(outputs, n);
     let mut watched = Sums::new(outputs, validation.map_or(0, |v| v.events.len()));
-    let mut wrong = f64::NAN;
     for round in 0..options.trees {
         let times: Vec<f32> = train.identity.iter().map(|&id| poisson(run.seed, round as u64, id)).collect();
         for (k, &base) in base.iter().enumerate() {
@@ -141,18 +140,19 @@ pub fn forest(
         }
         unseen.trees.iter_mut().zip(&times).for_each(|(trees, &times)| *trees += f32::from(times == 0.0));
         watched.trees.iter_mut().for_each(|trees| *trees += 1.0);
-        wrong = unseen.error(asked, &base, train);
         if round < known {
             continue;
         }
-        let error = validation.map_or(f64::NAN, |set| watched.error(asked, &base, set));
-        let accuracy = if asked == Asked::Targets { f64::NAN } else { 1.0 - error };
-        tell([round + 1, options.trees, n], [wrong, error, accuracy], 1.0, run);
+        tell([round + 1, options.trees, n], 1.0, run, || {
+            let error = validation.map(|set| watched.error(asked, &base, set));
+            let accuracy = error.filter(|_| asked != Asked::Targets).map(|error| 1.0 - error);
+            (unseen.error(asked, &base, train), error, accuracy)
+        });
         checkpoint.keep(round + 1 == options.trees, round + 1, || whole.clone(), None, run)?;
     }
     whole.scale(1.0 / options.trees as f64);
     whole.base = base;
-    Ok((whole, wrong))
+    Ok(whole)
 }
 
 /// A Poisson number with mean one.

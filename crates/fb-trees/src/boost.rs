@@ -200,13 +200,12 @@ pub fn boost(
             if !train_loss.is_finite() {
                 return Err(Error::Diverged { epoch: round + 1, step: 1, loss: train_loss });
             }
-            let (validation_loss, validation_accuracy) = loss.unwrap_or((f64::NAN, f64::NAN));
             (run.report)(&Progress {
                 epoch: round + 1,
                 epochs: options.trees,
                 loss: train_loss,
-                validation_loss,
-                validation_accuracy,
+                validation_loss: loss.map(|(loss, _)| loss),
+                validation_accuracy: loss.and_then(|(_, accuracy)| accuracy),
                 lr: options.learning_rate,
                 events: (round + 1) * train.events.len(),
             });
@@ -277,20 +276,18 @@ impl Checkpoint {
     }
 }
 
-/// Tells the run of [round, rounds, events], the errors in training and validation and the accuracy there, twenty times
-/// in all.
-pub(crate) fn tell(
-    [round, rounds, events]: [usize; 3],
-    [error, watched, accuracy]: [f64; 3],
-    lr: f64,
-    run: &mut Run<'_>,
-) {
+/// The errors in training and validation, and the accuracy there.
+pub(crate) type Told = (f64, Option<f64>, Option<f64>);
+
+/// Tells the run of [round, rounds, events] and, twenty times in all, how good the forest is.
+pub(crate) fn tell([round, rounds, events]: [usize; 3], lr: f64, run: &mut Run<'_>, errors: impl FnOnce() -> Told) {
     (run.tick)(round, 1.0);
     if round == rounds || round % (rounds / 20).max(1) == 0 {
+        let (loss, watched, accuracy) = errors();
         (run.report)(&Progress {
             epoch: round,
             epochs: rounds,
-            loss: error,
+            loss,
             validation_loss: watched,
             validation_accuracy: accuracy,
             lr,
@@ -495,9 +492,15 @@ pub(crate) fn add_routed(outputs: &mut [f32], binned: &Binned, tree: &Tree, run:
     });
 }
 
-/// Mean loss over the events, and the share whose class is told right, or NaN without classes; both weighted. Of more
+/// Mean loss over the events, and the share whose class is told right, where there are classes; both weighted. Of more
 /// than `most` events only every so many are looked at.
-fn mean_loss(objective: &dyn Objective, outputs: &[Vec<f32>], set: Set<'_>, most: usize, run: &Run<'_>) -> (f64, f64) {
+fn mean_loss(
+    objective: &dyn Objective,
+    outputs: &[Vec<f32>],
+    set: Set<'_>,
+    most: usize,
+    run: &Run<'_>,
+) -> (f64, Option<f64>) {
     let n = set.events.len();
     let (width, classes) = (set.events.width(), !matches!(objective.link(), Link::Identity | Link::Exp));
     let columns: Vec<&[f32]> = (0..width).map(|k| set.events.column(k)).collect();
@@ -520,5 +523,5 @@ fn mean_loss(objective: &dyn Objective, outputs: &[Vec<f32>], set: Set<'_>, most
         sums
     });
     let sums = parts.into_iter().fold([0.0; 3], |a, b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);
-    (sums[1] / sums[0], if classes { sums[2] / sums[0] } else { f64::NAN })
+    (sums[1] / sums[0], classes.then(|| sums[2] / sums[0]))
 }

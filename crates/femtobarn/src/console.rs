@@ -48,13 +48,8 @@ impl Console {
     /// The end of an epoch.
     pub fn epoch(&mut self, label: &str, p: &Progress, time: f64) {
         let (epoch, epochs, time) = (p.epoch, p.epochs, seconds(time));
-        let (loss, validation) = (p.loss, p.validation_loss);
-        // A regression has none.
-        let accuracy = Some(p.validation_accuracy)
-            .filter(|a| a.is_finite())
-            .map_or_else(String::new, |a| format!("  accuracy {a:.4}"));
-        self.line(&format!(
-            "{label}  epoch {epoch}/{epochs}  loss {loss:.4}  validation loss {validation:.4}{accuracy}  {time}"
-        ));
+        let told = |what: &str, x: Option<f64>| x.map_or_else(String::new, |x| format!("  {what} {x:.4}"));
+        let validation = told("validation loss", p.validation_loss) + &told("accuracy", p.validation_accuracy);
+        self.line(&format!("{label}  epoch {epoch}/{epochs}  loss {:.4}{validation}  {time}", p.loss));
     }
 }

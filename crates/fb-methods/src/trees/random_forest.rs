@@ -87,7 +87,6 @@ impl Ensemble for RandomForest {
             ..Options::default()
         };
         let (train, validation) = (prepared.train(), prepared.validation());
-        let (forest, _) = fb_trees::random_forest(&options, prepared.asked, train, validation, run)?;
-        Ok(forest)
+        fb_trees::random_forest(&options, prepared.asked, train, validation, run)
     }
 }

@@ -1,13 +1,13 @@
 //! The figures of the report, one function each.
 
-use fb_core::{Frame, Input, Sample, Value};
+use fb_core::{Frame, Input, Progress, Sample, Value};
 use fb_statistics::Histogram;
 use fb_statistics::bootstrap::quantile_edges;
 
 use super::Report;
 use super::plot::{Axis, Corner, Plot, Scale, colour};
 use crate::evaluate::Figures;
-use crate::pipeline::Training;
+use crate::pipeline::{Epoch, Training};
 use crate::results::{CurvePoint, MethodResult};
 
 const WIDE: [f64; 2] = [520.0, 400.0];
@@ -100,18 +100,19 @@ fn points(h: &Histogram) -> Vec<(f64, f64, f64, f64)> {
 /// Training loss (dashed) and validation loss against the epoch.
 pub fn losses(report: &Report<'_>) -> String {
     let all = report.trainings.iter().flat_map(|t| &t.epochs);
-    let [low, high] = range(all.flat_map(|e| [e.progress.loss, e.progress.validation_loss]));
+    let [low, high] = range(all.flat_map(|e| e.progress.validation_loss.into_iter().chain([e.progress.loss])));
     // Trees tell of every few rounds only: the number of the last one counts, not how many are told.
     let longest = report.trainings.iter().filter_map(|t| t.epochs.last()).map(|e| e.progress.epoch).max().unwrap_or(1);
     let x = Axis::new("epoch", 0.0, longest as f64 + 0.5, Scale::Linear);
     let y = Axis::new("loss", low * 0.9, high * 1.1, Scale::Log);
     let mut plot = Plot::new(WIDE, x, y, report.label(), "— validation   - - training");
     for (i, (method, training)) in report.results.methods.iter().zip(&report.trainings).enumerate() {
-        let curve = |pick: &dyn Fn(&crate::pipeline::Epoch) -> f64| -> Vec<(f64, f64)> {
-            training.epochs.iter().map(|e| (e.progress.epoch as f64, pick(e))).collect()
+        let curve = |pick: fn(&Progress) -> Option<f64>| -> Vec<(f64, f64)> {
+            let point = |e: &Epoch| Some((e.progress.epoch as f64, pick(&e.progress)?));
+            training.epochs.iter().filter_map(point).collect()
         };
-        plot.line(&curve(&|e| e.progress.validation_loss), colour(i), "");
-        plot.line(&curve(&|e| e.progress.loss), colour(i), "4 3");
+        plot.line(&curve(|p| p.validation_loss), colour(i), "");
+        plot.line(&curve(|p| Some(p.loss)), colour(i), "4 3");
         plot.legend(&method.label, colour(i), "");
     }
     plot.finish(Corner::UpperRight)
