@@ -160,15 +160,12 @@ impl<M: Method> AnyMethod for Entry<M> {
         }
         if let Some(start) = run.start {
             let (name, found) = (M::CARD.name, start.method()?);
-            let reason = if !M::CARD.promises(Promise::WarmStart) {
-                "it cannot go on from a model".to_owned()
-            } else if found != name {
-                format!("found a model of `{found}`, expected one of `{name}`")
-            } else {
-                String::new()
-            };
-            if !reason.is_empty() {
-                return Err(Error::Config { place: format!("method `{name}`, `start`"), reason });
+            let refuse = |reason| Err(Error::Config { place: format!("method `{name}`, `start`"), reason });
+            if !M::CARD.promises(Promise::WarmStart) {
+                return refuse("it cannot go on from a model".to_owned());
+            }
+            if found != name {
+                return refuse(format!("found a model of `{found}`, expected one of `{name}`"));
             }
         }
         let fitted = M::fit(&self.config(config)?, train, validation, run)?;

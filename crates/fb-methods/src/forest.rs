@@ -275,10 +275,15 @@ fn started(artifact: &Artifact, variables: &[String]) -> Result<Scorer> {
 /// Its outputs, a column for each.
 fn first_outputs(scorer: &Scorer, features: &Features<'_>, run: &Run<'_>) -> Result<Vec<Vec<f32>>> {
     let columns = (0..features.features()).map(|f| features.column(f)).collect::<Result<Vec<_>>>()?;
-    let columns: Vec<Vec<f64>> = columns.iter().map(|c| c.iter().map(|&x| f64::from(x)).collect()).collect();
+    let columns = doubles(&columns);
     let all = scorer.outputs(&columns.iter().map(Vec::as_slice).collect::<Vec<_>>(), run.workers);
     let width = scorer.forest().outputs();
     Ok((0..width).map(|k| all.iter().skip(k).step_by(width).map(|&x| x as f32).collect()).collect())
+}
+
+/// Columns as a [`Scorer`] takes them.
+pub(crate) fn doubles(columns: &[Vec<f32>]) -> Vec<Vec<f64>> {
+    columns.iter().map(|column| column.iter().map(|&x| f64::from(x)).collect()).collect()
 }
 
 /// What is asked of the events, which must allow an answer.

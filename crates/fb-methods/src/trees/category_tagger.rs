@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::forest::{count, not_negative, positive};
+use crate::forest::{count, doubles, not_negative, positive};
 use crate::neural::{check_sample, classes};
 use crate::stages::Stages;
 use crate::weights::{self, NegativeWeights, Normalise};
@@ -156,8 +156,8 @@ impl Tracks {
 
     /// [track, category and none] probabilities.
     fn probabilities(&self, scorer: &Scorer, workers: &dyn Workers) -> Vec<f64> {
-        let doubles: Vec<Vec<f64>> = self.columns.iter().map(|c| c.iter().map(|&x| f64::from(x)).collect()).collect();
-        scorer.scores(&doubles.iter().map(Vec::as_slice).collect::<Vec<_>>(), workers)
+        let columns = doubles(&self.columns);
+        scorer.scores(&columns.iter().map(Vec::as_slice).collect::<Vec<_>>(), workers)
     }
 
     /// What the combiner sees: q·p of the best candidate of each category, the sum of q·p, then the event's variables.
@@ -269,7 +269,7 @@ impl Method for CategoryTagger {
         let kinds = kinds(config, &train.events, &tracks.offsets)?;
         let event_of = tracks.events();
         let half = |event: usize| philox::hash(train.identity[event], 3) & 1;
-        let mut stages = Stages::new(run)?;
+        let mut stages = Stages::new(config, train, run)?;
         let (classes, mut levels) = (config.categories.len() + 1, Vec::new());
         let mut out_of_half = vec![0.0; event_of.len() * classes];
         for side in 0..2 {
@@ -337,9 +337,8 @@ impl Fitted for FittedTagger {
         let tracks = Tracks::new(&self.config, events)?;
         let each: Vec<Vec<f64>> = self.levels.iter().map(|s| tracks.probabilities(s, workers)).collect();
         let mean: Vec<f64> = each[0].iter().zip(&each[1]).map(|(a, b)| 0.5 * (a + b)).collect();
-        let votes = tracks.votes(&mean, self.config.categories.len());
-        let doubles: Vec<Vec<f64>> = votes.iter().map(|c| c.iter().map(|&x| f64::from(x)).collect()).collect();
-        let scores = self.combiner.scores(&doubles.iter().map(Vec::as_slice).collect::<Vec<_>>(), workers);
+        let votes = doubles(&tracks.votes(&mean, self.config.categories.len()));
+        let scores = self.combiner.scores(&votes.iter().map(Vec::as_slice).collect::<Vec<_>>(), workers);
         Ok(Scores { classes: 2, values: singles(scores) })
     }
 
