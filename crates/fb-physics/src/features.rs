@@ -46,18 +46,15 @@ pub fn prepare(input: &Input, events: &Events) -> Result<Features> {
         }
         Input::Observables { collection, set, center, scale } => {
             let columns = observables(events, collection, set)?;
-            let variables =
-                center.iter().zip(scale).map(|(&c, &s)| Variable::affine(set.as_str(), c, s).clipped(-8.0, 8.0));
-            let variables: Vec<Variable> = variables.collect();
-            if variables.len() != columns.len() {
+            if [center.len(), scale.len()] != [columns.len(); 2] {
                 let reason = "their centres and scales have not been fitted".to_owned();
                 return Err(Error::Config { place: format!("observables `{set}`"), reason });
             }
-            let column = |(v, x): (&Variable, Vec<f64>)| {
-                let center = v.center.unwrap_or_default();
-                scaled(v, x.into_iter().map(|x| if x.is_finite() { x } else { center }).collect())
-            };
-            let columns: Vec<Vec<f32>> = variables.iter().zip(columns).map(column).collect::<Result<_>>()?;
+            let number =
+                |x: f64, c: f64, s: f64| if x.is_finite() { ((x - c) * s).clamp(-8.0, 8.0) as f32 } else { 0.0 };
+            let fitted = columns.iter().zip(center.iter().zip(scale));
+            let columns: Vec<Vec<f32>> =
+                fitted.map(|(column, (&c, &s))| column.iter().map(|&x| number(x, c, s)).collect()).collect();
             Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None })
         }
         Input::Image { collection, max, frame, pixels, half_width } => {
@@ -116,26 +113,33 @@ pub fn fit(input: &Input, events: &Events, weights: &[f64]) -> Result<Input> {
 /// How many numbers a set of observables is.
 ///
 /// # Errors
-/// [`Error::Config`] for names that are none, and for observables that are lists.
+/// Those of [`Observables::parse`], and [`Error::Config`] for observables that are lists.
 pub fn numbers_of(set: &str) -> Result<usize> {
-    let refuse = |reason: String| Error::Config { place: format!("observables `{set}`"), reason };
-    let columns = Observables::parse(set).map_err(|error| refuse(error.to_string()))?.columns();
-    match columns.iter().find(|(_, is_list)| *is_list) {
-        None => Ok(columns.len()),
-        Some((name, _)) => Err(refuse(format!("`{name}` is a list, expected numbers"))),
+    Ok(only_numbers(set)?.columns().len())
+}
+
+fn only_numbers(set: &str) -> Result<Observables> {
+    let observables = Observables::parse(set)?;
+    match observables.columns().iter().find(|(_, is_list)| *is_list) {
+        None => Ok(observables),
+        Some((name, _)) => {
+            let reason = format!("`{name}` is a list, expected numbers");
+            Err(Error::Config { place: format!("observables `{set}`"), reason })
+        }
     }
 }
 
 /// A column for each number of a set of observables.
 fn observables(events: &Events, collection: &str, set: &str) -> Result<Vec<Vec<f64>>> {
-    let width = numbers_of(set)?;
-    let fail = |reason: String| Error::Config { place: format!("observables `{set}`"), reason };
-    let observables = Observables::parse(set).map_err(|error| fail(error.to_string()))?;
+    let observables = only_numbers(set)?;
     let (momenta, offsets) = crate::particles::momenta(events, collection)?;
-    let mut columns = vec![Vec::with_capacity(events.len()); width];
+    let mut columns = vec![Vec::with_capacity(events.len()); observables.columns().len()];
     for (event, o) in offsets.windows(2).enumerate() {
         let values = Jet::new(&momenta[o[0]..o[1]], None).and_then(|jet| observables.evaluate(&jet));
-        let values = values.map_err(|error| fail(format!("event {event}: {error}")))?;
+        let values = values.map_err(|error| {
+            let reason = format!("event {event}: {error}");
+            Error::Config { place: format!("observables `{set}`"), reason }
+        })?;
         for (column, value) in columns.iter_mut().zip(values) {
             column.push(if let Value::Number(x) = value { x } else { f64::NAN });
         }

@@ -7,19 +7,10 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{run, stderr, succeed, tiny};
+use common::{numbers, run, stderr, succeed, text, tiny};
 use fb_core::{Column, Data, Events};
 use fb_physics::four_vector::FourVector;
 use fb_physics::jets::{Algorithm, Clustering, Definition};
-
-fn text(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
-}
-
-fn numbers(events: &Events, name: &str) -> Vec<f64> {
-    let column = events.column(name).unwrap();
-    (0..column.data.len()).map(|i| column.data.number(i)).collect()
-}
 
 /// Three events, the second of which is empty: (pT, η, φ).
 const EVENTS: [&[[f64; 3]]; 3] =

@@ -6,16 +6,12 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{experiment, root, run, stderr, succeed, tiny};
+use common::{experiment, root, run, stderr, succeed, text, tiny};
 use fb_core::{Column, Data, Events};
 use serde_json::Value as Json;
 
 fn models() -> PathBuf {
     root().join("crates/fb-deploy/tests/data/trees")
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
 }
 
 /// The events of `expected.json` as a table with these names of columns, and what is expected of a model.

@@ -7,17 +7,8 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{run, stderr, succeed, tiny};
+use common::{numbers, run, stderr, succeed, text, tiny};
 use fb_core::{Column, Data, Events};
-
-fn text(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
-}
-
-fn numbers(events: &Events, name: &str) -> Vec<f64> {
-    let column = events.column(name).unwrap();
-    (0..column.data.len()).map(|i| column.data.number(i)).collect()
-}
 
 /// A file of jets, each of particles (pT, η, φ), without masses.
 fn write(path: &Path, jets: &[Vec<[f64; 3]>]) {

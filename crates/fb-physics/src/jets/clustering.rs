@@ -144,14 +144,7 @@ fn check(particles: &[FourVector], definition: &Definition) -> Result<(), JetErr
         return Err(JetError::TooMany(particles.len()));
     }
     for (particle, p) in particles.iter().enumerate() {
-        for (component, value) in [("px", p.px), ("py", p.py), ("pz", p.pz), ("E", p.e)] {
-            if !value.is_finite() {
-                return Err(JetError::NotFinite { particle, component, value });
-            }
-            if value.abs() >= 1e100 {
-                return Err(JetError::TooLarge { particle, component, value });
-            }
-        }
+        JetError::check(particle, [("px", p.px), ("py", p.py), ("pz", p.pz), ("E", p.e)])?;
     }
     Ok(())
 }

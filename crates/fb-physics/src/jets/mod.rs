@@ -134,3 +134,18 @@ pub enum JetError {
     #[error("{0} particles in one event, expected at most 2147483647")]
     TooMany(usize),
 }
+
+impl JetError {
+    /// Refuses components of a particle that are no numbers, or whose squares might overflow.
+    pub(crate) fn check(particle: usize, numbers: impl IntoIterator<Item = (&'static str, f64)>) -> Result<(), Self> {
+        for (component, value) in numbers {
+            if !value.is_finite() {
+                return Err(Self::NotFinite { particle, component, value });
+            }
+            if value.abs() >= 1e100 {
+                return Err(Self::TooLarge { particle, component, value });
+            }
+        }
+        Ok(())
+    }
+}

@@ -22,8 +22,6 @@ use crate::jets::{Algorithm, Clustering, Definition, JetError, Scheme};
 /// The result of an observable that clusters.
 pub type Result<T> = std::result::Result<T, JetError>;
 
-/// What is not a momentum in GeV: squares of it might overflow.
-const LARGEST: f64 = 1e100;
 /// A radius at which all particles of a jet meet.
 const ALL: f64 = 1000.0;
 
@@ -60,12 +58,7 @@ impl Jet {
         for (particle, &p) in particles.iter().enumerate() {
             let charge = charge.map(|charge| charge.get(particle).copied().unwrap_or(f64::NAN));
             let numbers = [("px", p.px), ("py", p.py), ("pz", p.pz), ("E", p.e), ("charge", charge.unwrap_or(0.0))];
-            if let Some((component, value)) = numbers.into_iter().find(|(_, x)| !x.is_finite()) {
-                return Err(JetError::NotFinite { particle, component, value });
-            }
-            if let Some((component, value)) = numbers.into_iter().find(|(_, x)| x.abs() >= LARGEST) {
-                return Err(JetError::TooLarge { particle, component, value });
-            }
+            JetError::check(particle, numbers)?;
             if p.pt() <= 0.0 || p.e <= 0.0 {
                 continue;
             }

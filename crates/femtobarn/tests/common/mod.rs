@@ -37,6 +37,17 @@ pub fn experiment(folder: &Path, read: &str, methods: &str) -> String {
     path.display().to_string()
 }
 
+/// A path as an argument.
+pub fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+/// All numbers of a column.
+pub fn numbers(events: &fb_core::Events, name: &str) -> Vec<f64> {
+    let column = events.column(name).unwrap();
+    (0..column.data.len()).map(|i| column.data.number(i)).collect()
+}
+
 /// Standard error as text.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
