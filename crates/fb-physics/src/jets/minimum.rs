@@ -69,7 +69,7 @@ fn smallest(block: &[f64; FAN]) -> f64 {
 
 /// By halves, which vectors do well.
 #[inline(always)]
-pub(super) fn smallest_of_eight(lanes: &[f64; 8]) -> f64 {
+fn smallest_of_eight(lanes: &[f64; 8]) -> f64 {
     let least = |a: f64, b: f64| if a < b { a } else { b };
     let half: [f64; 4] = std::array::from_fn(|i| least(lanes[i], lanes[i + 4]));
     least(least(half[0], half[2]), least(half[1], half[3]))

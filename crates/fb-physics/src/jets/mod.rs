@@ -20,6 +20,7 @@ mod clustering;
 mod engine;
 mod kinematics;
 mod minimum;
+mod tiles;
 #[cfg(test)]
 mod tests;
 
