@@ -157,9 +157,9 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Runs on the best vector unit of the machine: same operations in the same order, so the same bits.
-    fn vectorised<M: Metric>(self, metric: M, locate: fn(&FourVector) -> Point) -> Clustering {
-        struct Body<'a, M>(Run<'a>, M, fn(&FourVector) -> Point);
-        impl<M: Metric> pulp::WithSimd for Body<'_, M> {
+    fn vectorised<const D: usize, M: Metric<D>>(self, metric: M, locate: fn(&FourVector) -> Point) -> Clustering {
+        struct Body<'a, M, const D: usize>(Run<'a>, M, fn(&FourVector) -> Point);
+        impl<const D: usize, M: Metric<D>> pulp::WithSimd for Body<'_, M, D> {
             type Output = Clustering;
 
             #[inline(always)]
@@ -167,7 +167,7 @@ impl Run<'_> {
                 self.0.run(simd, self.1, self.2)
             }
         }
-        pulp::Arch::new().dispatch(Body(self, metric, locate))
+        pulp::Arch::new().dispatch(Body::<M, D>(self, metric, locate))
     }
 
     fn layout(&self) -> Layout {
@@ -182,7 +182,12 @@ impl Run<'_> {
     }
 
     #[inline(always)]
-    fn run<S: pulp::Simd, M: Metric>(self, simd: S, metric: M, locate: fn(&FourVector) -> Point) -> Clustering {
+    fn run<S: pulp::Simd, const D: usize, M: Metric<D>>(
+        self,
+        simd: S,
+        metric: M,
+        locate: fn(&FourVector) -> Point,
+    ) -> Clustering {
         let (algorithm, scheme) = (self.definition.algorithm, self.definition.scheme);
         let mut points: Vec<Point> = self.momenta.iter().map(locate).collect();
         let scales: Vec<f64> = self.momenta.iter().map(|p| scale(p, algorithm)).collect();

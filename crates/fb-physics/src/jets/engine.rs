@@ -12,10 +12,11 @@ use std::mem::replace;
 use std::ops::Range;
 
 use pulp::Simd;
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
 use super::kinematics::Point;
 use super::minimum::Minimum;
-use super::tiles::{Home, Layout, Tiles};
+use super::tiles::{Layout, Tiles};
 
 /// The widest vector.
 const WIDEST: usize = 8;
@@ -27,18 +28,18 @@ const EMPTY: u64 = u64::MAX - 1;
 const NOBODY: u32 = u32::MAX;
 
 /// A squared distance between two points.
-pub(super) trait Metric: Copy {
-    /// From one point to several.
-    fn squared<S: Simd>(self, simd: S, from: [S::f64s; 3], to: [S::f64s; 3]) -> S::f64s;
+pub(super) trait Metric<const D: usize>: Copy {
+    /// From one point to several, by their first coordinates.
+    fn squared<S: Simd>(self, simd: S, from: [S::f64s; D], to: [S::f64s; D]) -> S::f64s;
 }
 
 /// Δy² + Δφ².
 #[derive(Clone, Copy)]
 pub(super) struct Cylinder;
 
-impl Metric for Cylinder {
+impl Metric<2> for Cylinder {
     #[inline(always)]
-    fn squared<S: Simd>(self, simd: S, from: [S::f64s; 3], to: [S::f64s; 3]) -> S::f64s {
+    fn squared<S: Simd>(self, simd: S, from: [S::f64s; 2], to: [S::f64s; 2]) -> S::f64s {
         let dy = simd.sub_f64s(from[0], to[0]);
         let dphi = simd.abs_f64s(simd.sub_f64s(from[1], to[1]));
         let dphi = simd.min_f64s(simd.sub_f64s(simd.splat_f64s(TAU), dphi), dphi);
@@ -50,7 +51,7 @@ impl Metric for Cylinder {
 #[derive(Clone, Copy)]
 pub(super) struct Sphere;
 
-impl Metric for Sphere {
+impl Metric<3> for Sphere {
     #[inline(always)]
     fn squared<S: Simd>(self, simd: S, from: [S::f64s; 3], to: [S::f64s; 3]) -> S::f64s {
         let less = |rest, axis: usize| simd.sub_f64s(rest, simd.mul_f64s(from[axis], to[axis]));
@@ -68,29 +69,43 @@ struct Live {
     nearest: Option<u32>,
 }
 
+/// As many slots as a vector has lanes.
+#[derive(Debug, Clone, Copy)]
+struct Block<S: Simd, const D: usize> {
+    /// Coordinates; NaN where there is nobody.
+    at: [S::f64s; D],
+    /// Squared distance of the nearest neighbour, R² where there is none nearer.
+    near: S::f64s,
+    /// The slot of the nearest neighbour, or `NONE`.
+    nearest: S::u64s,
+}
+
+/// What else is known of a slot.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    node: u32,
+    /// Its tile.
+    home: u32,
+    scale: f64,
+}
+
 /// The candidates of a clustering.
-pub(super) struct Engine<S, M> {
+pub(super) struct Engine<S: Simd, M, const D: usize> {
     simd: S,
     metric: M,
     layout: Layout,
     tiles: Tiles,
     /// R².
     limit: f64,
-    // By slot, and some more that stay empty, so that a vector may begin at any slot.
-    /// Coordinates; NaN where there is nobody.
-    at: [Vec<f64>; 3],
-    /// Squared distance of the nearest neighbour, R² where there is none nearer.
-    near: Vec<f64>,
-    /// The slot of the nearest neighbour, or `NONE`.
-    nearest: Vec<u64>,
-    scale: Vec<f64>,
-    node: Vec<u32>,
-    home: Vec<Home>,
+    blocks: Vec<Block<S, D>>,
+    slots: Vec<Slot>,
     /// Where the slots of each tile begin, and the end.
     first: Vec<u32>,
+    /// The blocks of each row of each tile's neighbourhood.
+    around: Vec<[u32; 2]>,
     /// By node.
     slot: Vec<u32>,
-    queue: Minimum,
+    queue: Minimum<S>,
     alive: usize,
     /// So many were alive when slots were dealt.
     dealt: usize,
@@ -98,7 +113,7 @@ pub(super) struct Engine<S, M> {
     stale: Vec<u32>,
 }
 
-impl<S: Simd, M: Metric> Engine<S, M> {
+impl<S: Simd, M: Metric<D>, const D: usize> Engine<S, M, D> {
     /// With nodes 0, 1, … at these points, and room for as many again.
     #[inline(always)]
     pub fn new(simd: S, metric: M, layout: Layout, limit: f64, points: &[Point], scales: &[f64]) -> Self {
@@ -111,15 +126,12 @@ impl<S: Simd, M: Metric> Engine<S, M> {
             layout,
             tiles: Tiles::ONE,
             limit,
-            at: [const { Vec::new() }; 3],
-            near: Vec::new(),
-            nearest: Vec::new(),
-            scale: Vec::new(),
-            node: Vec::new(),
-            home: Vec::new(),
+            blocks: Vec::new(),
+            slots: Vec::new(),
             first: Vec::new(),
+            around: Vec::new(),
             slot,
-            queue: Minimum::new(2 * n),
+            queue: Minimum::new(simd, 2 * n),
             alive: n,
             dealt: n,
             stale: Vec::new(),
@@ -137,39 +149,42 @@ impl<S: Simd, M: Metric> Engine<S, M> {
     #[inline(always)]
     fn deal(&mut self, live: &[Live]) {
         self.tiles = Tiles::new(self.layout, live.iter().map(|one| one.point));
-        let homes: Vec<Home> = live.iter().map(|one| self.tiles.home(one.point)).collect();
+        let homes: Vec<u32> = live.iter().map(|one| self.tiles.home(one.point)).collect();
         self.first.clear();
         self.first.resize(self.tiles.len() + 1, 0);
         for &home in &homes {
-            self.first[self.tiles.index(home)] += 1;
+            self.first[home as usize] += 1;
         }
         let mut total = 0;
         for first in &mut self.first {
             let count = replace(first, total);
             total += count + 1;
         }
-        let room = total as usize + WIDEST;
-        for axis in &mut self.at {
-            axis.clear();
-            axis.resize(room, f64::NAN);
-        }
-        refill(&mut self.near, room, 0.0);
-        refill(&mut self.scale, room, 0.0);
-        refill(&mut self.nearest, room, EMPTY);
-        refill(&mut self.node, room, NOBODY);
-        refill(&mut self.home, room, Home::default());
+        let blocks = (total as usize).div_ceil(S::F64_LANES);
+        let (nowhere, empty) = (self.simd.splat_f64s(f64::NAN), self.simd.splat_u64s(EMPTY));
+        let vacant = Block { at: [nowhere; D], near: self.simd.splat_f64s(0.0), nearest: empty };
+        self.blocks.clear();
+        self.blocks.resize(blocks, vacant);
+        self.slots.clear();
+        self.slots.resize(blocks * S::F64_LANES, Slot { node: NOBODY, home: 0, scale: 0.0 });
+        self.around.clear();
+        let (first, lanes) = (&self.first, S::F64_LANES as u32);
+        self.tiles.stretches(|tiles| {
+            self.around.push([first[tiles.start] / lanes, first[tiles.end].div_ceil(lanes)]);
+        });
         let mut next = self.first.clone();
         for (one, &home) in live.iter().zip(&homes) {
-            let slot = &mut next[self.tiles.index(home)];
-            self.slot[one.node as usize] = *slot;
-            self.put(*slot as usize, one.node, one.point, home, one.scale);
-            *slot += 1;
+            let slot = next[home as usize];
+            next[home as usize] += 1;
+            self.slot[one.node as usize] = slot;
+            self.put(slot as usize, one.point, Slot { node: one.node, home, scale: one.scale });
         }
         for one in live {
             let slot = self.slot[one.node as usize] as usize;
-            self.near[slot] = one.near;
+            let (block, lane) = (&mut self.blocks[slot / S::F64_LANES], slot % S::F64_LANES);
+            *floats::<S>(&mut block.near, lane) = one.near;
             if let Some(nearest) = one.nearest {
-                self.nearest[slot] = u64::from(self.slot[nearest as usize]);
+                *integers::<S>(&mut block.nearest, lane) = u64::from(self.slot[nearest as usize]);
             }
         }
         self.dealt = live.len();
@@ -179,38 +194,39 @@ impl<S: Simd, M: Metric> Engine<S, M> {
     #[cold]
     fn deal_again(&mut self) {
         let mut live = Vec::with_capacity(self.alive);
-        for (slot, &node) in self.node.iter().enumerate().filter(|&(_, &node)| node != NOBODY) {
-            let nearest = self.node.get(self.nearest[slot] as usize).copied();
-            let point = self.point(slot);
-            live.push(Live { node, point, scale: self.scale[slot], near: self.near[slot], nearest });
+        for (slot, &Slot { node, scale, .. }) in self.slots.iter().enumerate().filter(|(_, slot)| slot.node != NOBODY) {
+            let mut block = self.blocks[slot / S::F64_LANES];
+            let lane = slot % S::F64_LANES;
+            let mut point = [0.0; 3];
+            for (x, axis) in point.iter_mut().zip(&mut block.at) {
+                *x = *floats::<S>(axis, lane);
+            }
+            let nearest = self.slots.get(*integers::<S>(&mut block.nearest, lane) as usize).map(|other| other.node);
+            live.push(Live { node, point, scale, near: *floats::<S>(&mut block.near, lane), nearest });
         }
         self.deal(&live);
     }
 
-    #[inline(always)]
-    fn point(&self, slot: usize) -> Point {
-        [self.at[0][slot], self.at[1][slot], self.at[2][slot]]
-    }
-
     /// Puts a node into an empty slot.
     #[inline(always)]
-    fn put(&mut self, slot: usize, node: u32, point: Point, home: Home, scale: f64) {
-        for (axis, x) in self.at.iter_mut().zip(point) {
-            axis[slot] = x;
+    fn put(&mut self, slot: usize, point: Point, who: Slot) {
+        let (block, lane) = (&mut self.blocks[slot / S::F64_LANES], slot % S::F64_LANES);
+        for (axis, x) in block.at.iter_mut().zip(point) {
+            *floats::<S>(axis, lane) = x;
         }
-        self.near[slot] = self.limit;
-        self.nearest[slot] = NONE;
-        self.scale[slot] = scale;
-        self.node[slot] = node;
-        self.home[slot] = home;
+        *floats::<S>(&mut block.near, lane) = self.limit;
+        *integers::<S>(&mut block.nearest, lane) = NONE;
+        self.slots[slot] = who;
     }
 
     /// The smallest distance (without its factor 1/R²), its node, and the node to merge with if it is not the beam.
     #[inline(always)]
     pub fn smallest(&self) -> (f64, usize, Option<usize>) {
         let (node, distance) = self.queue.first();
-        let nearest = self.nearest[self.slot[node] as usize];
-        (distance, node, self.node.get(nearest as usize).map(|&partner| partner as usize))
+        let slot = self.slot[node] as usize;
+        let mut nearest = self.blocks[slot / S::F64_LANES].nearest;
+        let nearest = *integers::<S>(&mut nearest, slot % S::F64_LANES);
+        (distance, node, self.slots.get(nearest as usize).map(|partner| partner.node as usize))
     }
 
     /// A node goes to the beam.
@@ -225,7 +241,7 @@ impl<S: Simd, M: Metric> Engine<S, M> {
     #[inline(always)]
     pub fn merge(&mut self, a: usize, b: usize, point: Point, scale: f64) {
         let mut home = self.tiles.home(point);
-        let elsewhere = |engine: &Self, node: usize| engine.home[engine.slot[node] as usize] != home;
+        let elsewhere = |engine: &Self, node: usize| engine.slots[engine.slot[node] as usize].home != home;
         let stuck = elsewhere(self, a) && elsewhere(self, b) && self.free(home).is_none();
         if stuck || self.dealt > 32.max(2 * self.alive) {
             self.deal_again();
@@ -246,58 +262,58 @@ impl<S: Simd, M: Metric> Engine<S, M> {
         let node = self.slot.len() as u32;
         self.slot.push(slot);
         self.alive += 1;
-        self.introduce(node, home, point, scale);
+        self.introduce(point, Slot { node, home, scale });
         self.search_stale();
     }
 
     /// An empty slot of a tile.
     #[inline(always)]
-    fn free(&self, home: Home) -> Option<u32> {
-        let tile = self.tiles.index(home);
-        (self.first[tile]..self.first[tile + 1]).find(|&slot| self.node[slot as usize] == NOBODY)
+    fn free(&self, home: u32) -> Option<u32> {
+        let (begin, end) = (self.first[home as usize], self.first[home as usize + 1]);
+        (begin..end).find(|&slot| self.slots[slot as usize].node == NOBODY)
     }
 
     /// Empties the slot of a node.
     #[inline(always)]
-    fn take(&mut self, node: usize) -> (u64, Home) {
+    fn take(&mut self, node: usize) -> (u64, u32) {
         let slot = self.slot[node] as usize;
-        for axis in &mut self.at {
-            axis[slot] = f64::NAN;
+        let (block, lane) = (&mut self.blocks[slot / S::F64_LANES], slot % S::F64_LANES);
+        for axis in &mut block.at {
+            *floats::<S>(axis, lane) = f64::NAN;
         }
-        self.nearest[slot] = EMPTY;
-        self.node[slot] = NOBODY;
+        *integers::<S>(&mut block.nearest, lane) = EMPTY;
+        self.slots[slot].node = NOBODY;
         self.queue.set(node, f64::INFINITY);
         self.alive -= 1;
-        (slot as u64, self.home[slot])
+        (slot as u64, self.slots[slot].home)
     }
 
-    /// The slots of one row of a neighbourhood, in whole vectors.
+    /// Rows of the neighbourhood of a tile.
     #[inline(always)]
-    fn stretch(&self, home: Home, row: isize) -> Range<usize> {
-        let tiles = self.tiles.stretch(home, row);
-        let (begin, end) = (self.first[tiles.start] as usize, self.first[tiles.end] as usize);
-        begin..begin + (end - begin).next_multiple_of(S::F64_LANES)
+    fn rows(&self, home: u32) -> Range<usize> {
+        let rows = self.tiles.rows_around();
+        home as usize * rows..(home as usize + 1) * rows
     }
 
     /// Notes who had one of two slots as nearest neighbour. Until they have a new one, nothing is nearer.
     #[inline(always)]
-    fn collect(&mut self, home: Home, gone: [u64; 2]) {
+    fn collect(&mut self, home: u32, gone: [u64; 2]) {
         let simd = self.simd;
         let gone = gone.map(|slot| simd.splat_u64s(slot));
-        for row in self.tiles.rows_around() {
-            let stretch = self.stretch(home, row);
-            let begin = stretch.start;
-            let (nearest, _) = S::as_simd_u64s(&self.nearest[stretch]);
-            let before = self.stale.len();
-            for (index, &nearest) in nearest.iter().enumerate() {
-                let lost = simd.or_m64s(simd.equal_u64s(nearest, gone[0]), simd.equal_u64s(nearest, gone[1]));
-                for lane in lanes(simd, lost) {
-                    self.stale.push((begin + index * S::F64_LANES + lane) as u32);
+        let rows = self.rows(home);
+        for &[begin, end] in &self.around[rows] {
+            for (block, index) in self.blocks[begin as usize..end as usize].iter_mut().zip(begin..) {
+                let lost =
+                    simd.or_m64s(simd.equal_u64s(block.nearest, gone[0]), simd.equal_u64s(block.nearest, gone[1]));
+                let lost = lanes(simd, lost);
+                if lost.0 == 0 {
+                    continue;
                 }
-            }
-            for &slot in &self.stale[before..] {
-                self.nearest[slot as usize] = NONE;
-                self.near[slot as usize] = -1.0;
+                for lane in lost {
+                    *integers::<S>(&mut block.nearest, lane) = NONE;
+                    *floats::<S>(&mut block.near, lane) = -1.0;
+                    self.stale.push(index * S::F64_LANES as u32 + lane as u32);
+                }
             }
         }
     }
@@ -305,83 +321,72 @@ impl<S: Simd, M: Metric> Engine<S, M> {
     /// Finds new neighbours for all that lost theirs.
     #[inline(always)]
     fn search_stale(&mut self) {
-        let mut stale = std::mem::take(&mut self.stale);
-        for &slot in &stale {
-            self.search(slot as usize);
+        for index in 0..self.stale.len() {
+            self.search(self.stale[index] as usize);
         }
-        stale.clear();
-        self.stale = stale;
+        self.stale.clear();
     }
 
     /// Finds the nearest neighbour of a slot.
     #[inline(always)]
     fn search(&mut self, slot: usize) {
-        let (simd, home, point) = (self.simd, self.home[slot], self.point(slot));
+        let simd = self.simd;
+        let (block, lane) = (&mut self.blocks[slot / S::F64_LANES], slot % S::F64_LANES);
+        let mut at = block.at;
+        let point = at.each_mut().map(|axis| *floats::<S>(axis, lane));
         let from = point.map(|x| simd.splat_f64s(x));
         // Nobody is the neighbour of itself.
-        self.at[0][slot] = f64::NAN;
+        *floats::<S>(&mut block.at[0], lane) = f64::NAN;
+        let home = self.slots[slot].home;
         let mut best = Best::new(simd, self.limit);
-        for row in self.tiles.rows_around() {
-            if self.tiles.is_beyond(point, home, row, &|| best.least(simd)) {
+        for (number, &[begin, end]) in self.around[self.rows(home)].iter().enumerate() {
+            if self.tiles.is_beyond(point[1], home, number, &|| best.least(simd)) {
                 continue;
             }
-            let stretch = self.stretch(home, row);
-            best.begin(simd, stretch.start);
-            for to in self.vectors(stretch) {
-                best.look(simd, self.metric.squared(simd, from, to));
+            best.begin(simd, begin);
+            for block in &self.blocks[begin as usize..end as usize] {
+                best.look(simd, self.metric.squared(simd, from, block.at));
             }
         }
         let nearest = self.nearest(&best, from, home);
-        self.at[0][slot] = point[0];
+        *floats::<S>(&mut self.blocks[slot / S::F64_LANES].at[0], lane) = point[0];
         self.settle(slot, nearest);
     }
 
     /// Puts a new node into its slot: finds its nearest neighbour, and those that it is the nearest neighbour of.
     #[inline(always)]
-    fn introduce(&mut self, node: u32, home: Home, point: Point, scale: f64) {
-        let (simd, slot) = (self.simd, self.slot[node as usize]);
-        let from = point.map(|x| simd.splat_f64s(x));
+    fn introduce(&mut self, point: Point, who: Slot) {
+        let (simd, slot) = (self.simd, self.slot[who.node as usize]);
+        let from: [S::f64s; D] = std::array::from_fn(|axis| simd.splat_f64s(point[axis]));
         let mut best = Best::new(simd, self.limit);
-        for row in self.tiles.rows_around() {
-            let stretch = self.stretch(home, row);
-            let begin = stretch.start;
+        let rows = self.rows(who.home);
+        for &[begin, end] in &self.around[rows] {
             best.begin(simd, begin);
-            let Self { at, near, .. } = self;
-            let [x, y, z] = at.each_ref().map(|axis| S::as_simd_f64s(&axis[stretch.clone()]).0);
-            let (near, _) = S::as_mut_simd_f64s(&mut near[stretch]);
-            for (index, (((&x, &y), &z), near)) in x.iter().zip(y).zip(z).zip(near).enumerate() {
-                let squared = self.metric.squared(simd, from, [x, y, z]);
+            for (block, index) in self.blocks[begin as usize..end as usize].iter_mut().zip(begin..) {
+                let squared = self.metric.squared(simd, from, block.at);
                 best.look(simd, squared);
-                let nearer = simd.less_than_f64s(squared, *near);
+                let nearer = simd.less_than_f64s(squared, block.near);
                 let found = lanes(simd, nearer);
                 if found.0 == 0 {
                     continue;
                 }
-                *near = simd.select_f64s(nearer, squared, *near);
-                let near = pulp::bytemuck::cast_slice::<S::f64s, f64>(std::slice::from_ref(near));
+                block.near = simd.select_f64s(nearer, squared, block.near);
+                block.nearest = simd.select_u64s(nearer, simd.splat_u64s(u64::from(slot)), block.nearest);
                 for lane in found {
-                    let other = begin + index * S::F64_LANES + lane;
-                    self.nearest[other] = u64::from(slot);
-                    let smaller = if scale < self.scale[other] { scale } else { self.scale[other] };
-                    self.queue.set(self.node[other] as usize, smaller * near[lane]);
+                    let other = self.slots[index as usize * S::F64_LANES + lane];
+                    let smaller = if who.scale < other.scale { who.scale } else { other.scale };
+                    self.queue.set(other.node as usize, smaller * *floats::<S>(&mut block.near, lane));
                 }
             }
         }
-        let nearest = self.nearest(&best, from, home);
-        self.put(slot as usize, node, point, home, scale);
+        let nearest = self.nearest(&best, from, who.home);
+        self.put(slot as usize, point, who);
         self.settle(slot as usize, nearest);
-    }
-
-    /// Coordinates of slots.
-    #[inline(always)]
-    fn vectors(&self, slots: Range<usize>) -> impl Iterator<Item = [S::f64s; 3]> {
-        let [x, y, z] = self.at.each_ref().map(|axis| S::as_simd_f64s(&axis[slots.clone()]).0);
-        x.iter().zip(y).zip(z).map(|((&x, &y), &z)| [x, y, z])
     }
 
     /// The nearest neighbour that was found, of equal ones that of the lowest node.
     #[inline(always)]
-    fn nearest(&self, best: &Best<S>, from: [S::f64s; 3], home: Home) -> Option<(f64, u64)> {
+    fn nearest(&self, best: &Best<S>, from: [S::f64s; D], home: u32) -> Option<(f64, u64)> {
         let simd = self.simd;
         let least = best.least(simd);
         if least >= self.limit {
@@ -393,7 +398,7 @@ impl<S: Simd, M: Metric> Engine<S, M> {
             self.lowest(least, from, home)
         } else {
             let lane = equal.next().unwrap_or(0);
-            pulp::bytemuck::cast_slice::<S::u64s, u64>(std::slice::from_ref(&best.slot))[lane] + lane as u64
+            *integers::<S>(&mut { best.slot }, lane) + lane as u64
         };
         Some((least, slot))
     }
@@ -401,14 +406,14 @@ impl<S: Simd, M: Metric> Engine<S, M> {
     /// The slot of the lowest node at a distance.
     #[cold]
     #[inline(never)]
-    fn lowest(&self, squared: f64, from: [S::f64s; 3], home: Home) -> u64 {
+    fn lowest(&self, squared: f64, from: [S::f64s; D], home: u32) -> u64 {
         let (simd, mut lowest) = (self.simd, (NOBODY, NONE));
-        for row in self.tiles.rows_around() {
-            let stretch = self.stretch(home, row);
-            for (begin, to) in stretch.clone().step_by(S::F64_LANES).zip(self.vectors(stretch)) {
-                let there = self.metric.squared(simd, from, to);
+        for &[begin, end] in &self.around[self.rows(home)] {
+            for index in begin as usize..end as usize {
+                let there = self.metric.squared(simd, from, self.blocks[index].at);
                 for lane in lanes(simd, simd.equal_f64s(there, simd.splat_f64s(squared))) {
-                    lowest = lowest.min((self.node[begin + lane], (begin + lane) as u64));
+                    let slot = index * S::F64_LANES + lane;
+                    lowest = lowest.min((self.slots[slot].node, slot as u64));
                 }
             }
         }
@@ -419,11 +424,13 @@ impl<S: Simd, M: Metric> Engine<S, M> {
     #[inline(always)]
     fn settle(&mut self, slot: usize, nearest: Option<(f64, u64)>) {
         let (near, neighbour) = nearest.unwrap_or((self.limit, NONE));
-        self.near[slot] = near;
-        self.nearest[slot] = neighbour;
-        let own = self.scale[slot];
-        let smaller = self.scale.get(neighbour as usize).copied().filter(|&other| other < own).unwrap_or(own);
-        self.queue.set(self.node[slot] as usize, smaller * near);
+        let (block, lane) = (&mut self.blocks[slot / S::F64_LANES], slot % S::F64_LANES);
+        *floats::<S>(&mut block.near, lane) = near;
+        *integers::<S>(&mut block.nearest, lane) = neighbour;
+        let own = self.slots[slot];
+        let other = self.slots.get(neighbour as usize).map_or(own.scale, |other| other.scale);
+        let smaller = if other < own.scale { other } else { own.scale };
+        self.queue.set(own.node as usize, smaller * near);
     }
 }
 
@@ -445,10 +452,10 @@ impl<S: Simd> Best<S> {
         Self { squared: simd.splat_f64s(limit), slot: none, tied: simd.less_than_f64s(zero, zero), here: none }
     }
 
-    /// What is looked at next begins with this slot.
+    /// What is looked at next is this block.
     #[inline(always)]
-    fn begin(&mut self, simd: S, slot: usize) {
-        self.here = simd.splat_u64s(slot as u64);
+    fn begin(&mut self, simd: S, block: u32) {
+        self.here = simd.splat_u64s(u64::from(block) * S::F64_LANES as u64);
     }
 
     #[inline(always)]
@@ -487,12 +494,18 @@ fn lanes<S: Simd>(simd: S, mask: S::m64s) -> Lanes {
     let bits: [u64; WIDEST] = std::array::from_fn(|lane| 1 << lane);
     let (bits, _) = S::as_simd_u64s(&bits);
     let chosen = simd.select_u64s(mask, bits[0], simd.splat_u64s(0));
-    let chosen = pulp::bytemuck::cast_slice::<S::u64s, u64>(std::slice::from_ref(&chosen));
+    let chosen = cast_slice::<S::u64s, u64>(std::slice::from_ref(&chosen));
     Lanes(chosen.iter().fold(0, |all, one| all | one))
 }
 
+/// One lane of a vector.
 #[inline(always)]
-fn refill<T: Clone>(list: &mut Vec<T>, room: usize, with: T) {
-    list.clear();
-    list.resize(room, with);
+fn floats<S: Simd>(vector: &mut S::f64s, lane: usize) -> &mut f64 {
+    &mut cast_slice_mut::<S::f64s, f64>(std::slice::from_mut(vector))[lane]
+}
+
+/// One lane of a vector.
+#[inline(always)]
+fn integers<S: Simd>(vector: &mut S::u64s, lane: usize) -> &mut u64 {
+    &mut cast_slice_mut::<S::u64s, u64>(std::slice::from_mut(vector))[lane]
 }

@@ -20,9 +20,9 @@ mod clustering;
 mod engine;
 mod kinematics;
 mod minimum;
-mod tiles;
 #[cfg(test)]
 mod tests;
+mod tiles;
 
 pub use clustering::{Clustering, Step};
 

@@ -28,13 +28,6 @@ pub(super) struct Tiles {
     per_phi: f64,
 }
 
-/// A tile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Home {
-    row: u32,
-    column: u32,
-}
-
 impl Tiles {
     /// One tile for all.
     pub const ONE: Self = Self { rows: 1, columns: 1, reach: [0; 2], lowest: 0.0, per_y: 0.0, per_phi: 0.0 };
@@ -98,46 +91,53 @@ impl Tiles {
 
     /// The tile of a point.
     #[inline(always)]
-    pub fn home(&self, p: Point) -> Home {
+    pub fn home(&self, p: Point) -> u32 {
         let row = ((p[1] * self.per_phi) as u32).min(self.rows as u32 - 1);
         let column = (((p[0] - self.lowest) * self.per_y).max(0.0) as u32).min(self.columns as u32 - 1);
-        Home { row, column }
+        row * self.columns as u32 + column
     }
 
+    /// The number of rows of a neighbourhood.
     #[inline(always)]
-    pub fn index(&self, home: Home) -> usize {
-        home.row as usize * self.columns + home.column as usize
+    pub fn rows_around(&self) -> usize {
+        2 * self.reach[0] + 1
     }
 
-    /// The rows of a neighbourhood, counted from home, which comes first.
+    /// Rows are counted from home: 0, 1, −1, 2, …
     #[inline(always)]
-    pub fn rows_around(&self) -> impl Iterator<Item = isize> + use<> {
-        let reach = self.reach[0] as isize;
-        (0..=2 * reach).map(|number| if number % 2 == 0 { -(number / 2) } else { number / 2 + 1 })
+    fn offset(number: usize) -> isize {
+        let half = number.div_ceil(2) as isize;
+        if number.is_multiple_of(2) { -half } else { half }
     }
 
-    /// The tiles in one row of a neighbourhood.
+    /// The neighbouring tiles in each row of each tile's neighbourhood.
     #[inline(always)]
-    pub fn stretch(&self, home: Home, row: isize) -> Range<usize> {
-        let row = home.row as isize + row;
-        let rows = self.rows as isize;
-        let row = if row < 0 { row + rows } else if row >= rows { row - rows } else { row } as usize;
-        let (column, reach) = (home.column as usize, self.reach[1]);
-        let (left, right) = (column.saturating_sub(reach), (column + reach + 1).min(self.columns));
-        row * self.columns + left..row * self.columns + right
+    pub fn stretches(&self, mut give: impl FnMut(Range<usize>)) {
+        for row in 0..self.rows {
+            for column in 0..self.columns {
+                let (left, right) =
+                    (column.saturating_sub(self.reach[1]), (column + self.reach[1] + 1).min(self.columns));
+                for number in 0..self.rows_around() {
+                    let row = row as isize + Self::offset(number);
+                    let begin = row.rem_euclid(self.rows as isize) as usize * self.columns;
+                    give(begin + left..begin + right);
+                }
+            }
+        }
     }
 
-    /// Whether all of a row is farther away than what was found.
+    /// Whether all of a row is farther away in φ than what was found.
     #[inline(always)]
-    pub fn is_beyond(&self, point: Point, home: Home, row: isize, least: &impl Fn() -> f64) -> bool {
-        if self.reach[0] < 2 || row == 0 {
+    pub fn is_beyond(&self, phi: f64, home: u32, number: usize, least: &impl Fn() -> f64) -> bool {
+        if self.reach[0] < 2 || number == 0 {
             return false;
         }
-        let edge = (home.row as isize + row + isize::from(row < 0)) as f64;
-        let gap = ((edge / self.per_phi - point[1]).abs() - 1e-9).max(0.0);
+        let (row, offset) = (home as usize / self.columns, Self::offset(number));
+        let edge = (row as isize + offset + isize::from(offset < 0)) as f64;
+        let gap = ((edge / self.per_phi - phi).abs() - 1e-9).max(0.0);
         least() < gap * gap
     }
 }
 
 /// What a stretch costs besides its vectors, in vectors.
-const STRETCH: f64 = 3.0;
+const STRETCH: f64 = 6.0;
