@@ -1,0 +1,148 @@
+//! Maximum likelihood, with errors.
+
+use fb_core::{Error, Result};
+
+use super::likelihood::Likelihood;
+use super::model::Model;
+use crate::matrix::{Matrix, dot};
+use crate::minimise::{Status, hessian, minimise};
+
+/// The maximum of a likelihood.
+#[derive(Debug, Clone)]
+pub struct Fit {
+    /// The parameters.
+    pub theta: Vec<f64>,
+    /// −2 ln L there.
+    pub twice_nll: f64,
+}
+
+/// The maximum with the errors of parameters.
+#[derive(Debug, Clone)]
+pub struct Fitted {
+    /// The maximum.
+    pub fit: Fit,
+    /// √V_jj with V = 2 (∂²(−2 ln L))⁻¹ over the parameters that are not fixed; 0 for those that are, and for all if
+    /// the covariance is none.
+    pub errors: Vec<f64>,
+    /// V over all parameters; nothing if the second derivatives are not positive definite.
+    pub covariance: Option<Matrix>,
+}
+
+/// Twice the tolerance of the minimiser in the worst of directions: how far the true second derivatives may say that the
+/// minimum is.
+const VERIFIED: f64 = 1e-6;
+
+/// The maximum over all parameters that are not fixed, with errors.
+///
+/// The distance to the minimum is verified with second derivatives that are taken from exact gradients; as long as they
+/// say that it is larger than 1e-6, the fit goes on from where they lead.
+///
+/// # Errors
+/// [`Error::Model`] if a bin is impossible at the starting values, [`Error::Fit`] if no minimum is found.
+pub fn best_fit(likelihood: &Likelihood) -> Result<Fitted> {
+    let model = likelihood.model();
+    let bounds = bounds(model, None);
+    let free: Vec<usize> = (0..bounds.len()).filter(|&i| bounds[i].0 < bounds[i].1).collect();
+    let mut fit = run(likelihood, &model.inits(), &bounds)?;
+    for _ in 0..20 {
+        let second = hessian(likelihood, &fit.theta, &bounds, &free);
+        let factor = second.cholesky();
+        if let Some(newton) = leap(likelihood, &fit, &second, &bounds, &free) {
+            fit = run(likelihood, &newton, &bounds)?;
+            continue;
+        }
+        let mut errors = vec![0.0; bounds.len()];
+        let covariance = factor.map(|factor| {
+            let inverse = factor.inverse();
+            let mut covariance = Matrix::zeros(bounds.len());
+            for (i, &at) in free.iter().enumerate() {
+                for (j, &other) in free.iter().enumerate() {
+                    covariance.row_mut(at)[other] = 2.0 * inverse.row(i)[j];
+                }
+                errors[at] = covariance.row(at)[at].sqrt();
+            }
+            covariance
+        });
+        return Ok(Fitted { fit, errors, covariance });
+    }
+    Err(Error::Fit { reason: "second derivatives keep saying that the minimum is elsewhere".to_owned() })
+}
+
+/// Where Newton's step with the true second derivatives leads, if that is further than the tolerance and lower.
+fn leap(
+    likelihood: &Likelihood,
+    fit: &Fit,
+    second: &Matrix,
+    bounds: &[(f64, f64)],
+    free: &[usize],
+) -> Option<Vec<f64>> {
+    use crate::minimise::Objective as _;
+    let gradient = likelihood.gradient(&fit.theta);
+    let inner: Vec<usize> = (0..free.len())
+        .filter(|&k| {
+            let (i, x) = (free[k], fit.theta[free[k]]);
+            (x > bounds[i].0 || gradient[i] < 0.0) && (x < bounds[i].1 || gradient[i] > 0.0)
+        })
+        .collect();
+    let slope: Vec<f64> = inner.iter().map(|&k| -gradient[free[k]]).collect();
+    let step = second.part(&inner).cholesky()?.solve(&slope);
+    if 0.5 * dot(&slope, &step) < VERIFIED {
+        return None;
+    }
+    let mut next = fit.theta.clone();
+    for (&k, d) in inner.iter().zip(&step) {
+        let i = free[k];
+        next[i] = (next[i] + d).clamp(bounds[i].0, bounds[i].1);
+    }
+    (likelihood.twice_nll(&next) < fit.twice_nll).then_some(next)
+}
+
+/// The maximum with the parameter of interest at `poi`, from `start`.
+///
+/// # Errors
+/// As [`best_fit`].
+pub fn conditional_fit(likelihood: &Likelihood, start: &[f64], poi: Option<(usize, f64)>) -> Result<Fit> {
+    let bounds = bounds(likelihood.model(), poi);
+    let mut start = start.to_vec();
+    if let Some((at, value)) = poi {
+        start[at] = value;
+    }
+    run(likelihood, &start, &bounds)
+}
+
+/// Where fits may go: nowhere for what is fixed.
+fn bounds(model: &Model, poi: Option<(usize, f64)>) -> Vec<(f64, f64)> {
+    let bounds = model.parameters().iter().enumerate().map(|(i, parameter)| match poi {
+        Some((at, value)) if at == i => (value, value),
+        _ if parameter.fixed => (parameter.init, parameter.init),
+        _ => parameter.bounds,
+    });
+    bounds.collect()
+}
+
+fn run(likelihood: &Likelihood, start: &[f64], bounds: &[(f64, f64)]) -> Result<Fit> {
+    let model = likelihood.model();
+    let start: Vec<f64> = start.iter().zip(bounds).map(|(x, (low, high))| x.clamp(*low, *high)).collect();
+    if let Some((bin, rate)) = likelihood.impossible_bin(&start) {
+        let seen = likelihood.data().counts[bin];
+        let reason = format!("expects {rate} events where the fit starts, and {seen} were seen");
+        return Err(Error::Model { place: model.bin_name(bin), reason });
+    }
+    let minimum = minimise(likelihood, &start, bounds);
+    let edge = || {
+        let expected = model.expected(&minimum.x);
+        let least = (0..expected.len()).min_by(|a, b| expected[*a].total_cmp(&expected[*b]));
+        least.filter(|bin| expected[*bin] < 1e-6).map_or_else(String::new, |bin| {
+            format!("; the expectation of {} goes to zero ({:e})", model.bin_name(bin), expected[bin])
+        })
+    };
+    let how = match minimum.status {
+        Status::Converged if minimum.value.is_finite() => {
+            return Ok(Fit { theta: minimum.x, twice_nll: minimum.value });
+        }
+        Status::Converged => "the likelihood is not finite".to_owned(),
+        Status::Stuck => "no step lowers -2 ln L".to_owned(),
+        Status::StepLimit => "too many steps".to_owned(),
+    };
+    Err(Error::Fit { reason: format!("{how}, expected to fall by {:e} yet{}", minimum.distance, edge()) })
+}
