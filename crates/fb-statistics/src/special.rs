@@ -34,14 +34,26 @@ pub fn normal_cdf(x: f64) -> f64 {
         }
         return 0.5 + density * sum;
     }
-    let fraction = (1..=120).rev().fold(size, |rest, k| size + f64::from(k) / rest);
-    let tail = density / fraction;
+    let tail = density / tail_fraction(size);
     if x < 0.0 { tail } else { 1.0 - tail }
+}
+
+/// ln Φ(x), also where Φ(x) is smaller than the smallest number.
+pub fn ln_normal_cdf(x: f64) -> f64 {
+    if x > -3.0 {
+        return normal_cdf(x).ln();
+    }
+    -0.5 * x * x - 0.5 * (2.0 * PI).ln() - tail_fraction(-x).ln()
+}
+
+/// φ(x)/Φ(−x) for x ≥ 3, as a continued fraction.
+fn tail_fraction(x: f64) -> f64 {
+    (1..=120).rev().fold(x, |rest, k| x + f64::from(k) / rest)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ln_gamma, normal_cdf};
+    use super::{ln_gamma, ln_normal_cdf, normal_cdf};
 
     #[test]
     fn the_logarithm_of_gamma_is_that_of_factorials_and_of_the_half() {
@@ -65,6 +77,10 @@ mod tests {
             (-10.0, 7.619_853_024_160_527e-24),
         ] {
             assert!((normal_cdf(x) / p - 1.0).abs() < 1e-12, "{x}: {}", normal_cdf(x));
+            assert!((ln_normal_cdf(x) - p.ln()).abs() < 1e-12, "{x}: {}", ln_normal_cdf(x));
         }
+        // −x²/2 − ln(x √2π) − 1/x² to this order in 1/x.
+        let expected = -5000.0 - (100.0 * (2.0 * std::f64::consts::PI).sqrt()).ln() - 1e-4;
+        assert!((ln_normal_cdf(-100.0) - expected).abs() < 1e-7);
     }
 }

@@ -21,8 +21,8 @@ pub struct Fit {
 pub struct Fitted {
     /// The maximum.
     pub fit: Fit,
-    /// √V_jj with V = 2 (∂²(−2 ln L))⁻¹ over the parameters that are not fixed; 0 for those that are, and for all if
-    /// the covariance is none.
+    /// √V_jj with V = 2 (∂²(−2 ln L))⁻¹ over the parameters that are not fixed; 0 for those that are, NaN for
+    /// the others if there is no covariance.
     pub errors: Vec<f64>,
     /// V over all parameters; nothing if the second derivatives are not positive definite.
     pub covariance: Option<Matrix>,
@@ -52,6 +52,9 @@ pub fn best_fit(likelihood: &Likelihood) -> Result<Fitted> {
             continue;
         }
         let mut errors = vec![0.0; bounds.len()];
+        for &i in &free {
+            errors[i] = f64::NAN;
+        }
         let covariance = factor.map(|factor| {
             let inverse = factor.inverse();
             let mut covariance = Matrix::zeros(bounds.len());
@@ -125,7 +128,7 @@ fn run(likelihood: &Likelihood, start: &[f64], bounds: &[(f64, f64)]) -> Result<
     let start: Vec<f64> = start.iter().zip(bounds).map(|(x, (low, high))| x.clamp(*low, *high)).collect();
     if let Some((bin, rate)) = likelihood.impossible_bin(&start) {
         let seen = likelihood.data().counts[bin];
-        let reason = format!("expects {rate} events where the fit starts, and {seen} were seen");
+        let reason = format!("expects {rate:?} events where the fit starts, and {seen:?} were seen");
         return Err(Error::Model { place: model.bin_name(bin), reason });
     }
     let minimum = minimise(likelihood, &start, bounds);

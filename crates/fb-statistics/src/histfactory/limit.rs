@@ -6,7 +6,7 @@ use fb_core::{Error, Result};
 
 use super::fit::{Fit, conditional_fit};
 use super::likelihood::Likelihood;
-use crate::special::normal_cdf;
+use crate::special::ln_normal_cdf;
 
 /// The test of one value of the parameter of interest.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +25,9 @@ pub struct Limits {
     /// Expected without signal, for data at −2, −1, 0, 1 and 2 standard deviations.
     pub expected: [f64; 5],
 }
+
+/// Differences of −2 ln L below this are rounding and what the minimiser leaves.
+const NOISE: f64 = 1e-9;
 
 /// The fits that all values of the parameter of interest have in common.
 #[derive(Debug)]
@@ -59,7 +62,8 @@ impl Curve<'_> {
         if self.best.theta[poi] > mu {
             return Ok(0.0);
         }
-        Ok((fit.twice_nll - self.best.twice_nll).max(0.0))
+        let difference = fit.twice_nll - self.best.twice_nll;
+        Ok(if difference > NOISE { difference } else { 0.0 })
     }
 }
 
@@ -104,7 +108,11 @@ impl<'a> Scan<'a> {
         let root = q_asimov.sqrt();
         // Beyond the Asimov value the law of q̃ is another one.
         let z = if q.sqrt() <= root { q.sqrt() - root } else { (q - q_asimov) / (2.0 * root) };
-        let cls = |z: f64| normal_cdf(-(z + root)) / normal_cdf(-z);
+        let cls = |z: f64| (ln_normal_cdf(-(z + root)) - ln_normal_cdf(-z)).exp();
+        if root == 0.0 {
+            // Signal and background expect the same.
+            return Ok(Hypothesis { observed: 1.0, expected: [1.0; 5] });
+        }
         Ok(Hypothesis { observed: cls(z), expected: [2.0, 1.0, 0.0, -1.0, -2.0].map(cls) })
     }
 
