@@ -95,14 +95,12 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         }));
     }
     let width = model.parameters().iter().map(|parameter| parameter.name.chars().count()).max().unwrap_or(0);
-    let mut text = String::new();
-    for (name, value, error, ..) in rows {
-        text += &format!("{name:width$}  {value:>11.5} ± {error:.5}\n");
-    }
-    text += &format!("\n-2 ln L = {:.6}, converged\n", fitted.fit.twice_nll);
+    let mut lines: Vec<String> =
+        rows.map(|(name, value, error, ..)| format!("{name:width$}  {value:>11.5} ± {error:.5}\n")).collect();
+    lines.push(format!("\n-2 ln L = {:.6}, converged\n", fitted.fit.twice_nll));
     if !covariance_ok {
-        text += "no errors: the second derivatives at the minimum are not positive definite\n";
+        lines.push("no errors: the second derivatives at the minimum are not positive definite\n".to_owned());
     }
-    super::print(&text);
+    super::print(&lines.concat());
     Ok(())
 }
