@@ -158,30 +158,48 @@ def published(folder):
         yield f"sbottom {region}, three sources", spec
 
 
-def errors(theta, data, model):
-    """Errors from second derivatives of pyhf's likelihood by differences of fourth order: those of Minuit are in variables
-    that the bounds bend."""
-    free = [i for i, fixed in enumerate(model.config.suggested_fixed()) if not fixed]
-    value = lambda x: float(np.ravel(mle.twice_nll(x, data, model))[0])
-    scale = np.full(len(theta), 0.004)
-    stencil = [(-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12)]
+STEP = 0.004
+STENCIL = [(-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12)]
+SECOND = [(-2, -1 / 12), (-1, 4 / 3), (0, -5 / 2), (1, 4 / 3), (2, -1 / 12)]
+
+
+def derivatives(theta, free, data, model):
+    """Gradient and second derivatives of pyhf's likelihood by differences of fourth order."""
 
     def moved(*shifts):
         x = np.array(theta)
         for i, step in shifts:
-            x[i] += step * scale[i]
-        return value(x)
+            x[i] += step * STEP
+        return float(np.ravel(mle.twice_nll(x, data, model))[0])
 
+    gradient = np.array([sum(w * moved((i, s)) for s, w in STENCIL) / STEP for i in free])
     hessian = np.zeros((len(free), len(free)))
     for a, i in enumerate(free):
-        second = [(-2, -1 / 12), (-1, 4 / 3), (0, -5 / 2), (1, 4 / 3), (2, -1 / 12)]
-        hessian[a, a] = sum(w * moved((i, s)) for s, w in second) / scale[i] ** 2
+        hessian[a, a] = sum(w * moved((i, s)) for s, w in SECOND) / STEP**2
         for b, j in enumerate(free[:a]):
-            mixed = sum(u * v * moved((i, s), (j, t)) for s, u in stencil for t, v in stencil) / scale[i] / scale[j]
+            mixed = sum(u * v * moved((i, s), (j, t)) for s, u in STENCIL for t, v in STENCIL) / STEP**2
             hessian[a, b] = hessian[b, a] = mixed
-    result = np.zeros(len(theta))
-    result[free] = np.sqrt(np.diag(2.0 * np.linalg.inv(hessian)))
-    return result.tolist()
+    return gradient, hessian
+
+
+def polished(theta, data, model):
+    """Minuit's minimum after two of Newton's steps, and errors from second derivatives: those of Minuit are in variables
+    that the bounds bend."""
+    fixed, bounds = model.config.suggested_fixed(), model.config.suggested_bounds()
+    free = [i for i in range(len(theta)) if not fixed[i]]
+    theta = np.array(theta)
+    for i in free:
+        # Minuit comes near to a bound, never to it.
+        if theta[i] - bounds[i][0] < 1e-4 and derivatives(theta, [i], data, model)[0][0] > 0:
+            theta[i] = bounds[i][0]
+    inner = [i for i in free if bounds[i][0] < theta[i] < bounds[i][1]]
+    for _ in range(2):
+        gradient, hessian = derivatives(theta, inner, data, model)
+        theta[inner] -= np.linalg.solve(hessian, gradient)
+    _, hessian = derivatives(theta, free, data, model)
+    errors = np.zeros(len(theta))
+    errors[free] = np.sqrt(np.diag(2.0 * np.linalg.inv(hessian)))
+    return theta, errors
 
 
 def references(spec):
@@ -199,7 +217,8 @@ def references(spec):
     values = [float(np.ravel(mle.twice_nll(np.array(p), data, model))[0]) for p in points]
 
     pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-4, strategy=2))
-    best, best_value = mle.fit(data, model, return_fitted_val=True)
+    best, errors = polished(mle.fit(data, model), data, model)
+    best_value = np.ravel(mle.twice_nll(best, data, model))[0]
     cls, expected = hypotest(1.0, data, model, return_expected_set=True)
     poi_bounds = bounds[config.poi_index]
     limit, limits = toms748_scan(data, model, poi_bounds[0], poi_bounds[1], rtol=1e-7)
@@ -208,7 +227,7 @@ def references(spec):
         "fixed": fixed,
         "points": points,
         "twice_nll": values,
-        "best": {"values": best.tolist(), "errors": errors(best, data, model), "twice_nll": float(best_value)},
+        "best": {"values": best.tolist(), "errors": errors.tolist(), "twice_nll": float(best_value)},
         "cls_observed": float(cls),
         "cls_expected": [float(x) for x in expected],
         "upper_limit_observed": float(limit),

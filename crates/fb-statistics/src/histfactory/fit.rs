@@ -32,6 +32,9 @@ pub struct Fitted {
 /// minimum is.
 const VERIFIED: f64 = 1e-6;
 
+/// Maxima that differ by less in −2 ln L are the same.
+const DIFFERENT: f64 = 1e-6;
+
 /// The maximum over all parameters that are not fixed, with errors.
 ///
 /// The distance to the minimum is verified with second derivatives that are taken from exact gradients; as long as they
@@ -43,7 +46,7 @@ pub fn best_fit(likelihood: &Likelihood) -> Result<Fitted> {
     let model = likelihood.model();
     let bounds = bounds(model, None);
     let free: Vec<usize> = (0..bounds.len()).filter(|&i| bounds[i].0 < bounds[i].1).collect();
-    let mut fit = run(likelihood, &model.inits(), &bounds)?;
+    let mut fit = explored(likelihood, run(likelihood, &model.inits(), &bounds)?, &bounds);
     for _ in 0..20 {
         let second = hessian(likelihood, &fit.theta, &bounds, &free);
         let factor = second.cholesky();
@@ -100,17 +103,44 @@ fn leap(
     (likelihood.twice_nll(&next) < fit.twice_nll).then_some(next)
 }
 
-/// The maximum with the parameter of interest at `poi`, from `start`.
+/// The maximum with the parameter of interest at `poi`: the highest that is found from each of the starts, and where
+/// parameters that move yields the same way up and down have the other sign.
 ///
 /// # Errors
-/// As [`best_fit`].
-pub fn conditional_fit(likelihood: &Likelihood, start: &[f64], poi: Option<(usize, f64)>) -> Result<Fit> {
+/// As [`best_fit`], if it fails from all of the starts.
+pub fn conditional_fit(likelihood: &Likelihood, starts: &[&[f64]], poi: Option<(usize, f64)>) -> Result<Fit> {
     let bounds = bounds(likelihood.model(), poi);
-    let mut start = start.to_vec();
-    if let Some((at, value)) = poi {
-        start[at] = value;
+    let none = || Err(Error::Fit { reason: "there is nowhere to start from".to_owned() });
+    let fit = starts.iter().map(|start| run(likelihood, start, &bounds)).reduce(better).unwrap_or_else(none)?;
+    Ok(explored(likelihood, fit, &bounds))
+}
+
+fn better(a: Result<Fit>, b: Result<Fit>) -> Result<Fit> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok(if b.twice_nll < a.twice_nll - DIFFERENT { b } else { a }),
+        (a, b) => a.or(b),
     }
-    run(likelihood, &start, &bounds)
+}
+
+/// The fit, or a higher maximum with another sign of one of the parameters that can have either.
+fn explored(likelihood: &Likelihood, mut fit: Fit, bounds: &[(f64, f64)]) -> Fit {
+    let bent = likelihood.model().bent();
+    for _ in 0..3 {
+        let before = fit.twice_nll;
+        for &at in bent.iter().filter(|&&at| bounds[at].0 < bounds[at].1) {
+            let mut start = fit.theta.clone();
+            start[at] = if start[at] > 0.0 { (-start[at]).min(-0.5) } else { (-start[at]).max(0.5) };
+            if let Ok(other) = run(likelihood, &start, bounds)
+                && other.twice_nll < fit.twice_nll - DIFFERENT
+            {
+                fit = other;
+            }
+        }
+        if fit.twice_nll == before {
+            break;
+        }
+    }
+    fit
 }
 
 /// Where fits may go: nowhere for what is fixed.

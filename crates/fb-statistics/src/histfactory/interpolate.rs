@@ -32,6 +32,11 @@ impl Factor {
         Self { log_hi, log_lo, polynomial }
     }
 
+    /// Whether up and down go the same way, so that the factor has an extremum.
+    pub(super) fn is_bent(&self) -> bool {
+        self.log_hi * self.log_lo > 0.0
+    }
+
     /// The factor and its derivative.
     pub(super) fn at(&self, alpha: f64) -> (f64, f64) {
         if alpha >= 1.0 {
@@ -62,6 +67,11 @@ pub(super) struct Shift {
 impl Shift {
     pub(super) fn new(lo: f64, nominal: f64, hi: f64) -> Self {
         Self { up: hi - nominal, down: nominal - lo }
+    }
+
+    /// As [`Factor::is_bent`].
+    pub(super) fn is_bent(&self) -> bool {
+        self.up * self.down < 0.0
     }
 
     /// The shift and its derivative.

@@ -50,14 +50,14 @@ impl Curve<'_> {
     /// q̃_μ; zero where the best value is above μ.
     fn statistic(&mut self, poi: usize, mu: f64) -> Result<f64> {
         let at = Some((poi, mu));
-        // Another starting place helps where the last is impossible at this μ.
-        let fit = conditional_fit(&self.likelihood, &self.last, at)
-            .or_else(|_| conditional_fit(&self.likelihood, &self.likelihood.model().inits(), at))?;
+        // There can be several minima, and a start can be impossible at this μ.
+        let inits = self.likelihood.model().inits();
+        let fit = conditional_fit(&self.likelihood, &[&self.last, &self.best.theta, &inits], at)?;
         self.last.clone_from(&fit.theta);
         let (low, high) = self.likelihood.model().parameters()[poi].bounds;
         if fit.twice_nll < self.best.twice_nll - 1e-6 && (low..=high).contains(&mu) {
             // The minimum that was taken for the lowest is not.
-            self.best = conditional_fit(&self.likelihood, &fit.theta, None)?;
+            self.best = conditional_fit(&self.likelihood, &[&fit.theta], None)?;
         }
         if self.best.theta[poi] > mu {
             return Ok(0.0);
@@ -82,14 +82,14 @@ impl<'a> Scan<'a> {
         if parameter.fixed {
             return Err(wrong("is fixed by the measurement, a limit needs it free"));
         }
-        let best = conditional_fit(&likelihood, &model.inits(), None)?;
-        let background = conditional_fit(&likelihood, &best.theta, Some((poi, 0.0)))?;
+        let best = conditional_fit(&likelihood, &[&model.inits()], None)?;
+        let background = conditional_fit(&likelihood, &[&model.inits(), &best.theta], Some((poi, 0.0)))?;
         let asimov = Likelihood::new(model, model.asimov(&background.theta));
         // Asimov data are fitted best by the parameters that made them, if these are allowed.
         let perfect = if (parameter.bounds.0..=parameter.bounds.1).contains(&0.0) {
             Fit { twice_nll: asimov.twice_nll(&background.theta), theta: background.theta.clone() }
         } else {
-            conditional_fit(&asimov, &model.inits(), None)?
+            conditional_fit(&asimov, &[&model.inits()], None)?
         };
         Ok(Self {
             poi,

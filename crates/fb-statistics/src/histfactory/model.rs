@@ -195,6 +195,21 @@ impl Model {
         Data { counts: self.expected(theta), auxiliary: auxiliary.collect() }
     }
 
+    /// The parameters that move a yield the same way up and down: values of both signs can expect the same, so the
+    /// likelihood can have a maximum at each.
+    pub(super) fn bent(&self) -> Vec<usize> {
+        let mut bent: Vec<usize> = Vec::new();
+        for template in &self.templates {
+            let factors = template.scales.iter().filter(|(_, factor)| factor.as_ref().is_some_and(Factor::is_bent));
+            bent.extend(factors.map(|(parameter, _)| *parameter));
+            let shifts = template.shifts.iter().filter(|(_, shifts)| shifts.iter().any(Shift::is_bent));
+            bent.extend(shifts.map(|(parameter, _)| *parameter));
+        }
+        bent.sort_unstable();
+        bent.dedup();
+        bent
+    }
+
     /// λ_b(θ)
     pub fn expected(&self, theta: &[f64]) -> Vec<f64> {
         let mut expected = vec![0.0; self.bins];
