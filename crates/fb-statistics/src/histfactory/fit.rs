@@ -5,7 +5,7 @@ use fb_core::{Error, Result};
 use super::likelihood::Likelihood;
 use super::model::Model;
 use crate::matrix::{Matrix, dot};
-use crate::minimise::{Status, hessian, minimise};
+use crate::minimise::{Objective as _, Status, hessian, minimise};
 
 /// The maximum of a likelihood.
 #[derive(Debug, Clone)]
@@ -28,8 +28,7 @@ pub struct Fitted {
     pub covariance: Option<Matrix>,
 }
 
-/// Twice the tolerance of the minimiser in the worst of directions: how far the true second derivatives may say that the
-/// minimum is.
+/// By how much −2 ln L may be expected to fall yet, by the true second derivatives.
 const VERIFIED: f64 = 1e-6;
 
 /// Maxima that differ by less in −2 ln L are the same.
@@ -50,7 +49,11 @@ pub fn best_fit(likelihood: &Likelihood) -> Result<Fitted> {
     for _ in 0..20 {
         let second = hessian(likelihood, &fit.theta, &bounds, &free);
         let factor = second.cholesky();
-        if let Some(newton) = leap(likelihood, &fit, &second, &bounds, &free) {
+        if let Some((distance, newton)) = leap(likelihood, &fit, &second, &bounds, &free) {
+            if likelihood.twice_nll(&newton) >= fit.twice_nll {
+                let reason = format!("-2 ln L should fall by {distance:e} yet, but Newton's step does not lower it");
+                return Err(Error::Fit { reason });
+            }
             fit = run(likelihood, &newton, &bounds)?;
             continue;
         }
@@ -74,15 +77,15 @@ pub fn best_fit(likelihood: &Likelihood) -> Result<Fitted> {
     Err(Error::Fit { reason: "second derivatives keep saying that the minimum is elsewhere".to_owned() })
 }
 
-/// Where Newton's step with the true second derivatives leads, if that is further than the tolerance and lower.
+/// The expected fall of −2 ln L and where Newton's step with the true second derivatives leads, if that is further than the
+/// tolerance.
 fn leap(
     likelihood: &Likelihood,
     fit: &Fit,
     second: &Matrix,
     bounds: &[(f64, f64)],
     free: &[usize],
-) -> Option<Vec<f64>> {
-    use crate::minimise::Objective as _;
+) -> Option<(f64, Vec<f64>)> {
     let gradient = likelihood.gradient(&fit.theta);
     let inner: Vec<usize> = (0..free.len())
         .filter(|&k| {
@@ -92,7 +95,8 @@ fn leap(
         .collect();
     let slope: Vec<f64> = inner.iter().map(|&k| -gradient[free[k]]).collect();
     let step = second.part(&inner).cholesky()?.solve(&slope);
-    if 0.5 * dot(&slope, &step) < VERIFIED {
+    let distance = 0.5 * dot(&slope, &step);
+    if distance < VERIFIED {
         return None;
     }
     let mut next = fit.theta.clone();
@@ -100,7 +104,7 @@ fn leap(
         let i = free[k];
         next[i] = (next[i] + d).clamp(bounds[i].0, bounds[i].1);
     }
-    (likelihood.twice_nll(&next) < fit.twice_nll).then_some(next)
+    Some((distance, next))
 }
 
 /// The maximum with the parameter of interest at `poi`: the highest that is found from each of the starts, and where

@@ -391,7 +391,7 @@ fn set(name: &str, kind: &ModifierKind, nominal: &[f64], channels: &[Channel]) -
 /// stands on.
 fn statistical(name: &str, channels: &[Channel]) -> Result<Vec<f64>> {
     // For each sample: the channels that it is subject to the error in. All must be the same ones.
-    let mut where_: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut places: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut errors = Vec::new();
     for channel in channels {
         let (mut yields, mut squares, mut any) = (vec![0.0; channel.bins], vec![0.0; channel.bins], false);
@@ -406,9 +406,9 @@ fn statistical(name: &str, channels: &[Channel]) -> Result<Vec<f64>> {
                 yields[bin] += sample.data[bin];
                 squares[bin] += sigma * sigma;
             }
-            match where_.iter_mut().find(|(other, _)| *other == sample.name) {
+            match places.iter_mut().find(|(other, _)| *other == sample.name) {
                 Some((_, channels)) => channels.push(&channel.name),
-                None => where_.push((&sample.name, vec![&channel.name])),
+                None => places.push((&sample.name, vec![&channel.name])),
             }
         }
         if any {
@@ -416,8 +416,8 @@ fn statistical(name: &str, channels: &[Channel]) -> Result<Vec<f64>> {
             errors.extend(yields.iter().zip(&squares).map(relative));
         }
     }
-    if let Some((sample, _)) = where_.iter().find(|(_, channels)| *channels != where_[0].1) {
-        let reason = format!("stands on samples `{}` and `{sample}` in different channels", where_[0].0);
+    if let Some((sample, _)) = places.iter().find(|(_, channels)| *channels != places[0].1) {
+        let reason = format!("stands on samples `{}` and `{sample}` in different channels", places[0].0);
         return Err(Error::Model { place: format!("staterror `{name}`"), reason });
     }
     Ok(errors)
