@@ -3,8 +3,10 @@
 mod cluster;
 mod convert;
 mod export;
+mod fit;
 mod import;
 mod inspect;
+mod limit;
 mod list;
 mod predict;
 mod resume;
@@ -48,6 +50,8 @@ enum Verb {
     Convert(convert::Arguments),
     Substructure(substructure::Arguments),
     Cluster(cluster::Arguments),
+    Fit(fit::Arguments),
+    Limit(limit::Arguments),
 }
 
 impl Cli {
@@ -66,6 +70,8 @@ impl Cli {
             Verb::Convert(arguments) => convert::execute(&arguments),
             Verb::Substructure(arguments) => substructure::execute(&arguments),
             Verb::Cluster(arguments) => cluster::execute(&arguments),
+            Verb::Fit(arguments) => fit::execute(&arguments),
+            Verb::Limit(arguments) => limit::execute(&arguments),
         }
     }
 }
