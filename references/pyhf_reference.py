@@ -135,6 +135,42 @@ def synthetic():
         {"one": [112, 63]},
         [{"name": "mu", "bounds": [[0.0, 50.0]]}],
     )
+    # From 1 a fit goes to μ = 0, where there is a minimum that is not the lowest.
+    stat = "stat"
+
+    def norm(lo, hi):
+        return modifier("sys", "normsys", {"lo": lo, "hi": hi})
+
+    def shape(lo, hi):
+        return modifier("sys", "histosys", {"lo_data": lo, "hi_data": hi})
+
+    yield "two minima", workspace(
+        {
+            "a": [
+                sample("s0", [14.7], mu, norm(0.9669, 1.106), lumi, modifier(stat, "staterror", [1.35])),
+                sample("s1", [106.6], norm(0.9595, 1.075), lumi, modifier(stat, "staterror", [4.01])),
+                sample(
+                    "s2",
+                    [78.5],
+                    shape([71.08], [85.15]),
+                    lumi,
+                    modifier("shape", "shapesys", [3.698]),
+                    modifier(stat, "staterror", [4.445]),
+                ),
+            ],
+            "b": [
+                sample("s0", [8.642, 4.298], mu, shape([8.103, 4.004], [9.02, 4.772]), lumi),
+                sample("s1", [59.53, 41.76], shape([56.19, 38.61], [66.33, 42.81]), lumi),
+                sample("s2", [71.67, 24.56], shape([67.17, 22.36], [80.22, 25.91]), lumi),
+            ],
+            "c": [
+                sample("s0", [8.125, 4.033, 2.727, 10.9, 5.618], mu, norm(0.881, 1.08), lumi),
+                sample("s1", [76.44, 23.66, 31.5, 95.49, 47.2], norm(0.8687, 1.099), lumi),
+            ],
+        },
+        {"a": [194.0], "b": [152.0, 71.0], "c": [85.0, 26.0, 29.0, 83.0, 31.0]},
+        [lumi_config],
+    )
 
 
 def published(folder):

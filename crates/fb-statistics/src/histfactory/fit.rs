@@ -37,7 +37,7 @@ const DIFFERENT: f64 = 1e-6;
 /// The maximum over all parameters that are not fixed, with errors.
 ///
 /// The distance to the minimum is verified with second derivatives that are taken from exact gradients; as long as they
-/// say that it is larger than 1e-6, the fit goes on from where they lead.
+/// say that it is larger than 1e-6, or that this is a saddle point, the fit goes on from where they lead.
 ///
 /// # Errors
 /// [`Error::Model`] if a bin is impossible at the starting values, [`Error::Fit`] if no minimum is found.
@@ -49,12 +49,8 @@ pub fn best_fit(likelihood: &Likelihood) -> Result<Fitted> {
     for _ in 0..20 {
         let second = hessian(likelihood, &fit.theta, &bounds, &free);
         let factor = second.cholesky();
-        if let Some((distance, newton)) = leap(likelihood, &fit, &second, &bounds, &free) {
-            if likelihood.twice_nll(&newton) >= fit.twice_nll {
-                let reason = format!("-2 ln L should fall by {distance:e} yet, but Newton's step does not lower it");
-                return Err(Error::Fit { reason });
-            }
-            fit = run(likelihood, &newton, &bounds)?;
+        if let Some(lower) = lower(likelihood, &fit, &second, &bounds, &free)? {
+            fit = run(likelihood, &lower, &bounds)?;
             continue;
         }
         let mut errors = vec![0.0; bounds.len()];
@@ -77,15 +73,15 @@ pub fn best_fit(likelihood: &Likelihood) -> Result<Fitted> {
     Err(Error::Fit { reason: "second derivatives keep saying that the minimum is elsewhere".to_owned() })
 }
 
-/// The expected fall of −2 ln L and where Newton's step with the true second derivatives leads, if that is further than the
-/// tolerance.
-fn leap(
+/// A place where −2 ln L is lower, if the second derivatives show one: along Newton's step where they are positive definite
+/// and expect a fall above the tolerance, else along the direction in which they are most negative.
+fn lower(
     likelihood: &Likelihood,
     fit: &Fit,
     second: &Matrix,
     bounds: &[(f64, f64)],
     free: &[usize],
-) -> Option<(f64, Vec<f64>)> {
+) -> Result<Option<Vec<f64>>> {
     let gradient = likelihood.gradient(&fit.theta);
     let inner: Vec<usize> = (0..free.len())
         .filter(|&k| {
@@ -93,18 +89,56 @@ fn leap(
             (x > bounds[i].0 || gradient[i] < 0.0) && (x < bounds[i].1 || gradient[i] > 0.0)
         })
         .collect();
+    let curved = second.part(&inner);
+    let moved = |step: &[f64], part: f64| {
+        let mut next = fit.theta.clone();
+        for (&k, d) in inner.iter().zip(step) {
+            let i = free[k];
+            next[i] = (next[i] + part * d).clamp(bounds[i].0, bounds[i].1);
+        }
+        next
+    };
+    let halves = || (0..12).map(|n| 0.5_f64.powi(n));
+    let Some(factor) = curved.cholesky() else {
+        let step = most_negative(&curved);
+        let both = halves().flat_map(|part| [part, -part]).map(|part| moved(&step, part));
+        return Ok(both.into_iter().find(|next| likelihood.twice_nll(next) < fit.twice_nll - DIFFERENT));
+    };
     let slope: Vec<f64> = inner.iter().map(|&k| -gradient[free[k]]).collect();
-    let step = second.part(&inner).cholesky()?.solve(&slope);
+    let step = factor.solve(&slope);
     let distance = 0.5 * dot(&slope, &step);
     if distance < VERIFIED {
-        return None;
+        return Ok(None);
     }
-    let mut next = fit.theta.clone();
-    for (&k, d) in inner.iter().zip(&step) {
-        let i = free[k];
-        next[i] = (next[i] + d).clamp(bounds[i].0, bounds[i].1);
+    let next = halves().map(|part| moved(&step, part)).find(|next| likelihood.twice_nll(next) < fit.twice_nll);
+    next.map(Some).ok_or_else(|| Error::Fit {
+        reason: format!("-2 ln L should fall by {distance:e} yet, but Newton's step does not lower it"),
+    })
+}
+
+/// The direction of the lowest eigenvalue of a matrix whose diagonal is scaled to ±1, by powers of c − H: as long as where
+/// the scaled parameters change by one in all.
+fn most_negative(matrix: &Matrix) -> Vec<f64> {
+    let size = matrix.size();
+    let scale: Vec<f64> = (0..size).map(|i| matrix.row(i)[i].abs().max(f64::MIN_POSITIVE).sqrt().recip()).collect();
+    let scaled = |v: &[f64]| -> Vec<f64> {
+        let inner: Vec<f64> = v.iter().zip(&scale).map(|(v, s)| v * s).collect();
+        matrix.times(&inner).iter().zip(&scale).map(|(v, s)| v * s).collect()
+    };
+    let above = (0..size)
+        .map(|i| (0..size).map(|j| (matrix.row(i)[j] * scale[i] * scale[j]).abs()).sum::<f64>())
+        .fold(0.0, f64::max);
+    // Not along any axis, and not orthogonal to what is sought but by accident.
+    let mut v: Vec<f64> = (0..size).map(|i| 1.0 + 0.1 * (i as f64).sin()).collect();
+    for _ in 0..500 {
+        let image = scaled(&v);
+        for (v, h) in v.iter_mut().zip(image) {
+            *v = above * *v - h;
+        }
+        let norm = dot(&v, &v).sqrt();
+        v.iter_mut().for_each(|v| *v /= norm);
     }
-    Some((distance, next))
+    v.iter().zip(&scale).map(|(v, s)| std::f64::consts::SQRT_2 * v * s).collect()
 }
 
 /// The maximum with the parameter of interest at `poi`: the highest that is found from each of the starts, and where
@@ -126,18 +160,27 @@ fn better(a: Result<Fit>, b: Result<Fit>) -> Result<Fit> {
     }
 }
 
-/// The fit, or a higher maximum with another sign of one of the parameters that can have either.
+/// The fit, or a higher maximum: with another sign of one of the parameters that can have either, or with a parameter
+/// inside of its bounds that came to one of them.
 fn explored(likelihood: &Likelihood, mut fit: Fit, bounds: &[(f64, f64)]) -> Fit {
-    let bent = likelihood.model().bent();
+    let (bent, inits) = (likelihood.model().bent(), likelihood.model().inits());
+    let moves = |at: &usize| bounds[*at].0 < bounds[*at].1;
     for _ in 0..3 {
         let before = fit.twice_nll;
-        for &at in bent.iter().filter(|&&at| bounds[at].0 < bounds[at].1) {
+        for &at in bent.iter().filter(|at| moves(at)) {
             let mut start = fit.theta.clone();
             start[at] = if start[at] > 0.0 { (-start[at]).min(-0.5) } else { (-start[at]).max(0.5) };
-            if let Ok(other) = run(likelihood, &start, bounds)
-                && other.twice_nll < fit.twice_nll - DIFFERENT
-            {
-                fit = other;
+            fit = higher(fit, run(likelihood, &start, bounds));
+        }
+        for at in (0..bounds.len()).filter(moves) {
+            let (low, high) = bounds[at];
+            let inside = low < inits[at] && inits[at] < high;
+            if inside && (fit.theta[at] <= low || fit.theta[at] >= high) {
+                // The others follow while it is held where it started.
+                let mut held = bounds.to_vec();
+                held[at] = (inits[at], inits[at]);
+                let other = run(likelihood, &fit.theta, &held).and_then(|held| run(likelihood, &held.theta, bounds));
+                fit = higher(fit, other);
             }
         }
         if fit.twice_nll == before {
@@ -145,6 +188,13 @@ fn explored(likelihood: &Likelihood, mut fit: Fit, bounds: &[(f64, f64)]) -> Fit
         }
     }
     fit
+}
+
+fn higher(fit: Fit, other: Result<Fit>) -> Fit {
+    match other {
+        Ok(other) if other.twice_nll < fit.twice_nll - DIFFERENT => other,
+        _ => fit,
+    }
 }
 
 /// Where fits may go: nowhere for what is fixed.
