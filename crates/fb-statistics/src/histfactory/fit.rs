@@ -136,7 +136,9 @@ fn most_negative(matrix: &Matrix) -> Vec<f64> {
             *v = above * *v - h;
         }
         let norm = dot(&v, &v).sqrt();
-        v.iter_mut().for_each(|v| *v /= norm);
+        for v in &mut v {
+            *v /= norm;
+        }
     }
     v.iter().zip(&scale).map(|(v, s)| std::f64::consts::SQRT_2 * v * s).collect()
 }
