@@ -2,6 +2,7 @@
 
 mod cluster;
 mod convert;
+mod data;
 mod export;
 mod fit;
 mod import;
@@ -48,6 +49,7 @@ enum Verb {
     Verify(verify::Arguments),
     Inspect(inspect::Arguments),
     Convert(convert::Arguments),
+    Data(data::Arguments),
     Substructure(substructure::Arguments),
     Cluster(cluster::Arguments),
     Fit(fit::Arguments),
@@ -68,6 +70,7 @@ impl Cli {
             Verb::Verify(arguments) => verify::execute(&arguments),
             Verb::Inspect(arguments) => inspect::execute(&arguments),
             Verb::Convert(arguments) => convert::execute(&arguments),
+            Verb::Data(arguments) => data::execute(&arguments),
             Verb::Substructure(arguments) => substructure::execute(&arguments),
             Verb::Cluster(arguments) => cluster::execute(&arguments),
             Verb::Fit(arguments) => fit::execute(&arguments),
