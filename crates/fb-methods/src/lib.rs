@@ -28,6 +28,8 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Neural<taggers::nsubjettiness_mlp::NsubjettinessMlp>>(),
     &entry::<Trees<trees::oblivious_bdt::ObliviousBdt>>(),
     &entry::<Neural<taggers::p_cnn::PCnn>>(),
+    &entry::<Neural<taggers::part::Part>>(),
+    &entry::<Neural<taggers::part_small::PartSmall>>(),
     &entry::<Neural<taggers::particlenet::ParticleNet>>(),
     &entry::<Neural<taggers::particlenet_lite::ParticleNetLite>>(),
     &entry::<Neural<taggers::pfn::Pfn>>(),

@@ -5,7 +5,7 @@
 use fb_core::run::Alone;
 use fb_core::{Features, Philox};
 use fb_nn::graph::{Convolution, Graph};
-use fb_nn::{Activation, Batch, Executor, Mode, Real, Rows};
+use fb_nn::{Activation, Batch, Edges, Executor, Init, Mode, Real, Rows};
 
 const TRAINING: Mode = Mode::Training { seed: 5, step: 3 };
 
@@ -351,6 +351,182 @@ fn interaction_equals_its_definition() {
         }
         for (f, e) in found[event * 3..].iter().zip(expected) {
             assert!((f - e).abs() < 1e-11 * (1.0 + e.abs()), "event {event}: {f}, expected {e}");
+        }
+    }
+}
+
+/// A column for each head of what there is on pairs, from differences of particles.
+fn on_edges(g: &mut Graph, width: usize) -> usize {
+    let a = g.linear(Graph::INPUT, width, Activation::Tanh);
+    let b = g.linear(Graph::INPUT, width, Activation::Identity);
+    g.join(a, b, &[], Activation::Tanh)
+}
+
+#[test]
+fn rows_and_their_gates() {
+    for rows in [Rows::Event, Rows::Particle] {
+        let mut g = Graph::new(rows, 4);
+        let x = g.linear(Graph::INPUT, 22, Activation::Identity);
+        let norm = g.layer_norm(x);
+        let x = g.gelu(norm);
+        let x = g.scale(x, 11, 0.7);
+        let y = g.linear(Graph::INPUT, 22, Activation::Sigmoid);
+        let x = g.multiply(x, y);
+        let mut x = g.concat(&[x, Graph::INPUT, y, x]);
+        if rows == Rows::Particle {
+            x = g.sum(x);
+            let token = g.token(70, 0.5);
+            x = g.add(x, token, Activation::Tanh);
+        }
+        head(&mut g, x);
+        check(&g, 12);
+    }
+}
+
+#[test]
+fn edges_of_every_kind() {
+    let kinds =
+        [Edges::Unordered, Edges::Ordered, Edges::All, Edges::Nearest { k: 3 }, Edges::Listed { from: 2, to: 4 }];
+    for edges in kinds {
+        let mut g = Graph::new(Rows::Particle, 4);
+        g.edges = Some(edges);
+        g.fixed = vec![vec![0.3, -0.2, 1.0, 0.5], vec![-1.3, 0.7, 0.1, 1.5]];
+        let e = on_edges(&mut g, 4);
+        let [a, b, d] = [0, 1, 2].map(|_| g.linear(Graph::INPUT, 4, Activation::Tanh));
+        let e = g.batch_norm(e, 4, Activation::Identity);
+        let e = g.join(a, b, &[e, d], Activation::Tanh);
+        let e = g.dropout(e, 0.2);
+        let z = g.linear(e, 2, Activation::Identity);
+        let z = g.softmax(z);
+        let parts = [g.weighted_sum(e, z), g.sum(e), g.mean(e)];
+        let x = g.concat(&parts);
+        let event = g.mean(x);
+        let back = g.spread(event);
+        let x = g.add(x, back, Activation::Tanh);
+        let gate = g.spread(x);
+        let gate = g.linear(gate, 4, Activation::Sigmoid);
+        let gated = g.multiply(e, gate);
+        let gated = g.sum(gated);
+        let x = g.concat(&[x, gated]);
+        let z = g.linear(x, 1, Activation::Identity);
+        let z = g.softmax(z);
+        let x = g.weighted_sum(x, z);
+        head(&mut g, x);
+        check(&g, 13);
+    }
+}
+
+#[test]
+fn maps_from_pairs_to_pairs() {
+    let mut g = Graph::new(Rows::Particle, 4);
+    g.edges = Some(Edges::All);
+    let e = on_edges(&mut g, 3);
+    let turned = g.transpose(e);
+    let own = g.diagonal(e);
+    let own = g.multiplicity(own, 3.0, Init::Uniform(0.5));
+    let sent = g.mean(turned);
+    let both = g.concat(&[e, turned]);
+    let both = g.linear(both, 3, Activation::Identity);
+    let e = g.join(sent, own, &[both, own], Activation::Tanh);
+    let x = g.sum(e);
+    let x = g.sum(x);
+    let x = g.multiplicity(x, 9.0, Init::Uniform(0.5));
+    head(&mut g, x);
+    check(&g, 13);
+}
+
+#[test]
+fn attention_among_particles_and_of_the_event() {
+    for (bias, dropout) in [(false, 0.0), (true, 0.0), (true, 0.3)] {
+        let mut g = Graph::new(Rows::Particle, 4);
+        g.edges = Some(Edges::Unordered);
+        let qkv = [0, 1, 2].map(|_| g.linear(Graph::INPUT, 6, Activation::Identity));
+        let u = bias.then(|| {
+            let u = g.pair_kinematics(Graph::INPUT);
+            g.linear(u, 2, Activation::Tanh)
+        });
+        let x = g.attention(qkv, u, 2, dropout);
+        let token = g.token(6, 1.0);
+        let mean = g.mean(x);
+        let token = g.add(token, mean, Activation::Tanh);
+        let both = g.stack(token, x);
+        let [k, v] = [0, 1].map(|_| g.linear(both, 6, Activation::Identity));
+        let k = g.layer_norm(k);
+        let x = g.class_attention([token, k, v], 3);
+        head(&mut g, x);
+        check(&g, 13);
+    }
+}
+
+#[test]
+fn momenta_that_move() {
+    for limit in [0.6, 100.0] {
+        let mut g = Graph::new(Rows::Particle, 5);
+        g.edges = Some(Edges::Ordered);
+        let mut x = g.columns(Graph::INPUT, 0, 4);
+        let mut sums = Vec::new();
+        for _ in 0..3 {
+            let e = g.minkowski(x);
+            let s = g.linear(e, 1, Activation::Tanh);
+            let sum = g.sum(s);
+            sums.push(g.sum(sum));
+            x = g.displace(x, s, 0.7, limit);
+        }
+        let x = g.concat(&sums);
+        head(&mut g, x);
+        check(&g, 13);
+    }
+}
+
+/// Attention written out for one query after the other, with the bias of pairs looked up.
+#[test]
+fn attention_equals_its_definition() {
+    let (heads, width) = (2, 4);
+    let mut g = Graph::new(Rows::Particle, 4);
+    g.edges = Some(Edges::Unordered);
+    let u = g.pair_kinematics(Graph::INPUT);
+    let bias = g.columns(u, 0, heads);
+    let y = g.attention([Graph::INPUT; 3], Some(bias), heads, 0.0);
+    let pool = g.sum(y);
+    g.linear_no_bias(pool, width);
+    let mut executor = executor(&g);
+    for (i, p) in executor.parameters.iter_mut().enumerate() {
+        *p = f64::from(u8::from(i % (width + 1) == 0));
+    }
+    let features = features(Rows::Particle, 4, 9);
+    let found = executor.logits(&features, &Alone);
+    for event in 0..9 {
+        let rows: Vec<Vec<f64>> = features
+            .rows(event)
+            .map(|r| features.values[4 * r..4 * r + 4].iter().map(|&x| x.into()).collect())
+            .collect();
+        // ln kT and ln z of a pair, from pT, rapidity and azimuth.
+        let pair = |a: &[f64], b: &[f64]| {
+            let [s, t] = [a, b].map(|p| {
+                let y = 0.5 * (1.0 + 2.0 * p[2] / (p[3] - p[2]).max(1e-20)).max(1e-20).ln();
+                [p[0].hypot(p[1]), y, p[1].atan2(p[0])]
+            });
+            let turn =
+                (s[2] - t[2] + 3.0 * std::f64::consts::PI).rem_euclid(std::f64::consts::TAU) - std::f64::consts::PI;
+            let delta = (s[1] - t[1]).hypot(turn);
+            [s[0].min(t[0]) * delta, s[0].min(t[0]) / (s[0] + t[0])].map(|x| x.max(1e-8).ln())
+        };
+        let mut expected = [0.0; 4];
+        for q in &rows {
+            for head in 0..heads {
+                let part = 2 * head..2 * head + 2;
+                let score = |k: &Vec<f64>| {
+                    let dot: f64 = q[part.clone()].iter().zip(&k[part.clone()]).map(|(q, k)| q * k).sum();
+                    (dot / 2f64.sqrt() + pair(q, k)[head]).exp()
+                };
+                let total: f64 = rows.iter().map(score).sum();
+                for c in part.clone() {
+                    expected[c] += rows.iter().map(|k| score(k) / total * k[c]).sum::<f64>();
+                }
+            }
+        }
+        for (f, e) in found[event * 4..].iter().zip(expected) {
+            assert!((f - e).abs() < 1e-9 * (1.0 + e.abs()), "event {event}: {f}, expected {e}");
         }
     }
 }

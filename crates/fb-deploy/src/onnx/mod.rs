@@ -15,6 +15,7 @@ mod expressions;
 mod forest;
 mod functions;
 mod network;
+mod pairs;
 mod preparation;
 pub mod proto;
 

@@ -8,6 +8,8 @@ pub mod logistic;
 pub mod lstm_tagger;
 pub mod nsubjettiness_mlp;
 pub mod p_cnn;
+pub mod part;
+pub mod part_small;
 pub mod particlenet;
 pub mod particlenet_lite;
 pub mod pfn;
@@ -33,6 +35,11 @@ fn cloud(max: usize, variables: &[Variable]) -> Input {
         frame: Frame::Jet,
         variables: variables.to_vec(),
     }
+}
+
+/// A cloud whose last four numbers are px, py, pz, E of the constituent in GeV.
+fn cloud_with_momenta(max: usize, variables: &[Variable]) -> Input {
+    cloud(max, &[variables, &["px", "py", "pz", "E"].map(Variable::plain)].concat())
 }
 
 /// The seven variables of ParticleNet (arXiv:1902.08570, Table 1) with the ranges that bring them to order one. The

@@ -167,10 +167,7 @@ fn for_each_mask<T: Real>(cell: &Cell<'_, T>, mut each: impl FnMut(std::ops::Ran
     let Mode::Training { seed, step } = cell.mode else { return };
     let seed = fb_core::philox::hash(seed, cell.id as u64);
     for event in 0..cell.lane.events {
-        let rows = match cell.node().rows {
-            crate::Rows::Event => event..event + 1,
-            crate::Rows::Particle => cell.lane.offsets[event]..cell.lane.offsets[event + 1],
-        };
+        let rows = cell.lane.rows_of(cell.node().rows, event);
         let width = cell.node().width;
         each(rows.start * width..rows.end * width, &mut Philox::new(seed, step, cell.lane.identity[event]));
     }

@@ -1,0 +1,130 @@
+//! Networks of pairs: operations on edges, attention, and what goes along with them.
+
+use super::{Activation, Edges, Graph, Init, NodeId, Op, Rows};
+
+impl Graph {
+    /// Gaussian error unit.
+    pub fn gelu(&mut self, x: NodeId) -> NodeId {
+        self.same(Op::Gelu, vec![x])
+    }
+
+    /// Layer normalisation.
+    pub fn layer_norm(&mut self, x: NodeId) -> NodeId {
+        let node = self.same(Op::LayerNorm, vec![x]);
+        let width = self.nodes[x].width;
+        self.parameter(node, "gamma", &[width], Init::Constant(1.0));
+        self.parameter(node, "beta", &[width], Init::Constant(0.0));
+        node
+    }
+
+    /// γ·x, every entry of γ starting at `start`.
+    pub fn scale(&mut self, x: NodeId, groups: usize, start: f64) -> NodeId {
+        let node = self.same(Op::Scale { groups }, vec![x]);
+        self.parameter(node, "gamma", &[groups], Init::Constant(start));
+        node
+    }
+
+    /// x·y, entry by entry.
+    pub fn multiply(&mut self, x: NodeId, y: NodeId) -> NodeId {
+        self.same(Op::Multiply, vec![x, y])
+    }
+
+    /// All of these side by side.
+    pub fn concat(&mut self, parts: &[NodeId]) -> NodeId {
+        let width = parts.iter().fold(0, |sum: usize, &x| sum.saturating_add(self.nodes[x].width));
+        let rows = parts.first().map_or(Rows::Event, |&x| self.nodes[x].rows);
+        self.node(Op::Concat, parts.to_vec(), rows, width)
+    }
+
+    /// A row of `width` parameters for every event, normal with the deviation `sigma`.
+    pub fn token(&mut self, width: usize, sigma: f64) -> NodeId {
+        let node = self.node(Op::Token, vec![Self::INPUT], Rows::Event, width);
+        self.parameter(node, "bias", &[width], Init::Normal(sigma));
+        node
+    }
+
+    /// Rows of events for their particles, or rows of particles for the edges they receive.
+    pub fn spread(&mut self, x: NodeId) -> NodeId {
+        let rows = if self.nodes[x].rows == Rows::Event { Rows::Particle } else { Rows::Edge };
+        self.node(Op::Spread, vec![x], rows, self.nodes[x].width)
+    }
+
+    /// Softmax over particles of an event or edges of a receiver.
+    pub fn softmax(&mut self, x: NodeId) -> NodeId {
+        self.same(Op::Softmax, vec![x])
+    }
+
+    /// `activation(a_i + b_j + e_ij + δ_ij·d_i)` on every edge; `more` is nothing, e, or e and d.
+    pub fn join(&mut self, a: NodeId, b: NodeId, more: &[NodeId], activation: Activation) -> NodeId {
+        let inputs = [a, b].iter().chain(more).copied().collect();
+        self.node(Op::Join { activation }, inputs, Rows::Edge, self.nodes[a].width)
+    }
+
+    /// ln kT, ln z, ln Δ and ln m² of every edge from px, py, pz, E.
+    pub fn pair_kinematics(&mut self, p: NodeId) -> NodeId {
+        self.node(Op::PairKinematics, vec![p], Rows::Edge, 4)
+    }
+
+    /// ψ(‖x_i − x_j‖²) and ψ(⟨x_i, x_j⟩) of every edge.
+    pub fn minkowski(&mut self, x: NodeId) -> NodeId {
+        self.node(Op::Minkowski, vec![x], Rows::Edge, 2)
+    }
+
+    /// x_i + step·mean_j clamp(s_ij·(x_i − x_j), ±limit).
+    pub fn displace(&mut self, x: NodeId, s: NodeId, step: f64, limit: f64) -> NodeId {
+        self.node(Op::Displace { step, limit }, vec![x, s], Rows::Particle, 8)
+    }
+
+    /// Attention among the particles of each event, with a bias on unordered edges.
+    pub fn attention(&mut self, qkv: [NodeId; 3], bias: Option<NodeId>, heads: usize, dropout: f64) -> NodeId {
+        let inputs = qkv.into_iter().chain(bias).collect();
+        self.node(Op::Attention { heads, dropout }, inputs, Rows::Particle, self.nodes[qkv[2]].width)
+    }
+
+    /// The row of an event and those of its particles.
+    pub fn stack(&mut self, event: NodeId, particles: NodeId) -> NodeId {
+        self.node(Op::Stack, vec![event, particles], Rows::Joint, self.nodes[event].width)
+    }
+
+    /// Attention of one query per event to joint rows.
+    pub fn class_attention(&mut self, qkv: [NodeId; 3], heads: usize) -> NodeId {
+        self.node(Op::ClassAttention { heads }, qkv.to_vec(), Rows::Event, self.nodes[qkv[2]].width)
+    }
+
+    /// The edge in the other direction.
+    pub fn transpose(&mut self, x: NodeId) -> NodeId {
+        self.same(Op::Transpose, vec![x])
+    }
+
+    /// The edge of each particle with itself.
+    pub fn diagonal(&mut self, x: NodeId) -> NodeId {
+        self.node(Op::Diagonal, vec![x], Rows::Particle, self.nodes[x].width)
+    }
+
+    /// x·(n/mean)^α, α starting at `start`.
+    pub fn multiplicity(&mut self, x: NodeId, mean: f64, start: Init) -> NodeId {
+        let node = self.same(Op::Multiplicity { mean }, vec![x]);
+        let width = self.nodes[x].width;
+        self.parameter(node, "alpha", &[width], start);
+        node
+    }
+
+    /// A node with rows and width of its first input.
+    fn same(&mut self, op: Op, inputs: Vec<NodeId>) -> NodeId {
+        let (rows, width) = (self.nodes[inputs[0]].rows, self.nodes[inputs[0]].width);
+        self.node(op, inputs, rows, width)
+    }
+}
+
+impl Edges {
+    /// How many edges an event of `n` particles has, at most.
+    pub fn count(self, n: usize) -> usize {
+        match self {
+            Self::Unordered => n * (n + 1) / 2,
+            Self::Ordered => n * n.saturating_sub(1),
+            Self::All => n * n,
+            Self::Nearest { k } => n * k.min(n.saturating_sub(1)),
+            Self::Listed { from, to } => n * (to - from),
+        }
+    }
+}

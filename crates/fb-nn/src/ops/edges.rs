@@ -1,0 +1,241 @@
+//! Pairs of particles: which there are, and values that go from particles to them.
+
+use super::Cell;
+use super::dense::{activate, deactivate, pass_on};
+use super::edge_conv::nearest;
+use crate::executor::EdgeList;
+use crate::graph::{Activation, Edges, Rows};
+use crate::kernels::{Real, add, sum_rows, vector};
+
+/// The edges of the events of a lane, from its input [particle, width].
+pub(crate) fn list<T: Real>(list: &mut EdgeList, edges: Edges, input: &[T], width: usize, offsets: &[usize]) {
+    let EdgeList { offsets: ends, senders, receivers } = list;
+    ends.clear();
+    ends.push(0);
+    senders.clear();
+    receivers.clear();
+    let mut near = Vec::new();
+    if let Edges::Nearest { k } = edges {
+        let place: Vec<T> = input.chunks_exact(width).flat_map(|row| [row[0], row[1]]).collect();
+        nearest(&mut near, &place, 2, offsets, k);
+    }
+    let mut taken = 0;
+    for event in offsets.windows(2) {
+        let n = event[1] - event[0];
+        for i in event[0]..event[1] {
+            let others = event[0] as u32..event[1] as u32;
+            match edges {
+                Edges::Unordered => senders.extend(others.start..=i as u32),
+                Edges::Ordered => senders.extend(others.filter(|&j| j as usize != i)),
+                Edges::All => senders.extend(others),
+                Edges::Nearest { k } => {
+                    let k = k.min(n - 1);
+                    senders.extend_from_slice(&near[taken..taken + k]);
+                    taken += k;
+                }
+                Edges::Listed { from, to } => {
+                    let named = input[i * width + from..i * width + to].iter().map(|x| x.f64());
+                    senders.extend(named.filter(|&j| j >= 0.0 && j < n as f64).map(|j| event[0] as u32 + j as u32));
+                }
+            }
+            receivers.resize(senders.len(), i as u32);
+            ends.push(senders.len());
+        }
+    }
+}
+
+/// y_ij = activation(a_i + b_j + e_ij + δ_ij·d_i)
+pub(super) fn join_forward<T: Real>(cell: &mut Cell<'_, T>, activation: Activation) {
+    let mut y = cell.take_value();
+    let width = cell.node().width;
+    let value = |i: usize| &cell.lane.values[cell.source(i)][..];
+    let list = &cell.lane.edges;
+    let (a, b) = (value(0), value(1));
+    let inputs = cell.node().inputs.len();
+    let e = if inputs > 2 { value(2) } else { &[] };
+    let d = if inputs > 3 { value(3) } else { &[] };
+    vector(
+        #[inline(always)]
+        || {
+            for (at, y) in y.chunks_exact_mut(width).enumerate() {
+                let (i, j) = (list.receivers[at] as usize, list.senders[at] as usize);
+                let (a, b) = (&a[i * width..][..width], &b[j * width..][..width]);
+                if e.is_empty() {
+                    y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y = a + b);
+                } else {
+                    let e = &e[at * width..][..width];
+                    y.iter_mut().zip(a.iter().zip(b)).zip(e).for_each(|((y, (&a, &b)), &e)| *y = a + b + e);
+                }
+                if i == j && !d.is_empty() {
+                    y.iter_mut().zip(&d[i * width..][..width]).for_each(|(y, &d)| *y += d);
+                }
+            }
+        },
+    );
+    activate(&mut y, activation);
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn join_backward<T: Real>(cell: &mut Cell<'_, T>, activation: Activation) {
+    let width = cell.node().width;
+    let mut g = std::mem::take(&mut cell.lane.grads[cell.id]);
+    deactivate(&mut g, &cell.lane.values[cell.id], activation);
+    let particles = cell.lane.rows(Rows::Particle);
+    for part in [0, 1, 3] {
+        if part >= cell.node().inputs.len() || !cell.needs_gradient[cell.source(part)] {
+            continue;
+        }
+        let source = cell.source(part);
+        let mut gx = cell.lane.take_grad_zeroed(source, particles * width);
+        let list = &cell.lane.edges;
+        if part == 0 {
+            for (gx, edges) in gx.chunks_exact_mut(width).zip(list.offsets.windows(2)) {
+                sum_rows(gx, &g[edges[0] * width..edges[1] * width]);
+            }
+        } else {
+            let places = if part == 1 { &list.senders } else { &list.receivers };
+            vector(
+                #[inline(always)]
+                || {
+                    for (at, g) in g.chunks_exact(width).enumerate() {
+                        if part == 1 || list.senders[at] == list.receivers[at] {
+                            let gx = &mut gx[places[at] as usize * width..][..width];
+                            gx.iter_mut().zip(g).for_each(|(gx, &g)| *gx += g);
+                        }
+                    }
+                },
+            );
+        }
+        cell.lane.give_grad(source, gx);
+    }
+    if cell.node().inputs.len() > 2 {
+        pass_on(cell, 2, &g);
+    }
+    cell.lane.grads[cell.id] = g;
+}
+
+pub(super) fn spread_forward<T: Real>(cell: &mut Cell<'_, T>) {
+    let mut y = cell.take_value();
+    let width = cell.node().width;
+    let x = &cell.lane.values[cell.source(0)];
+    for (x, rows) in x.chunks_exact(width).zip(cell.lane.segments(cell.node().rows).windows(2)) {
+        y[rows[0] * width..rows[1] * width].chunks_exact_mut(width).for_each(|y| y.copy_from_slice(x));
+    }
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn spread_backward<T: Real>(cell: &mut Cell<'_, T>) {
+    let (source, width, rows) = (cell.source(0), cell.node().width, cell.node().rows);
+    if !cell.needs_gradient[source] {
+        return;
+    }
+    let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
+    let g = &cell.lane.grads[cell.id];
+    for (gx, rows) in gx.chunks_exact_mut(width).zip(cell.lane.segments(rows).windows(2)) {
+        sum_rows(gx, &g[rows[0] * width..rows[1] * width]);
+    }
+    cell.lane.give_grad(source, gx);
+}
+
+pub(super) fn stack_forward<T: Real>(cell: &mut Cell<'_, T>) {
+    let mut y = cell.take_value();
+    let width = cell.node().width;
+    let [event, particles] = [0, 1].map(|i| &cell.lane.values[cell.source(i)][..]);
+    for (i, (own, o)) in event.chunks_exact(width).zip(cell.lane.offsets.windows(2)).enumerate() {
+        let rows = cell.lane.rows_of(Rows::Joint, i);
+        let (first, rest) = y[rows.start * width..rows.end * width].split_at_mut(width);
+        first.copy_from_slice(own);
+        rest.copy_from_slice(&particles[o[0] * width..o[1] * width]);
+    }
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn stack_backward<T: Real>(cell: &mut Cell<'_, T>) {
+    let width = cell.node().width;
+    let g = std::mem::take(&mut cell.lane.grads[cell.id]);
+    for part in [0, 1] {
+        let source = cell.source(part);
+        if !cell.needs_gradient[source] {
+            continue;
+        }
+        let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
+        for (i, o) in cell.lane.offsets.windows(2).enumerate() {
+            let rows = cell.lane.rows_of(Rows::Joint, i);
+            let (first, rest) = g[rows.start * width..rows.end * width].split_at(width);
+            if part == 0 {
+                add(&mut gx[i * width..][..width], first);
+            } else {
+                add(&mut gx[o[0] * width..o[1] * width], rest);
+            }
+        }
+        cell.lane.give_grad(source, gx);
+    }
+    cell.lane.grads[cell.id] = g;
+}
+
+/// Calls `each` with (edge of i and j, edge of j and i) where edges are all pairs.
+fn for_each_mirrored(offsets: &[usize], ends: &[usize], mut each: impl FnMut(usize, usize)) {
+    for event in offsets.windows(2) {
+        let (first, n) = (ends[event[0]], event[1] - event[0]);
+        for i in 0..n {
+            for j in 0..n {
+                each(first + i * n + j, first + j * n + i);
+            }
+        }
+    }
+}
+
+pub(super) fn transpose_forward<T: Real>(cell: &mut Cell<'_, T>) {
+    let mut y = cell.take_value();
+    let width = cell.node().width;
+    let x = &cell.lane.values[cell.source(0)];
+    for_each_mirrored(&cell.lane.offsets, &cell.lane.edges.offsets, |to, from| {
+        y[to * width..][..width].copy_from_slice(&x[from * width..][..width]);
+    });
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn transpose_backward<T: Real>(cell: &mut Cell<'_, T>) {
+    let (source, width) = (cell.source(0), cell.node().width);
+    if !cell.needs_gradient[source] {
+        return;
+    }
+    let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
+    let g = &cell.lane.grads[cell.id];
+    for_each_mirrored(&cell.lane.offsets, &cell.lane.edges.offsets, |to, from| {
+        add(&mut gx[to * width..][..width], &g[from * width..][..width]);
+    });
+    cell.lane.give_grad(source, gx);
+}
+
+/// Calls `each` with every particle and its edge with itself, where edges are all pairs.
+fn for_each_own(offsets: &[usize], ends: &[usize], mut each: impl FnMut(usize, usize)) {
+    for event in offsets.windows(2) {
+        for i in event[0]..event[1] {
+            each(i, ends[i] + i - event[0]);
+        }
+    }
+}
+
+pub(super) fn diagonal_forward<T: Real>(cell: &mut Cell<'_, T>) {
+    let mut y = cell.take_value();
+    let width = cell.node().width;
+    let x = &cell.lane.values[cell.source(0)];
+    for_each_own(&cell.lane.offsets, &cell.lane.edges.offsets, |i, edge| {
+        y[i * width..][..width].copy_from_slice(&x[edge * width..][..width]);
+    });
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn diagonal_backward<T: Real>(cell: &mut Cell<'_, T>) {
+    let (source, width) = (cell.source(0), cell.node().width);
+    if !cell.needs_gradient[source] {
+        return;
+    }
+    let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
+    let g = &cell.lane.grads[cell.id];
+    for_each_own(&cell.lane.offsets, &cell.lane.edges.offsets, |i, edge| {
+        add(&mut gx[edge * width..][..width], &g[i * width..][..width]);
+    });
+    cell.lane.give_grad(source, gx);
+}
