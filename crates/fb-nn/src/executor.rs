@@ -62,6 +62,8 @@ pub(crate) struct EdgeList {
     /// Particle rows.
     pub senders: Vec<u32>,
     pub receivers: Vec<u32>,
+    /// Offsets of the first k of each receiver, by k.
+    pub near: Vec<(usize, Vec<usize>)>,
 }
 
 /// The working memory of a lane.
@@ -106,13 +108,18 @@ impl<T: Real> Lane<T> {
             Rows::Event => self.events,
             Rows::Particle => self.offsets.last().copied().unwrap_or(0),
             Rows::Edge => self.edges.senders.len(),
+            Rows::Near { .. } => self.segments(rows).last().copied().unwrap_or(0),
             Rows::Joint => self.events + self.offsets.last().copied().unwrap_or(0),
         }
     }
 
     /// Where the particles of each event, or the edges of each receiver, begin and end.
     pub fn segments(&self, rows: Rows) -> &[usize] {
-        if rows == Rows::Edge { &self.edges.offsets } else { &self.offsets }
+        match rows {
+            Rows::Edge => &self.edges.offsets,
+            Rows::Near { k } => self.edges.near.iter().find(|(at, _)| *at == k).map_or(&[], |(_, offsets)| offsets),
+            _ => &self.offsets,
+        }
     }
 
     /// The rows of an event.
@@ -121,7 +128,10 @@ impl<T: Real> Lane<T> {
         match rows {
             Rows::Event => event..event + 1,
             Rows::Particle => particles,
-            Rows::Edge => self.edges.offsets[particles.start]..self.edges.offsets[particles.end],
+            Rows::Edge | Rows::Near { .. } => {
+                let ends = self.segments(rows);
+                ends[particles.start]..ends[particles.end]
+            }
             Rows::Joint => particles.start + event..particles.end + event + 1,
         }
     }
@@ -166,6 +176,8 @@ impl<T: Real> Lane<T> {
         }
         if let Some(edges) = graph.edges {
             ops::list(&mut self.edges, edges, &input, features.width, &self.offsets);
+            let near = graph.nodes.iter().filter_map(|node| if let Op::Head { k } = node.op { Some(k) } else { None });
+            near.for_each(|k| ops::list_near(&mut self.edges, k));
         }
         self.values[Graph::INPUT] = input;
         if training {
@@ -497,6 +509,7 @@ impl<T: Real> Executor<T> {
                     Rows::Event => width,
                     Rows::Particle => width * particles / events,
                     Rows::Edge => width * edges / events,
+                    Rows::Near { k } => width * edges.min(particles.saturating_mul(k)) / events,
                     Rows::Joint => width * (particles + events) / events,
                 }
             })

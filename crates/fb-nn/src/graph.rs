@@ -20,6 +20,11 @@ pub enum Rows {
     Particle,
     /// One row per pair of particles of an event that the graph names: see [`Edges`].
     Edge,
+    /// The first `k` edges of each receiver.
+    Near {
+        /// How many, at most.
+        k: usize,
+    },
     /// One row for the event, and then one per particle of it.
     Joint,
 }
@@ -27,7 +32,7 @@ pub enum Rows {
 impl Rows {
     /// What a sum over rows gives: edges belong to their receiver, particles to their event.
     pub fn above(self) -> Self {
-        if self == Self::Edge { Self::Particle } else { Self::Event }
+        if matches!(self, Self::Edge | Self::Near { .. }) { Self::Particle } else { Self::Event }
     }
 }
 
@@ -41,9 +46,10 @@ pub enum Edges {
     Ordered,
     /// All pairs, also of each particle with itself.
     All,
-    /// The `k` nearest others in the first two columns of the input; fewer where the event has fewer particles.
+    /// Each particle itself and then the nearest others in the first two columns of the input, `k` in all; fewer where the
+    /// event has fewer particles.
     Nearest {
-        /// Neighbours.
+        /// Edges of a receiver.
         k: usize,
     },
     /// Columns `from..to` of the input hold the places of neighbours in the event, counted from zero, or −1 for none.
@@ -176,8 +182,15 @@ pub enum Op {
         /// Factors.
         groups: usize,
     },
-    /// x·y, entry by entry.
+    /// x·y, entry by entry; y may have a column for several neighbouring ones of x, or one row per event.
     Multiply,
+    /// The row of the sender of each edge.
+    Senders,
+    /// The rows of the first `k` edges of each receiver.
+    Head {
+        /// How many, at most.
+        k: usize,
+    },
     /// All inputs side by side.
     Concat,
     /// A row of parameters, the same for every event; its input only says that there are events.
@@ -365,6 +378,13 @@ impl Graph {
         (fill(&self.parameters), fill(&self.buffers))
     }
 
+    /// Lets the first parameter of a node start in another way.
+    pub fn start(&mut self, node: NodeId, init: Init) {
+        if let Some(&at) = self.nodes[node].parameters.first() {
+            self.parameters[at].init = init;
+        }
+    }
+
     fn block(blocks: &mut Vec<Parameter>, name: String, shape: Vec<usize>, init: Init) -> usize {
         let start = blocks.last().map_or(0, |p| p.start.saturating_add(p.len()));
         blocks.push(Parameter { name, shape, init, start });
@@ -404,6 +424,11 @@ impl Graph {
     /// `x·W`.
     pub fn linear_no_bias(&mut self, x: NodeId, out: usize) -> NodeId {
         self.linear_with(x, out, false, Activation::Identity)
+    }
+
+    /// `activation(x·W)`.
+    pub fn linear_bare(&mut self, x: NodeId, out: usize, activation: Activation) -> NodeId {
+        self.linear_with(x, out, false, activation)
     }
 
     fn linear_with(&mut self, x: NodeId, out: usize, bias: bool, activation: Activation) -> NodeId {

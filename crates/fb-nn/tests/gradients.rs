@@ -5,7 +5,7 @@
 use fb_core::run::Alone;
 use fb_core::{Features, Philox};
 use fb_nn::graph::{Convolution, Graph};
-use fb_nn::{Activation, Batch, Edges, Executor, Init, Mode, Real, Rows};
+use fb_nn::{Activation, Batch, Edges, Executor, Mode, Real, Rows};
 
 const TRAINING: Mode = Mode::Training { seed: 5, step: 3 };
 
@@ -369,13 +369,13 @@ fn rows_and_their_gates() {
         let x = g.linear(Graph::INPUT, 22, Activation::Identity);
         let norm = g.layer_norm(x);
         let x = g.gelu(norm);
-        let x = g.scale(x, 11, 0.7);
+        let x = g.scale(x, 11);
         let y = g.linear(Graph::INPUT, 22, Activation::Sigmoid);
         let x = g.multiply(x, y);
         let mut x = g.concat(&[x, Graph::INPUT, y, x]);
         if rows == Rows::Particle {
             x = g.sum(x);
-            let token = g.token(70, 0.5);
+            let token = g.token(70);
             x = g.add(x, token, Activation::Tanh);
         }
         head(&mut g, x);
@@ -398,9 +398,19 @@ fn edges_of_every_kind() {
         let e = g.dropout(e, 0.2);
         let z = g.linear(e, 2, Activation::Identity);
         let z = g.softmax(z);
-        let parts = [g.weighted_sum(e, z), g.sum(e), g.mean(e)];
+        let few = g.linear(Graph::INPUT, 4, Activation::Identity);
+        let few = g.senders(few);
+        let few = g.head(few, 2);
+        let few = g.batch_norm(few, 4, Activation::Tanh);
+        let z_few = g.linear(few, 2, Activation::Identity);
+        let z_few = g.softmax(z_few);
+        let parts = [g.weighted_sum(e, z), g.sum(e), g.mean(e), g.weighted_sum(few, z_few)];
         let x = g.concat(&parts);
         let event = g.mean(x);
+        let all = g.linear(event, 4, Activation::Sigmoid);
+        let e = g.multiply(e, all);
+        let one = g.linear(e, 2, Activation::Sigmoid);
+        let e = g.multiply(e, one);
         let back = g.spread(event);
         let x = g.add(x, back, Activation::Tanh);
         let gate = g.spread(x);
@@ -423,14 +433,14 @@ fn maps_from_pairs_to_pairs() {
     let e = on_edges(&mut g, 3);
     let turned = g.transpose(e);
     let own = g.diagonal(e);
-    let own = g.multiplicity(own, 3.0, Init::Uniform(0.5));
+    let own = g.multiplicity(own, 3.0);
     let sent = g.mean(turned);
     let both = g.concat(&[e, turned]);
     let both = g.linear(both, 3, Activation::Identity);
     let e = g.join(sent, own, &[both, own], Activation::Tanh);
     let x = g.sum(e);
     let x = g.sum(x);
-    let x = g.multiplicity(x, 9.0, Init::Uniform(0.5));
+    let x = g.multiplicity(x, 9.0);
     head(&mut g, x);
     check(&g, 13);
 }
@@ -446,7 +456,7 @@ fn attention_among_particles_and_of_the_event() {
             g.linear(u, 2, Activation::Tanh)
         });
         let x = g.attention(qkv, u, 2, dropout);
-        let token = g.token(6, 1.0);
+        let token = g.token(6);
         let mean = g.mean(x);
         let token = g.add(token, mean, Activation::Tanh);
         let both = g.stack(token, x);

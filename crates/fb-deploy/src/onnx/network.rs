@@ -77,6 +77,14 @@ impl Network<'_> {
         Ok(input)
     }
 
+    pub(super) fn width(&self, node: usize) -> usize {
+        self.graph.nodes[node].width
+    }
+
+    pub(super) fn rows_at(&self, node: usize) -> Rows {
+        self.graph.nodes[node].rows
+    }
+
     pub(super) fn parameter(&self, node: &Node, i: usize) -> Result<&Tensor, Error> {
         Ok(self.artifact.tensor(&self.graph.parameters[node.parameters[i]].name)?)
     }
@@ -138,12 +146,8 @@ impl Network<'_> {
                 self.b.div(&sum, &n)
             }
             Op::WeightedSum => {
-                // A column of weights for each column of x.
-                let heads = self.graph.nodes[node.inputs[1]].width;
-                let each = width / heads;
-                let share = |i: usize| f32::from(u8::from(i % width / each == i / width));
-                let shares = self.b.floats(&[heads, width], &(0..heads * width).map(share).collect::<Vec<_>>());
-                let z = self.b.op("MatMul", &[y, &shares]);
+                let heads = self.width(node.inputs[1]);
+                let z = self.repeat(y, heads, width);
                 let z = self.b.mul(x, &z);
                 self.sum(&z, rows)?
             }

@@ -38,10 +38,15 @@ impl EdgeView {
             }
             Edges::Nearest { k } => {
                 let place = b.slice(input, -1, 0, 2);
-                let (senders, there) = network.nearest(&place, 2, mask, k);
+                let (others, there) = network.nearest(&place, 2, mask, k - 1);
                 let b = &mut *network.b;
                 let here = b.unsqueeze(mask, 2);
-                Self { mask: b.op("And", &[&there, &here]), senders: Some(senders) }
+                let count = b.count_up(mask, 1);
+                let count = b.unsqueeze(&count, 1);
+                let shape = b.op("Shape", &[&here]);
+                let own = b.op("Expand", &[&count, &shape]);
+                let there = b.op("And", &[&there, &here]);
+                Self { mask: b.concat(&[&here, &there], 2), senders: Some(b.concat(&[&own, &others], 2)) }
             }
             Edges::Listed { from, to } => {
                 let named = b.slice(input, -1, from, to);
@@ -60,6 +65,15 @@ fn own(b: &mut Builder, mask: &str) -> Value {
     let count = b.count_up(mask, 1);
     let (here, there) = (b.unsqueeze(&count, 1), b.unsqueeze(&count, 0));
     b.op("Equal", &[&here, &there])
+}
+
+/// Axes between that of events and that of columns.
+fn axes(rows: Rows) -> usize {
+    match rows {
+        Rows::Event => 0,
+        Rows::Particle | Rows::Joint => 1,
+        Rows::Edge | Rows::Near { .. } => 2,
+    }
 }
 
 /// x in double precision.
@@ -92,8 +106,15 @@ impl Network<'_> {
     }
 
     /// The mask of rows, and the axis that counts them.
-    pub(super) fn rows(&self, rows: Rows) -> Result<(Value, i64), Error> {
-        Ok(if rows == Rows::Edge { (self.edges()?.0, 2) } else { (self.particles()?.0, 1) })
+    pub(super) fn rows(&mut self, rows: Rows) -> Result<(Value, i64), Error> {
+        Ok(match rows {
+            Rows::Edge => (self.edges()?.0, 2),
+            Rows::Near { k } => {
+                let mask = self.edges()?.0;
+                (self.b.slice(&mask, 2, 0, k), 2)
+            }
+            _ => (self.particles()?.0, 1),
+        })
     }
 
     /// Values of particles at both ends of every edge; the two broadcast to all edges.
@@ -139,7 +160,21 @@ impl Network<'_> {
                 let gamma = self.b.floats(&[width], &gamma);
                 self.b.mul(x, &gamma)
             }
-            Op::Multiply => self.b.mul(x, y),
+            Op::Multiply => {
+                let [a, b] = [0, 1].map(|i| node.inputs[i]);
+                let factors = self.width(b);
+                let y = if self.rows_at(a) != self.rows_at(b) {
+                    (0..axes(node.rows)).fold(y.to_owned(), |y, _| self.b.unsqueeze(&y, 1))
+                } else {
+                    self.repeat(y, factors, width)
+                };
+                self.b.mul(x, &y)
+            }
+            Op::Senders => {
+                let senders = self.ends(x, x)?[1].clone();
+                self.fill(&senders, node.rows, node.width)?
+            }
+            Op::Head { k } => self.b.slice(x, 2, 0, k),
             Op::Concat => self.b.concat(&inputs.iter().map(String::as_str).collect::<Vec<_>>(), -1),
             Op::Token => {
                 let row = self.parameter(node, 0)?.values.clone();
@@ -233,14 +268,24 @@ impl Network<'_> {
                 let n = self.b.mul(&n, &unit);
                 let alpha = self.constant(node, 0)?;
                 let mut factor = self.b.op("Pow", &[&n, &alpha]);
-                for _ in 0..[Rows::Event, Rows::Particle, Rows::Edge].iter().position(|&r| r == node.rows).unwrap_or(0)
-                {
+                for _ in 0..axes(node.rows) {
                     factor = self.b.unsqueeze(&factor, 1);
                 }
                 self.b.mul(x, &factor)
             }
             _ => return Err(Error::Unsupported { reason: format!("the operation {:?}", node.op) }),
         })
+    }
+
+    /// `columns` columns, each as often as makes `width` of them.
+    pub(super) fn repeat(&mut self, x: &str, columns: usize, width: usize) -> Value {
+        if columns == width {
+            return x.to_owned();
+        }
+        let each = width / columns;
+        let share = |i: usize| f32::from(u8::from(i % width / each == i / width));
+        let shares = self.b.floats(&[columns, width], &(0..columns * width).map(share).collect::<Vec<_>>());
+        self.b.op("MatMul", &[x, &shares])
     }
 
     /// Whether an edge leads from a particle to itself, for [.., width].

@@ -6,13 +6,13 @@
 //! softmax_j(q_i·k_j/√d + u_ij), then w·x + FFN(x) with a normalisation inside (NormFormer). Two more blocks let a row
 //! of the class look at all constituents. Sees variables of each constituent [particle, 7] and its px, py, pz, E in GeV.
 
-use fb_core::{Card, Error, Input, Paper, Promise, Result, Status, Task, Variable};
+use fb_core::{Card, Input, Paper, Promise, Result, Status, Task, Variable};
 use fb_nn::optimiser::Rule;
 use fb_nn::{Activation, Edges, Graph, Schedule, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{UNWEIGHTED_NORM, cloud_with_momenta, logits, particlenet_variables};
+use super::{DEEPEST, UNWEIGHTED_NORM, at_least_one, at_most, cloud_with_momenta, logits, particlenet_variables};
 use crate::neural::Network;
 
 /// Options of the particle transformer.
@@ -78,7 +78,7 @@ struct Shape {
 /// A block after its attention `x`: what it adds to `residual`, and the layers within.
 fn finish_block(graph: &mut Graph, x: usize, residual: usize, shape: &Shape, dropout: f64) -> usize {
     let x = graph.linear(x, shape.width, Activation::Identity);
-    let x = graph.scale(x, shape.heads, 1.0);
+    let x = graph.scale(x, shape.heads);
     let x = graph.layer_norm(x);
     let x = drop(graph, x, dropout);
     let residual = graph.add(x, residual, Activation::Identity);
@@ -89,7 +89,7 @@ fn finish_block(graph: &mut Graph, x: usize, residual: usize, shape: &Shape, dro
     let x = graph.layer_norm(x);
     let x = graph.linear(x, shape.width, Activation::Identity);
     let x = drop(graph, x, dropout);
-    let residual = graph.scale(residual, shape.width, 1.0);
+    let residual = graph.scale(residual, shape.width);
     graph.add(x, residual, Activation::Identity)
 }
 
@@ -113,23 +113,13 @@ fn pair_bias(graph: &mut Graph, config: &Config, momenta: usize) -> usize {
 
 /// The operations of the particle transformer, also of its small version.
 pub(super) fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
-    let missing = |key: &str| Error::Config {
-        place: format!("method `part`, `{key}`"),
-        reason: "found none, expected at least one".to_owned(),
-    };
     let (seen, heads) = (config.variables.len(), config.heads);
-    if seen == 0 {
-        return Err(missing("variables"));
-    }
-    let &width = config.embed.last().ok_or_else(|| missing("embed"))?;
-    if config.depth == 0 && config.class_depth == 0 {
-        return Err(missing("depth"));
-    }
-    const DEEPEST: usize = 256;
-    if config.depth > DEEPEST || config.class_depth > DEEPEST {
-        let reason = format!("found {} and {}, expected at most {DEEPEST}", config.depth, config.class_depth);
-        return Err(Error::Config { place: "method `part`, `depth` and `class_depth`".to_owned(), reason });
-    }
+    at_least_one("part", "variables", seen)?;
+    at_least_one("part", "embed", config.embed.len())?;
+    at_least_one("part", "depth", config.depth.saturating_add(config.class_depth))?;
+    let width = config.embed[config.embed.len() - 1];
+    at_most("part", "depth", config.depth, DEEPEST)?;
+    at_most("part", "class_depth", config.class_depth, DEEPEST)?;
     let mut x = graph.columns(Graph::INPUT, 0, seen);
     x = graph.batch_norm(x, seen, Activation::Identity);
     for &width in &config.embed {
@@ -149,7 +139,7 @@ pub(super) fn build(config: &Config, classes: usize, graph: &mut Graph) -> Resul
         let y = graph.attention(qkv, bias, heads, config.dropout);
         x = finish_block(graph, y, x, &shape, config.dropout);
     }
-    let mut class = graph.token(width, 0.02);
+    let mut class = graph.token(width);
     for _ in 0..config.class_depth {
         // The class and the constituents go through the same normalisation and projections.
         let both = graph.stack(class, x);

@@ -2,7 +2,7 @@
 
 use fb_core::{Error, Result};
 
-use super::{Convolution, Edges, Graph, Init, Op, Rows, conv_shape};
+use super::{Convolution, Edges, Graph, Op, Rows, conv_shape};
 
 impl Graph {
     /// Whether the graph can be run: options may not fit together, and a stored graph may have been altered.
@@ -43,7 +43,7 @@ impl Graph {
             };
             let require = |ok: bool, reason: &str| if ok { Ok(()) } else { Err(bad(i, reason)) };
             let many = |n: usize| {
-                require([Rows::Particle, Rows::Edge].contains(&rows(n)?), "its input must have particles or edges")
+                require(!matches!(rows(n)?, Rows::Event | Rows::Joint), "its input must have particles or edges")
             };
             let edges = |n: usize| require(rows(n)? == Rows::Edge, "its input must have edges");
             let square = || require(self.edges == Some(Edges::All), "its edges must be all pairs");
@@ -148,10 +148,12 @@ impl Graph {
                 Op::Scale { groups } => {
                     sized(&[groups])?;
                     require(width(0)?.is_multiple_of(groups), "its groups do not divide its width")?;
-                    again.scale(x(0)?, groups, self.start(i)?);
+                    again.scale(x(0)?, groups);
                 }
                 Op::Multiply => {
-                    require((rows(0)?, width(0)?) == (rows(1)?, width(1)?), "its inputs differ in shape")?;
+                    let alike = rows(0)? == rows(1)? && width(0)?.is_multiple_of(width(1)?);
+                    let of_event = rows(1)? == Rows::Event && width(0)? == width(1)?;
+                    require(alike || of_event, "its inputs differ in shape")?;
                     again.multiply(x(0)?, x(1)?);
                 }
                 Op::Concat => {
@@ -164,7 +166,7 @@ impl Graph {
                 Op::Token => {
                     sized(&[node.width])?;
                     require(x(0)? == Self::INPUT, "its input must be the input")?;
-                    again.token(node.width, self.start(i)?);
+                    again.token(node.width);
                 }
                 Op::Spread => {
                     require(
@@ -172,6 +174,15 @@ impl Graph {
                         "its input must have events or particles",
                     )?;
                     again.spread(x(0)?);
+                }
+                Op::Senders => {
+                    particles(0)?;
+                    again.senders(x(0)?);
+                }
+                Op::Head { k } => {
+                    edges(0)?;
+                    sized(&[k])?;
+                    again.head(x(0)?, k);
                 }
                 Op::Join { activation } => {
                     particles(0)?;
@@ -250,7 +261,7 @@ impl Graph {
                 }
                 Op::Multiplicity { mean } => {
                     require(mean > 0.0 && mean.is_finite(), "its mean is not positive")?;
-                    again.multiplicity(x(0)?, mean, self.init(i)?);
+                    again.multiplicity(x(0)?, mean);
                 }
             }
             if again.nodes[i].rows == Rows::Edge && self.edges.is_none() {
@@ -263,22 +274,11 @@ impl Graph {
         if self.nodes[self.output()].rows != Rows::Event {
             return Err(bad(self.output(), "the result must have one row per event"));
         }
+        // How they start is for the method to say.
+        again.parameters.iter_mut().zip(&self.parameters).for_each(|(again, p)| again.init = p.init);
         if *self != again {
             return Err(bad(self.output(), "its parameters are not those of its operations"));
         }
         Ok(())
-    }
-
-    /// How the first parameter of a node starts.
-    fn init(&self, node: usize) -> Result<Init> {
-        let parameter = self.nodes[node].parameters.first().and_then(|&p| self.parameters.get(p));
-        let missing = || Error::Artifact { reason: format!("node {node} of the network: it has no parameters") };
-        parameter.map(|p| p.init).ok_or_else(missing)
-    }
-
-    /// The number in it.
-    fn start(&self, node: usize) -> Result<f64> {
-        let (Init::Constant(x) | Init::Uniform(x) | Init::Normal(x)) = self.init(node)?;
-        Ok(x)
     }
 }

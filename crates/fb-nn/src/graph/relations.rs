@@ -17,14 +17,14 @@ impl Graph {
         node
     }
 
-    /// γ·x, every entry of γ starting at `start`.
-    pub fn scale(&mut self, x: NodeId, groups: usize, start: f64) -> NodeId {
+    /// γ·x, every entry of γ starting at one.
+    pub fn scale(&mut self, x: NodeId, groups: usize) -> NodeId {
         let node = self.same(Op::Scale { groups }, vec![x]);
-        self.parameter(node, "gamma", &[groups], Init::Constant(start));
+        self.parameter(node, "gamma", &[groups], Init::Constant(1.0));
         node
     }
 
-    /// x·y, entry by entry.
+    /// x·y, entry by entry; y may have fewer columns, or one row per event.
     pub fn multiply(&mut self, x: NodeId, y: NodeId) -> NodeId {
         self.same(Op::Multiply, vec![x, y])
     }
@@ -36,10 +36,10 @@ impl Graph {
         self.node(Op::Concat, parts.to_vec(), rows, width)
     }
 
-    /// A row of `width` parameters for every event, normal with the deviation `sigma`.
-    pub fn token(&mut self, width: usize, sigma: f64) -> NodeId {
+    /// A row of `width` parameters for every event.
+    pub fn token(&mut self, width: usize) -> NodeId {
         let node = self.node(Op::Token, vec![Self::INPUT], Rows::Event, width);
-        self.parameter(node, "bias", &[width], Init::Normal(sigma));
+        self.parameter(node, "bias", &[width], Init::Normal(0.02));
         node
     }
 
@@ -47,6 +47,16 @@ impl Graph {
     pub fn spread(&mut self, x: NodeId) -> NodeId {
         let rows = if self.nodes[x].rows == Rows::Event { Rows::Particle } else { Rows::Edge };
         self.node(Op::Spread, vec![x], rows, self.nodes[x].width)
+    }
+
+    /// The sender's row of each edge.
+    pub fn senders(&mut self, x: NodeId) -> NodeId {
+        self.node(Op::Senders, vec![x], Rows::Edge, self.nodes[x].width)
+    }
+
+    /// The first `k` edges of each receiver.
+    pub fn head(&mut self, x: NodeId, k: usize) -> NodeId {
+        self.node(Op::Head { k }, vec![x], Rows::Near { k }, self.nodes[x].width)
     }
 
     /// Softmax over particles of an event or edges of a receiver.
@@ -101,11 +111,11 @@ impl Graph {
         self.node(Op::Diagonal, vec![x], Rows::Particle, self.nodes[x].width)
     }
 
-    /// x·(n/mean)^α, α starting at `start`.
-    pub fn multiplicity(&mut self, x: NodeId, mean: f64, start: Init) -> NodeId {
+    /// x·(n/mean)^α.
+    pub fn multiplicity(&mut self, x: NodeId, mean: f64) -> NodeId {
         let node = self.same(Op::Multiplicity { mean }, vec![x]);
         let width = self.nodes[x].width;
-        self.parameter(node, "alpha", &[width], start);
+        self.parameter(node, "alpha", &[width], Init::Constant(0.5));
         node
     }
 
@@ -123,7 +133,7 @@ impl Edges {
             Self::Unordered => n * (n + 1) / 2,
             Self::Ordered => n * n.saturating_sub(1),
             Self::All => n * n,
-            Self::Nearest { k } => n * k.min(n.saturating_sub(1)),
+            Self::Nearest { k } => n * k.min(n),
             Self::Listed { from, to } => n * (to - from),
         }
     }

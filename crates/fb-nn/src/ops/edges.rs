@@ -9,15 +9,15 @@ use crate::kernels::{Real, add, sum_rows, vector};
 
 /// The edges of the events of a lane, from its input [particle, width].
 pub(crate) fn list<T: Real>(list: &mut EdgeList, edges: Edges, input: &[T], width: usize, offsets: &[usize]) {
-    let EdgeList { offsets: ends, senders, receivers } = list;
+    let EdgeList { offsets: ends, senders, receivers, .. } = list;
     ends.clear();
     ends.push(0);
     senders.clear();
     receivers.clear();
-    let mut near = Vec::new();
+    let mut nearby = Vec::new();
     if let Edges::Nearest { k } = edges {
         let place: Vec<T> = input.chunks_exact(width).flat_map(|row| [row[0], row[1]]).collect();
-        nearest(&mut near, &place, 2, offsets, k);
+        nearest(&mut nearby, &place, 2, offsets, k - 1);
     }
     let mut taken = 0;
     for event in offsets.windows(2) {
@@ -29,9 +29,10 @@ pub(crate) fn list<T: Real>(list: &mut EdgeList, edges: Edges, input: &[T], widt
                 Edges::Ordered => senders.extend(others.filter(|&j| j as usize != i)),
                 Edges::All => senders.extend(others),
                 Edges::Nearest { k } => {
-                    let k = k.min(n - 1);
-                    senders.extend_from_slice(&near[taken..taken + k]);
-                    taken += k;
+                    let others = (k - 1).min(n - 1);
+                    senders.push(i as u32);
+                    senders.extend_from_slice(&nearby[taken..taken + others]);
+                    taken += others;
                 }
                 Edges::Listed { from, to } => {
                     let named = input[i * width + from..i * width + to].iter().map(|x| x.f64());
@@ -42,6 +43,76 @@ pub(crate) fn list<T: Real>(list: &mut EdgeList, edges: Edges, input: &[T], widt
             ends.push(senders.len());
         }
     }
+}
+
+/// Where the first `k` edges of each receiver begin and end, if only these are counted.
+pub(crate) fn list_near(list: &mut EdgeList, k: usize) {
+    if !list.near.iter().any(|(at, _)| *at == k) {
+        list.near.push((k, Vec::new()));
+    }
+    for (at, near) in list.near.iter_mut().filter(|(at, _)| *at == k) {
+        near.clear();
+        near.push(0);
+        for edges in list.offsets.windows(2) {
+            near.push(near[near.len() - 1] + (edges[1] - edges[0]).min(*at));
+        }
+    }
+}
+
+pub(super) fn senders_forward<T: Real>(cell: &mut Cell<'_, T>) {
+    let mut y = cell.take_value();
+    let width = cell.node().width;
+    let x = &cell.lane.values[cell.source(0)];
+    for (y, &j) in y.chunks_exact_mut(width).zip(&cell.lane.edges.senders) {
+        y.copy_from_slice(&x[j as usize * width..][..width]);
+    }
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn senders_backward<T: Real>(cell: &mut Cell<'_, T>) {
+    let (source, width) = (cell.source(0), cell.node().width);
+    if !cell.needs_gradient[source] {
+        return;
+    }
+    let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
+    let senders = &cell.lane.edges.senders;
+    let g = &cell.lane.grads[cell.id];
+    vector(
+        #[inline(always)]
+        || {
+            for (g, &j) in g.chunks_exact(width).zip(senders) {
+                gx[j as usize * width..][..width].iter_mut().zip(g).for_each(|(gx, &g)| *gx += g);
+            }
+        },
+    );
+    cell.lane.give_grad(source, gx);
+}
+
+/// The entries of each receiver among all edges, and among the first of them.
+fn heads(cell: &Cell<'_, impl Real>) -> impl Iterator<Item = (std::ops::Range<usize>, std::ops::Range<usize>)> {
+    let width = cell.node().width;
+    let (all, some) = (&cell.lane.edges.offsets, cell.lane.segments(cell.node().rows));
+    all.iter()
+        .zip(some.windows(2))
+        .map(move |(&from, near)| (from * width..(from + near[1] - near[0]) * width, near[0] * width..near[1] * width))
+}
+
+pub(super) fn head_forward<T: Real>(cell: &mut Cell<'_, T>) {
+    let mut y = cell.take_value();
+    let x = &cell.lane.values[cell.source(0)];
+    heads(cell).for_each(|(all, some)| y[some].copy_from_slice(&x[all]));
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn head_backward<T: Real>(cell: &mut Cell<'_, T>) {
+    let source = cell.source(0);
+    if !cell.needs_gradient[source] {
+        return;
+    }
+    let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
+    let g = &cell.lane.grads[cell.id];
+    heads(cell).for_each(|(all, some)| add(&mut gx[all], &g[some]));
+    cell.lane.give_grad(source, gx);
 }
 
 /// y_ij = activation(a_i + b_j + e_ij + δ_ij·d_i)

@@ -12,7 +12,7 @@ mod norm;
 mod pool;
 mod rowwise;
 
-pub(crate) use edges::list;
+pub(crate) use edges::{list, list_near};
 
 use crate::executor::{Lane, Mode, Norm};
 use crate::graph::{Graph, Node, Op};
@@ -136,6 +136,8 @@ pub(crate) fn forward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::Attention { heads, dropout } => attention::forward(cell, heads, dropout),
         Op::ClassAttention { heads } => attention::class_forward(cell, heads),
         Op::Spread => edges::spread_forward(cell),
+        Op::Senders => edges::senders_forward(cell),
+        Op::Head { .. } => edges::head_forward(cell),
         Op::Stack => edges::stack_forward(cell),
         Op::Join { activation } => edges::join_forward(cell, activation),
         Op::Transpose => edges::transpose_forward(cell),
@@ -175,6 +177,8 @@ pub(crate) fn backward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::Attention { heads, dropout } => attention::backward(cell, heads, dropout),
         Op::ClassAttention { heads } => attention::class_backward(cell, heads),
         Op::Spread => edges::spread_backward(cell),
+        Op::Senders => edges::senders_backward(cell),
+        Op::Head { .. } => edges::head_backward(cell),
         Op::Stack => edges::stack_backward(cell),
         Op::Join { activation } => edges::join_backward(cell, activation),
         Op::Transpose => edges::transpose_backward(cell),

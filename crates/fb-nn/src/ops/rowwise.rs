@@ -134,30 +134,70 @@ pub(super) fn scale_backward<T: Real>(cell: &mut Cell<'_, T>, groups: usize) {
     cell.lane.grads[cell.id] = g;
 }
 
+/// Calls `each` with every stretch of x that shares entries of y, and these: columns of a row, or rows of an event.
+fn for_each_factor<T: Real>(cell: &Cell<'_, T>, mut each: impl FnMut(std::ops::Range<usize>, std::ops::Range<usize>)) {
+    let [x, y] = [0, 1].map(|i| &cell.graph.nodes[cell.source(i)]);
+    if x.rows == y.rows {
+        let all = cell.rows() * x.width;
+        return if x.width == y.width {
+            each(0..all, 0..all);
+        } else {
+            let group = x.width / y.width;
+            (0..all / group).for_each(|at| each(at * group..(at + 1) * group, at..at + 1));
+        };
+    }
+    for event in 0..cell.lane.events {
+        let factors = event * y.width..(event + 1) * y.width;
+        cell.lane.rows_of(x.rows, event).for_each(|row| each(row * x.width..(row + 1) * x.width, factors.clone()));
+    }
+}
+
 pub(super) fn multiply_forward<T: Real>(cell: &mut Cell<'_, T>) {
     let mut z = cell.take_value();
     let [x, y] = [0, 1].map(|i| &cell.lane.values[cell.source(i)]);
     vector(
         #[inline(always)]
-        || z.iter_mut().zip(x.iter().zip(y)).for_each(|(z, (&x, &y))| *z = x * y),
+        || {
+            for_each_factor(cell, |of_x, of_y| {
+                let (z, x, y) = (&mut z[of_x.clone()], &x[of_x], &y[of_y]);
+                if let [y] = *y {
+                    z.iter_mut().zip(x).for_each(|(z, &x)| *z = x * y);
+                } else {
+                    z.iter_mut().zip(x.iter().zip(y)).for_each(|(z, (&x, &y))| *z = x * y);
+                }
+            });
+        },
     );
     cell.lane.values[cell.id] = z;
 }
 
 pub(super) fn multiply_backward<T: Real>(cell: &mut Cell<'_, T>) {
     let g = std::mem::take(&mut cell.lane.grads[cell.id]);
-    let mut part = cell.take_keep(0, g.len());
-    for (i, other) in [(0, 1), (1, 0)] {
-        if cell.needs_gradient[cell.source(i)] {
-            let y = &cell.lane.values[cell.source(other)];
-            vector(
-                #[inline(always)]
-                || part.iter_mut().zip(g.iter().zip(y)).for_each(|(p, (&g, &y))| *p = g * y),
-            );
-            pass_on(cell, i, &part);
-        }
+    let sizes = [0, 1].map(|i| cell.lane.values[cell.source(i)].len());
+    let [mut gx, mut gy] = [0, 1].map(|i| cell.take_keep(i, sizes[i]));
+    gy.fill(T::ZERO);
+    let [x, y] = [0, 1].map(|i| &cell.lane.values[cell.source(i)]);
+    vector(
+        #[inline(always)]
+        || {
+            for_each_factor(cell, |of_x, of_y| {
+                let (g, x, gx) = (&g[of_x.clone()], &x[of_x.clone()], &mut gx[of_x]);
+                let (y, gy) = (&y[of_y.clone()], &mut gy[of_y]);
+                if let ([y], [gy]) = (y, &mut *gy) {
+                    gx.iter_mut().zip(g).for_each(|(gx, &g)| *gx = g * *y);
+                    *gy += fold(g, x, |g, x| g * x);
+                } else {
+                    gx.iter_mut().zip(g.iter().zip(y)).for_each(|(gx, (&g, &y))| *gx = g * y);
+                    gy.iter_mut().zip(g.iter().zip(x)).for_each(|(gy, (&g, &x))| *gy += g * x);
+                }
+            });
+        },
+    );
+    for (i, part) in [&gx, &gy].into_iter().enumerate() {
+        pass_on(cell, i, part);
     }
-    cell.give_keep(0, part);
+    cell.give_keep(0, gx);
+    cell.give_keep(1, gy);
     cell.lane.grads[cell.id] = g;
 }
 
