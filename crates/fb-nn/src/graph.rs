@@ -73,6 +73,8 @@ pub enum Activation {
     Sigmoid,
     /// Hyperbolic tangent.
     Tanh,
+    /// x for x > 0, x/100 else.
+    Leaky,
     /// λ·x for x > 0, λ·α·(eˣ − 1) else (arXiv:1706.02515).
     Selu,
 }
@@ -199,8 +201,8 @@ pub enum Op {
     Spread,
     /// eˣ/Σeˣ for each column over the particles of each event, or the edges of each receiver.
     Softmax,
-    /// `activation(a_i + b_j + e_ij + δ_ij·d_i)`; inputs a, b [particle, width] and, if there are more, e [edge, width]
-    /// and d [particle, width].
+    /// `activation(a_i + b_j + e_ij + δ_ij·d_i)`; inputs a, b [particle, width] and,
+    /// in any case of the two, e [edge, width] and d [particle, width].
     Join {
         /// What follows.
         activation: Activation,
@@ -235,16 +237,63 @@ pub enum Op {
         /// Heads.
         heads: usize,
     },
-    /// x_ji: the sender's view of each edge; edges are all pairs.
-    Transpose,
+    /// Lorentz boost network (arXiv:1812.09722): momenta P_m = Σ_i |w_im|·p_i, each boosted into the rest frame of
+    /// R_m = Σ_i |v_im|·p_i, with E, pT, η, φ, m of each and the cosine of each pair. Input: px, py, pz, E of particles
+    /// side by side; parameters w, v [particles, combinations].
+    Boost {
+        /// Momenta P, and rest frames R.
+        combinations: usize,
+    },
+    /// Lorentz layer (arXiv:1707.08966, Eqs. 8 to 12): combinations k of momenta (the sum of all, each, and Σ_i c_im·p_i),
+    /// and of each k_j: k_j², pT, Σ_m e_jm·E_m, two sums and two minima over others of w_jm·(k_j − k_m)². Input: px, py, pz,
+    /// E of particles side by side; parameters c [particles, combinations], e [n, n], w for sums and for minima
+    /// [2, n, n] with n = 1 + particles + combinations and, if `learned`, the diagonal of the metric `[4]`.
+    Lola {
+        /// Trainable ones.
+        combinations: usize,
+        /// Whether the metric is a parameter, or (−, −, −, +).
+        learned: bool,
+    },
     /// x_ii of each particle; edges are all pairs.
     Diagonal,
-    /// x·(n/mean)^α for n particles; parameter α [width].
+    /// `activation(x·(n/mean)^α)` for n particles; parameter α [width].
     Multiplicity {
+        /// What n is measured in.
+        mean: f64,
+        /// What follows.
+        activation: Activation,
+    },
+    /// ((|1 + p_i·p_j|)^a − 1)/a with a = α² + 10⁻⁶ of every edge (arXiv:2211.00454); input px, py, pz, E [particle, 4] in
+    /// GeV; parameter α [width].
+    Invariants,
+    /// Leaky rectifier of the general linear map from pairs to pairs that commutes with permutations (arXiv:2211.00454,
+    /// section 3.2), Σ_b B_b(x)·W_b and a bias on all and on the diagonal; edges are all pairs. The maps that take means do
+    /// so in units of (n/mean)^α. Of the weights W_b = c₀₀·c₁₀ + c₀₁·c₁₁ the parameters are c₀₀ [in, 15], c₀₁ [out, 15],
+    /// c₁₀ and c₁₁ [in, out]; then α [10, in] and the biases [out].
+    Equivariant {
         /// What n is measured in.
         mean: f64,
     },
 }
+
+/// The order of the maps in [`Op::Equivariant`]: x_ij and x_ji; then those that give something to the receiver, to the
+/// sender and to the diagonal.
+pub struct Equivariant;
+
+impl Equivariant {
+    /// Maps.
+    pub const BASIS: usize = 15;
+    /// First map of receiver, sender and diagonal, and how many there are, of: x_ii, the mean over senders, over receivers,
+    /// of the diagonal, of all.
+    pub const STACKS: [(usize, usize); 3] = [(2, 5), (7, 3), (10, 5)];
+    /// Maps with a power of their own: those that take means.
+    pub const ALPHAS: usize = 10;
+}
+
+/// Added to squares in [`Op::Boost`] before their root is taken, and the least energy of a rest frame.
+pub const BOOST_LEAST: f64 = 1e-10;
+/// Lower bound of 1 − β² of a rest frame in [`Op::Boost`].
+pub const BOOST_SLOWEST: f64 = 1e-6;
 
 /// How a parameter starts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -256,6 +305,8 @@ pub enum Init {
     Uniform(f64),
     /// Normal with this standard deviation.
     Normal(f64),
+    /// From one number to another in equal steps.
+    Even([f64; 2]),
 }
 
 /// A block of trainable numbers.
@@ -367,10 +418,11 @@ impl Graph {
             let mut all = Vec::new();
             for (i, block) in blocks.iter().enumerate() {
                 let mut random = Philox::new(seed, u64::from(u32::MAX), i as u64);
-                all.extend((0..block.len()).map(|_| match block.init {
+                all.extend((0..block.len()).map(|i| match block.init {
                     Init::Constant(c) => c,
                     Init::Uniform(bound) => (2.0 * random.uniform() - 1.0) * bound,
                     Init::Normal(sigma) => sigma * random.normal(),
+                    Init::Even([from, to]) => from + (to - from) * i as f64 / (block.len() - 1).max(1) as f64,
                 }));
             }
             all

@@ -5,7 +5,7 @@
 use fb_core::run::Alone;
 use fb_core::{Features, Philox};
 use fb_nn::graph::{Convolution, Graph};
-use fb_nn::{Activation, Batch, Edges, Executor, Mode, Real, Rows};
+use fb_nn::{Activation, Batch, Edges, Executor, Init, Mode, Real, Rows};
 
 const TRAINING: Mode = Mode::Training { seed: 5, step: 3 };
 
@@ -60,9 +60,18 @@ fn executor(graph: &Graph) -> Executor<f64> {
 }
 
 fn check(graph: &Graph, events: usize) {
+    check_with(graph, events, |_| true);
+}
+
+/// The same for the parameters of these names; others stay as they start.
+fn check_with(graph: &Graph, events: usize, tested: impl Fn(&str) -> bool) {
     graph.check().unwrap();
     let problem = Problem::new(graph, events);
     let mut double = executor(graph);
+    for block in graph.parameters.iter().filter(|block| !tested(&block.name)) {
+        let (start, _) = graph.initial(3);
+        double.parameters[block.range()].copy_from_slice(&start[block.range()]);
+    }
     problem.loss(&mut double);
     let gradient = double.gradient.clone();
     let length = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
@@ -70,7 +79,7 @@ fn check(graph: &Graph, events: usize) {
     let n = gradient.len();
     // All parameters of small networks, some of each block of large ones.
     let mut worst = (0.0f64, String::new());
-    for block in &graph.parameters {
+    for block in graph.parameters.iter().filter(|block| tested(&block.name)) {
         for i in block.range().step_by((block.len() / 12).max(1)) {
             let h = 1e-6;
             let start = double.parameters[i];
@@ -431,18 +440,103 @@ fn maps_from_pairs_to_pairs() {
     let mut g = Graph::new(Rows::Particle, 4);
     g.edges = Some(Edges::All);
     let e = on_edges(&mut g, 3);
-    let turned = g.transpose(e);
+    let p = g.invariants(Graph::INPUT, 3);
+    let both = g.concat(&[e, p]);
+    let e = g.equivariant(both, 4, 2.5);
+    let e = g.linear(e, 5, Activation::Leaky);
+    let e = g.equivariant(e, 3, 3.5);
     let own = g.diagonal(e);
-    let own = g.multiplicity(own, 3.0);
-    let sent = g.mean(turned);
-    let both = g.concat(&[e, turned]);
-    let both = g.linear(both, 3, Activation::Identity);
-    let e = g.join(sent, own, &[both, own], Activation::Tanh);
+    let own = g.multiplicity(own, 3.0, Activation::Tanh);
+    let e = g.join(own, own, &[own], Activation::Leaky);
     let x = g.sum(e);
     let x = g.sum(x);
-    let x = g.multiplicity(x, 9.0);
+    let x = g.multiplicity(x, 9.0, Activation::Identity);
     head(&mut g, x);
     check(&g, 13);
+}
+
+/// The fifteen maps, written out over all pairs of pairs.
+#[test]
+fn equivariant_maps_equal_their_definition() {
+    let (width, mean) = (2, 3.0);
+    let mut g = Graph::new(Rows::Particle, 4);
+    g.edges = Some(Edges::All);
+    let p = g.invariants(Graph::INPUT, width);
+    let e = g.equivariant(p, width, mean);
+    let pool = g.sum(e);
+    // One event at a time: the sum over receivers of squares tells pairs apart.
+    let square = g.multiply(pool, pool);
+    let pool = g.sum(square);
+    g.linear_no_bias(pool, width);
+    let mut executor = executor(&g);
+    let last = g.parameters.last().unwrap();
+    for (i, p) in executor.parameters[last.range()].iter_mut().enumerate() {
+        *p = f64::from(u8::from(i % (width + 1) == 0));
+    }
+    let block = |name: &str| {
+        let of = g.parameters.iter().find(|b| b.name == format!("{e}.{name}")).unwrap();
+        executor.parameters[of.range()].to_vec()
+    };
+    let [c_in, c_out, first, second, alpha, bias, diagonal] =
+        ["in", "out", "first", "second", "alpha", "bias", "diagonal"].map(block);
+    let powers: Vec<f64> = executor.parameters[g.parameters[0].range()].iter().map(|a| a * a + 1e-6).collect();
+    let features = features(Rows::Particle, 4, 8);
+    let found = executor.logits(&features, &Alone);
+    for event in 0..8 {
+        let rows: Vec<[f64; 4]> =
+            features.rows(event).map(|r| [0, 1, 2, 3].map(|c| f64::from(features.values[4 * r + c]))).collect();
+        let n = rows.len();
+        let x = |i: usize, j: usize, d: usize| {
+            let (p, q) = (rows[i], rows[j]);
+            let t = 1.0 + p[3] * q[3] - p[0] * q[0] - p[1] * q[1] - p[2] * q[2];
+            (t.abs().powf(powers[d]) - 1.0) / powers[d]
+        };
+        let over = |f: &dyn Fn(usize) -> f64| (0..n).map(f).sum::<f64>() / n as f64;
+        let mut expected = [0.0; 2];
+        for i in 0..n {
+            let mut sums = [0.0; 2];
+            for j in 0..n {
+                let mut z: Vec<f64> = (0..width).map(|o| bias[o] + if i == j { diagonal[o] } else { 0.0 }).collect();
+                for d in 0..width {
+                    let kinds = |k: usize| {
+                        [
+                            x(k, k, d),
+                            over(&|m| x(k, m, d)),
+                            over(&|m| x(m, k, d)),
+                            over(&|m| x(m, m, d)),
+                            over(&|m| over(&|l| x(m, l, d))),
+                        ]
+                    };
+                    let own = if i == j { kinds(i) } else { [0.0; 5] };
+                    let maps: Vec<f64> = [x(i, j, d), x(j, i, d)]
+                        .into_iter()
+                        .chain(kinds(i))
+                        .chain(kinds(j).into_iter().take(3))
+                        .chain(own)
+                        .collect();
+                    let mut power = 0;
+                    for (b, map) in maps.into_iter().enumerate() {
+                        // Those of a single entry are not rescaled.
+                        let factor = if [0, 1, 2, 7, 10].contains(&b) {
+                            1.0
+                        } else {
+                            power += 1;
+                            (n as f64 / mean).powf(alpha[(power - 1) * width + d])
+                        };
+                        for (o, z) in z.iter_mut().enumerate() {
+                            let w = c_in[d * 15 + b] * first[d * width + o] + c_out[o * 15 + b] * second[d * width + o];
+                            *z += w * factor * map;
+                        }
+                    }
+                }
+                sums.iter_mut().zip(z).for_each(|(s, z)| *s += z.max(0.01 * z));
+            }
+            expected.iter_mut().zip(sums).for_each(|(e, s)| *e += s * s);
+        }
+        for (f, e) in found[event * width..].iter().zip(expected) {
+            assert!((f - e).abs() < 1e-9 * (1.0 + e.abs()), "event {event}: {f}, expected {e}");
+        }
+    }
 }
 
 #[test]
@@ -538,5 +632,35 @@ fn attention_equals_its_definition() {
         for (f, e) in found[event * 4..].iter().zip(expected) {
             assert!((f - e).abs() < 1e-9 * (1.0 + e.abs()), "event {event}: {f}, expected {e}");
         }
+    }
+}
+
+/// Momenta that a boost can be made of: E above the length of p.
+fn massive(graph: &mut Graph, particles: usize) -> usize {
+    let momenta: Vec<usize> = (0..particles)
+        .flat_map(|i| {
+            let p = graph.columns(Graph::INPUT, 3 * i, 3 * i + 3);
+            let e = graph.multiply(p, p);
+            let ones = graph.linear(e, 1, Activation::Identity);
+            [p, ones]
+        })
+        .collect();
+    graph.concat(&momenta)
+}
+
+#[test]
+fn boosts_and_lorentz_layers() {
+    for kind in 0..3 {
+        let mut g = Graph::new(Rows::Event, 9);
+        let p = massive(&mut g, 3);
+        let x = if kind == 0 { g.boost(p, 4) } else { g.lola(p, 2, kind == 2) };
+        let x = g.linear(x, 4, Activation::Tanh);
+        head(&mut g, x);
+        // Energies |p|² + 2 keep every combination slower than light; what makes them is not a matter of this test.
+        let node = |name: &str| name.split('.').next().unwrap().parse::<usize>().unwrap();
+        for block in g.parameters.iter_mut().filter(|block| node(&block.name) < p) {
+            block.init = Init::Constant(if block.name.ends_with("bias") { 2.0 } else { 1.0 });
+        }
+        check_with(&g, 9, |name| node(name) > p);
     }
 }

@@ -14,6 +14,7 @@ mod builder;
 mod expressions;
 mod forest;
 mod functions;
+mod lorentz;
 mod network;
 mod pairs;
 mod preparation;

@@ -170,6 +170,7 @@ impl Network<'_> {
                 let mean = self.b.op_with("ReduceMean", &[&positions], options);
                 self.unfold(node, &mean)?
             }
+            Op::Boost { .. } | Op::Lola { .. } => self.momentum_node(node, x, width)?,
             _ => self.pair_node(node, &inputs, width)?,
         })
     }
@@ -180,6 +181,7 @@ impl Network<'_> {
             Activation::Relu => self.b.op("Relu", &[&x]),
             Activation::Sigmoid => self.b.op("Sigmoid", &[&x]),
             Activation::Tanh => self.b.op("Tanh", &[&x]),
+            Activation::Leaky => self.b.op("LeakyRelu", &[&x]),
             // The operator's own constants are those of arXiv:1706.02515.
             Activation::Selu => self.b.op("Selu", &[&x]),
         }
@@ -191,7 +193,7 @@ impl Network<'_> {
     }
 
     /// `x` where `mask` [.., rows], else zero; x is [.., rows, width].
-    fn only(&mut self, mask: &str, x: &str) -> Value {
+    pub(super) fn only(&mut self, mask: &str, x: &str) -> Value {
         let mask = self.b.unsqueeze(mask, -1);
         let zero = self.b.f32(0.0);
         self.b.choose(&mask, x, &zero)

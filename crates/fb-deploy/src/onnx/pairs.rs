@@ -1,7 +1,8 @@
 //! Networks of pairs, node by node. A value on edges has the shape [event, receiver, place, width]: the places of a
 //! receiver are all particles in their order, or its neighbours.
 
-use fb_nn::{Edges, Node, Op, Rows};
+use fb_nn::graph::Equivariant;
+use fb_nn::{Activation, Edges, Node, Op, Rows};
 
 use super::builder::{Builder, Element, Setting, Value};
 use super::network::Network;
@@ -196,14 +197,14 @@ impl Network<'_> {
             Op::Join { activation } => {
                 let [a, b] = self.ends(x, y)?;
                 let mut z = self.b.add(&a, &b);
-                if let Some(e) = inputs.get(2) {
-                    z = self.b.add(&z, e);
-                }
-                if let Some(d) = inputs.get(3) {
-                    let (own, d) = (self.same()?, self.b.unsqueeze(d, 2));
-                    let zero = self.b.f32(0.0);
-                    let d = self.b.choose(&own, &d, &zero);
-                    z = self.b.add(&z, &d);
+                for (more, &at) in inputs.iter().zip(&node.inputs).skip(2) {
+                    let mut more = more.clone();
+                    if self.rows_at(at) == Rows::Particle {
+                        let (own, d) = (self.same()?, self.b.unsqueeze(&more, 2));
+                        let zero = self.b.f32(0.0);
+                        more = self.b.choose(&own, &d, &zero);
+                    }
+                    z = self.b.add(&z, &more);
                 }
                 self.activate(z, activation)
             }
@@ -253,26 +254,33 @@ impl Network<'_> {
                 let y = self.attend([&q, y, &inputs[2]], &mask, None, heads, width);
                 self.b.reshape(&y, &[-1, width as i64])
             }
-            Op::Transpose => self.b.transpose(x, &[0, 2, 1, 3]),
-            Op::Diagonal => {
-                let mask = self.particles()?.0;
-                let own = own(self.b, &mask);
-                let (own, zero) = (self.b.unsqueeze(&own, -1), self.b.f32(0.0));
-                let x = self.b.choose(&own, x, &zero);
-                self.b.sum(&x, 2)
+            Op::Diagonal => self.diagonal(x)?,
+            Op::Multiplicity { mean, activation } => {
+                let alpha = self.parameter(node, 0)?.values.clone();
+                let factor = self.multiples(&alpha, mean)?;
+                let factor = (0..axes(node.rows)).fold(factor, |factor, _| self.b.unsqueeze(&factor, 1));
+                let x = self.b.mul(x, &factor);
+                self.activate(x, activation)
             }
-            Op::Multiplicity { mean } => {
-                let n = self.particles()?.1;
-                let n = self.at_least_one(&n);
-                let unit = self.b.f32((1.0 / mean) as f32);
-                let n = self.b.mul(&n, &unit);
+            Op::Invariants => {
+                let p = double(self.b, x);
+                let [p, q] = self.ends(&p, &p)?;
+                let product = invariant(self.b, &p, &q);
+                let product = self.b.plus(&product, 1.0);
+                let product = self.b.op("Abs", &[&product]);
+                let least = self.b.f64(f64::MIN_POSITIVE);
+                let product = self.b.op("Max", &[&product, &least]);
+                let log = self.b.op("Log", &[&product]);
                 let alpha = self.constant(node, 0)?;
-                let mut factor = self.b.op("Pow", &[&n, &alpha]);
-                for _ in 0..axes(node.rows) {
-                    factor = self.b.unsqueeze(&factor, 1);
-                }
-                self.b.mul(x, &factor)
+                let alpha = double(self.b, &alpha);
+                let power = self.b.mul(&alpha, &alpha);
+                let power = self.b.plus(&power, 1e-6);
+                let log = self.b.mul(&log, &power);
+                let y = self.b.function(fb_core::expression::Function::Expm1, &log);
+                let y = self.b.div(&y, &power);
+                self.b.cast(&y, Element::F32)
             }
+            Op::Equivariant { mean } => self.equivariant(node, x, mean)?,
             _ => return Err(Error::Unsupported { reason: format!("the operation {:?}", node.op) }),
         })
     }
@@ -286,6 +294,99 @@ impl Network<'_> {
         let share = |i: usize| f32::from(u8::from(i % width / each == i / width));
         let shares = self.b.floats(&[columns, width], &(0..columns * width).map(share).collect::<Vec<_>>());
         self.b.op("MatMul", &[x, &shares])
+    }
+
+    /// x_ii [event, particle, width].
+    fn diagonal(&mut self, x: &str) -> Result<Value, Error> {
+        let mask = self.particles()?.0;
+        let own = own(self.b, &mask);
+        let (own, zero) = (self.b.unsqueeze(&own, -1), self.b.f32(0.0));
+        let x = self.b.choose(&own, x, &zero);
+        Ok(self.b.sum(&x, 2))
+    }
+
+    /// (n/mean)^α of each event and column.
+    fn multiples(&mut self, alpha: &[f32], mean: f64) -> Result<Value, Error> {
+        let n = self.particles()?.1;
+        let n = self.at_least_one(&n);
+        let unit = self.b.f32((1.0 / mean) as f32);
+        let n = self.b.mul(&n, &unit);
+        let alpha = self.b.floats(&[alpha.len()], alpha);
+        Ok(self.b.op("Pow", &[&n, &alpha]))
+    }
+
+    fn equivariant(&mut self, node: &Node, x: &str, mean: f64) -> Result<Value, Error> {
+        let [of_in, of_out, first, second, alpha] = [
+            self.parameter(node, 0)?,
+            self.parameter(node, 1)?,
+            self.parameter(node, 2)?,
+            self.parameter(node, 3)?,
+            self.parameter(node, 4)?,
+        ]
+        .map(|t| t.values.clone());
+        let (out, basis) = (node.width, Equivariant::BASIS);
+        let width = first.len() / out;
+        let weights = |b: usize| -> Vec<f32> {
+            let entry = |at: usize| {
+                let (d, o) = (at / out, at % out);
+                of_in[d * basis + b] * first[at] + of_out[o * basis + b] * second[at]
+            };
+            (0..width * out).map(entry).collect()
+        };
+        let (mask, n) = self.particles()?;
+        let n = self.at_least_one(&n);
+        let count = self.b.unsqueeze(&n, 2);
+        // Means over what is there.
+        let edges = self.only(&self.edges()?.0, x);
+        let over = |network: &mut Self, x: &str, axis: i64| {
+            let sum = network.b.sum(x, axis);
+            network.b.div(&sum, &count)
+        };
+        let own = self.diagonal(x)?;
+        let senders = over(self, &edges, 2);
+        let receivers = over(self, &edges, 1);
+        let [diagonal, all] = [&own, &senders].map(|x| {
+            let x = self.only(&mask, x);
+            let sum = self.b.sum_keep(&x, 1);
+            self.b.div(&sum, &count)
+        });
+        let kinds = [own, senders, receivers, diagonal, all];
+        let mut power = 0;
+        let mut parts = Vec::new();
+        for (start, count) in Equivariant::STACKS {
+            let mut part: Option<Value> = None;
+            for (kind, x) in kinds[..count].iter().enumerate() {
+                let mut x = x.clone();
+                if kind > 0 {
+                    let factor = self.multiples(&alpha[power * width..(power + 1) * width], mean)?;
+                    let factor = self.b.unsqueeze(&factor, 1);
+                    x = self.b.mul(&x, &factor);
+                    power += 1;
+                }
+                let w = self.b.floats(&[width, out], &weights(start + kind));
+                let z = self.b.op("MatMul", &[&x, &w]);
+                part = Some(match part {
+                    None => z,
+                    Some(sum) => self.b.add(&sum, &z),
+                });
+            }
+            parts.extend(part);
+        }
+        let turned = self.b.transpose(x, &[0, 2, 1, 3]);
+        let [here, there] = [0, 1].map(|b| self.b.floats(&[width, out], &weights(b)));
+        let z = self.b.op("MatMul", &[x, &here]);
+        let mirrored = self.b.op("MatMul", &[&turned, &there]);
+        let z = self.b.add(&z, &mirrored);
+        let [a, b] = self.ends(&parts[0], &parts[1])?;
+        let z = self.b.add(&z, &a);
+        let z = self.b.add(&z, &b);
+        let (bias, diagonal) = (self.constant(node, 5)?, self.constant(node, 6)?);
+        let z = self.b.add(&z, &bias);
+        let d = self.b.add(&parts[2], &diagonal);
+        let (same, d, zero) = (self.same()?, self.b.unsqueeze(&d, 2), self.b.f32(0.0));
+        let d = self.b.choose(&same, &d, &zero);
+        let z = self.b.add(&z, &d);
+        Ok(self.activate(z, Activation::Leaky))
     }
 
     /// Whether an edge leads from a particle to itself, for [.., width].

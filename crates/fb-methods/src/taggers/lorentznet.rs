@@ -144,86 +144,22 @@ impl Network for LorentzNet {
 
 #[cfg(test)]
 mod tests {
-    use fb_core::run::Alone;
-    use fb_core::{Features, Philox};
-    use fb_nn::{Executor, Rows};
+    use fb_nn::Rows;
 
+    use super::super::invariance::{self, Transformation};
     use super::*;
-
-    /// Transformations that keep these momenta exact in 32 bits: a turn by (3, 4)/5 about the beam, one across it, and
-    /// boosts with γ = 5/4, βγ = 3/4 and γ = 8.03, βγ = 7.97.
-    fn transformed(p: [f64; 4], which: usize) -> [f64; 4] {
-        let [x, y, z, e] = p;
-        let turn = |a: f64, b: f64| [(3.0 * a - 4.0 * b) / 5.0, (4.0 * a + 3.0 * b) / 5.0];
-        let boost = |a: f64, e: f64, k: f64| {
-            let (gamma, momentum) = ((k + 1.0 / k) / 2.0, (k - 1.0 / k) / 2.0);
-            [gamma * a + momentum * e, gamma * e + momentum * a]
-        };
-        match which {
-            0 => {
-                let [x, y] = turn(x, y);
-                [x, y, z, e]
-            }
-            1 => {
-                let [x, z] = turn(x, z);
-                [x, y, z, e]
-            }
-            2 => {
-                let [y, e] = boost(y, e, 2.0);
-                [x, y, z, e]
-            }
-            _ => {
-                let [z, e] = boost(z, e, 16.0);
-                [x, y, z, e]
-            }
-        }
-    }
-
-    /// Jets of momenta that are multiples of 5 GeV.
-    fn momenta() -> Vec<Vec<[f64; 4]>> {
-        let mut random = Philox::new(3, 0, 0);
-        let mut particle = || {
-            let [x, y, z] = [0, 1, 2].map(|axis| 5.0 * (random.below(9) as f64 - if axis == 0 { -3.0 } else { 4.0 }));
-            [x, y, z, 5.0 * ((x * x + y * y + z * z).sqrt() / 5.0).ceil() + 5.0]
-        };
-        (0..12).map(|n| (0..n % 7 + 1).map(|_| particle()).collect()).collect()
-    }
-
-    /// Logits in double precision of a network with uneven parameters.
-    fn scores(graph: &Graph, jets: &[Vec<[f64; 4]>]) -> Vec<f64> {
-        let mut offsets = vec![0];
-        let mut values = Vec::new();
-        for jet in jets {
-            for p in jet {
-                assert!(p.iter().all(|&x| f64::from(x as f32) == x), "{p:?} is not exact");
-                let m2 = p[3] * p[3] - p[0] * p[0] - p[1] * p[1] - p[2] * p[2];
-                values.extend(p.iter().chain(&[0.0, m2.sqrt().ln_1p()]).map(|&x| x as f32));
-            }
-            offsets.push(values.len() / 6);
-        }
-        let mut executor = Executor::<f64>::fresh(graph.clone(), 4);
-        let mut random = Philox::new(5, 0, 0);
-        executor.parameters.iter_mut().for_each(|p| *p += 0.02 * random.normal());
-        executor.logits(&Features { width: 6, values, offsets: Some(offsets) }, &Alone)
-    }
 
     #[test]
     fn invariance() {
+        let mass = |[x, y, z, e]: [f64; 4]| [0.0, (e * e - x * x - y * y - z * z).sqrt().ln_1p()];
         for beams in [false, true] {
             let config = Config { hidden: 16, depth: 3, limit: 1e4, beams, ..Config::default() };
-            let mut graph = Graph::new(Rows::Particle, 6);
+            let mut graph = Graph::new(Rows::Particle, MOMENTUM + SCALARS);
             LorentzNet::build(&config, 2, &mut graph).unwrap_or_else(|e| panic!("{e}"));
-            let jets = momenta();
-            let before = scores(&graph, &jets);
-            assert!(before.iter().any(|x| (x - before[0]).abs() > 1e-2), "jets differ");
-            for which in 0..4 {
-                let moved: Vec<Vec<_>> =
-                    jets.iter().map(|jet| jet.iter().map(|&p| transformed(p, which)).collect()).collect();
-                let after = scores(&graph, &moved);
-                let largest = before.iter().zip(&after).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            for (transformation, difference) in invariance::differences(&graph, mass) {
                 // The beams single out one axis.
-                let holds = !beams || which == 0;
-                assert!((largest < 1e-10) == holds, "transformation {which}, beams {beams}: {largest:e}");
+                let holds = !beams || transformation == Transformation::TurnAboutBeam;
+                assert!((difference < 1e-10) == holds, "{transformation:?}, beams {beams}: {difference:e}");
             }
         }
     }

@@ -3,8 +3,12 @@
 pub mod efn;
 pub mod efp_linear;
 pub mod interaction_network;
+#[cfg(test)]
+mod invariance;
 pub mod jet_image_cnn;
+pub mod lbn;
 pub mod logistic;
+pub mod lola;
 pub mod lorentznet;
 pub mod lstm_tagger;
 pub mod lundnet;
@@ -15,6 +19,7 @@ pub mod part_small;
 pub mod particlenet;
 pub mod particlenet_lite;
 pub mod particlenext;
+pub mod pelican;
 pub mod pfn;
 pub mod topodnn;
 
@@ -37,6 +42,17 @@ fn cloud(max: usize, variables: &[Variable]) -> Input {
         layout: Layout::Cloud,
         frame: Frame::Jet,
         variables: variables.to_vec(),
+    }
+}
+
+/// px, py, pz, E of the `max` hardest constituents side by side, in units of 100 GeV.
+fn momenta(max: usize) -> Input {
+    Input::Particles {
+        collection: COLLECTION.to_owned(),
+        max,
+        layout: Layout::Sequence,
+        frame: Frame::Jet,
+        variables: ["px", "py", "pz", "E"].map(|p| Variable::affine(p, 0.0, 0.01)).to_vec(),
     }
 }
 

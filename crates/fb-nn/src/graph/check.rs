@@ -188,11 +188,11 @@ impl Graph {
                     particles(0)?;
                     particles(1)?;
                     require((2..=4).contains(&node.inputs.len()), "it has two to four inputs")?;
-                    if node.inputs.len() > 2 {
-                        edges(2)?;
-                    }
                     if node.inputs.len() > 3 {
+                        edges(2)?;
                         particles(3)?;
+                    } else if node.inputs.len() > 2 {
+                        require([Rows::Edge, Rows::Particle].contains(&rows(2)?), "its third input has no edges")?;
                     }
                     for n in 0..node.inputs.len() {
                         require(width(n)? == width(0)?, "its inputs differ in width")?;
@@ -250,18 +250,38 @@ impl Graph {
                     require(width(0)?.is_multiple_of(heads), "its heads do not divide its width")?;
                     again.class_attention([x(0)?, x(1)?, x(2)?], heads);
                 }
-                Op::Transpose | Op::Diagonal => {
-                    edges(0)?;
-                    square()?;
-                    if node.op == Op::Transpose {
-                        again.transpose(x(0)?)
-                    } else {
-                        again.diagonal(x(0)?)
+                Op::Boost { combinations } | Op::Lola { combinations, .. } => {
+                    require(rows(0)? == Rows::Event, "its input must have events")?;
+                    require(width(0)?.is_multiple_of(4), "its input must be px, py, pz, E of particles")?;
+                    sized(&[width(0)? / 4, combinations])?;
+                    let n = 1 + width(0)? / 4 + combinations;
+                    sized(&[7, n, n])?;
+                    match node.op {
+                        Op::Lola { learned, .. } => again.lola(x(0)?, combinations, learned),
+                        _ => again.boost(x(0)?, combinations),
                     };
                 }
-                Op::Multiplicity { mean } => {
+                Op::Diagonal => {
+                    edges(0)?;
+                    square()?;
+                    again.diagonal(x(0)?);
+                }
+                Op::Invariants => {
+                    particles(0)?;
+                    sized(&[node.width])?;
+                    require(width(0)? == 4, "its input must be px, py, pz, E")?;
+                    again.invariants(x(0)?, node.width);
+                }
+                Op::Equivariant { mean } => {
+                    edges(0)?;
+                    square()?;
+                    sized(&[15, node.width, width(0)?])?;
                     require(mean > 0.0 && mean.is_finite(), "its mean is not positive")?;
-                    again.multiplicity(x(0)?, mean);
+                    again.equivariant(x(0)?, node.width, mean);
+                }
+                Op::Multiplicity { mean, activation } => {
+                    require(mean > 0.0 && mean.is_finite(), "its mean is not positive")?;
+                    again.multiplicity(x(0)?, mean, activation);
                 }
             }
             if again.nodes[i].rows == Rows::Edge && self.edges.is_none() {

@@ -1,6 +1,6 @@
 //! Networks of pairs: operations on edges, attention, and what goes along with them.
 
-use super::{Activation, Edges, Graph, Init, NodeId, Op, Rows};
+use super::{Activation, Edges, Equivariant, Graph, Init, NodeId, Op, Rows};
 
 impl Graph {
     /// Gaussian error unit.
@@ -64,7 +64,7 @@ impl Graph {
         self.same(Op::Softmax, vec![x])
     }
 
-    /// `activation(a_i + b_j + e_ij + δ_ij·d_i)` on every edge; `more` is nothing, e, or e and d.
+    /// `activation(a_i + b_j + e_ij + δ_ij·d_i)` on every edge; `more` may hold e, then d.
     pub fn join(&mut self, a: NodeId, b: NodeId, more: &[NodeId], activation: Activation) -> NodeId {
         let inputs = [a, b].iter().chain(more).copied().collect();
         self.node(Op::Join { activation }, inputs, Rows::Edge, self.nodes[a].width)
@@ -101,9 +101,32 @@ impl Graph {
         self.node(Op::ClassAttention { heads }, qkv.to_vec(), Rows::Event, self.nodes[qkv[2]].width)
     }
 
-    /// The edge in the other direction.
-    pub fn transpose(&mut self, x: NodeId) -> NodeId {
-        self.same(Op::Transpose, vec![x])
+    /// Boosted combinations of momenta.
+    pub fn boost(&mut self, x: NodeId, combinations: usize) -> NodeId {
+        let particles = self.nodes[x].width / 4;
+        let pairs = combinations.saturating_mul(combinations.saturating_sub(1)) / 2;
+        let width = combinations.saturating_mul(5).saturating_add(pairs);
+        let node = self.node(Op::Boost { combinations }, vec![x], Rows::Event, width);
+        for letter in ["weight", "frames"] {
+            self.parameter(node, letter, &[particles, combinations], Init::Normal(1.0 / combinations as f64));
+        }
+        node
+    }
+
+    /// Combinations of momenta and what they are to each other.
+    pub fn lola(&mut self, x: NodeId, combinations: usize, learned: bool) -> NodeId {
+        let particles = self.nodes[x].width / 4;
+        let n = particles.saturating_add(combinations).saturating_add(1);
+        let node = self.node(Op::Lola { combinations, learned }, vec![x], Rows::Event, n.saturating_mul(7));
+        self.parameter(node, "weight", &[particles, combinations], Init::Normal(1.0 / (particles as f64).sqrt()));
+        let start = Init::Normal(1.0 / n as f64);
+        self.parameter(node, "energies", &[n, n], start);
+        self.parameter(node, "sums", &[2, n, n], start);
+        self.parameter(node, "minima", &[2, n, n], start);
+        if learned {
+            self.parameter(node, "metric", &[4], Init::Normal(1.0));
+        }
+        node
     }
 
     /// The edge of each particle with itself.
@@ -111,11 +134,34 @@ impl Graph {
         self.node(Op::Diagonal, vec![x], Rows::Particle, self.nodes[x].width)
     }
 
-    /// x·(n/mean)^α.
-    pub fn multiplicity(&mut self, x: NodeId, mean: f64) -> NodeId {
-        let node = self.same(Op::Multiplicity { mean }, vec![x]);
+    /// `activation(x·(n/mean)^α)`.
+    pub fn multiplicity(&mut self, x: NodeId, mean: f64, activation: Activation) -> NodeId {
+        let node = self.same(Op::Multiplicity { mean, activation }, vec![x]);
         let width = self.nodes[x].width;
         self.parameter(node, "alpha", &[width], Init::Constant(0.5));
+        node
+    }
+
+    /// Powers of the invariants p_i·p_j of every edge.
+    pub fn invariants(&mut self, p: NodeId, width: usize) -> NodeId {
+        let node = self.node(Op::Invariants, vec![p], Rows::Edge, width);
+        self.parameter(node, "alpha", &[width], Init::Even([0.05, 0.5]));
+        node
+    }
+
+    /// The general linear map of pairs, with its rectifier.
+    pub fn equivariant(&mut self, x: NodeId, out: usize, mean: f64) -> NodeId {
+        let width = self.nodes[x].width;
+        let node = self.node(Op::Equivariant { mean }, vec![x], Rows::Edge, out);
+        let factor = Init::Normal((1.0 / Equivariant::BASIS as f64).sqrt());
+        let mixing = Init::Normal((1.0 / width as f64).sqrt());
+        self.parameter(node, "in", &[width, Equivariant::BASIS], factor);
+        self.parameter(node, "out", &[out, Equivariant::BASIS], factor);
+        self.parameter(node, "first", &[width, out], mixing);
+        self.parameter(node, "second", &[width, out], mixing);
+        self.parameter(node, "alpha", &[Equivariant::ALPHAS, width], Init::Even([0.0, 1.0]));
+        self.parameter(node, "bias", &[out], Init::Constant(0.0));
+        self.parameter(node, "diagonal", &[out], Init::Constant(0.0));
         node
     }
 

@@ -22,11 +22,13 @@ fn boosted<const N: usize>(p: [Dual<N>; 4], r: [Dual<N>; 4]) -> [Dual<N>; OWN + 
     let shift = gamma * gamma / (one + gamma) * along - gamma * p[3];
     let q = [0, 1, 2].map(|c| space[c] + shift * beta[c]);
     let e = gamma * (p[3] - along);
-    let pt = (q[0] * q[0] + q[1] * q[1] + least).sqrt();
+    let plane = q[0] * q[0] + q[1] * q[1];
+    let pt = (plane + least).sqrt();
     let square = dot(q, q);
     let mass = ((e * e - square).at_least(0.0) + least).sqrt();
     let size = (square + least).sqrt();
-    let phi = Dual::atan2(q[1], q[0], BOOST_LEAST);
+    // A momentum at rest has no azimuth, but rounding would give it one.
+    let phi = Dual::atan2(q[1], q[0], BOOST_LEAST) * (plane / (plane + least));
     [e, pt, (q[2] / pt).asinh(), phi, mass, q[0] / size, q[1] / size, q[2] / size]
 }
 

@@ -115,6 +115,12 @@ pub(super) fn head_backward<T: Real>(cell: &mut Cell<'_, T>) {
     cell.lane.give_grad(source, gx);
 }
 
+/// Which inputs of a join are e and d.
+fn further(cell: &Cell<'_, impl Real>) -> [Option<usize>; 2] {
+    [Rows::Edge, Rows::Particle]
+        .map(|rows| (2..cell.node().inputs.len()).find(|&i| cell.graph.nodes[cell.source(i)].rows == rows))
+}
+
 /// y_ij = activation(a_i + b_j + e_ij + δ_ij·d_i)
 pub(super) fn join_forward<T: Real>(cell: &mut Cell<'_, T>, activation: Activation) {
     let mut y = cell.take_value();
@@ -122,9 +128,7 @@ pub(super) fn join_forward<T: Real>(cell: &mut Cell<'_, T>, activation: Activati
     let value = |i: usize| &cell.lane.values[cell.source(i)][..];
     let list = &cell.lane.edges;
     let (a, b) = (value(0), value(1));
-    let inputs = cell.node().inputs.len();
-    let e = if inputs > 2 { value(2) } else { &[] };
-    let d = if inputs > 3 { value(3) } else { &[] };
+    let [e, d] = further(cell).map(|at| at.map_or(&[][..], &value));
     vector(
         #[inline(always)]
         || {
@@ -152,8 +156,9 @@ pub(super) fn join_backward<T: Real>(cell: &mut Cell<'_, T>, activation: Activat
     let mut g = std::mem::take(&mut cell.lane.grads[cell.id]);
     deactivate(&mut g, &cell.lane.values[cell.id], activation);
     let particles = cell.lane.rows(Rows::Particle);
-    for part in [0, 1, 3] {
-        if part >= cell.node().inputs.len() || !cell.needs_gradient[cell.source(part)] {
+    let [e, d] = further(cell);
+    for part in [Some(0), Some(1), d].into_iter().flatten() {
+        if !cell.needs_gradient[cell.source(part)] {
             continue;
         }
         let source = cell.source(part);
@@ -179,8 +184,8 @@ pub(super) fn join_backward<T: Real>(cell: &mut Cell<'_, T>, activation: Activat
         }
         cell.lane.give_grad(source, gx);
     }
-    if cell.node().inputs.len() > 2 {
-        pass_on(cell, 2, &g);
+    if let Some(e) = e {
+        pass_on(cell, e, &g);
     }
     cell.lane.grads[cell.id] = g;
 }
@@ -242,41 +247,6 @@ pub(super) fn stack_backward<T: Real>(cell: &mut Cell<'_, T>) {
         cell.lane.give_grad(source, gx);
     }
     cell.lane.grads[cell.id] = g;
-}
-
-/// Calls `each` with (edge of i and j, edge of j and i) where edges are all pairs.
-fn for_each_mirrored(offsets: &[usize], ends: &[usize], mut each: impl FnMut(usize, usize)) {
-    for event in offsets.windows(2) {
-        let (first, n) = (ends[event[0]], event[1] - event[0]);
-        for i in 0..n {
-            for j in 0..n {
-                each(first + i * n + j, first + j * n + i);
-            }
-        }
-    }
-}
-
-pub(super) fn transpose_forward<T: Real>(cell: &mut Cell<'_, T>) {
-    let mut y = cell.take_value();
-    let width = cell.node().width;
-    let x = &cell.lane.values[cell.source(0)];
-    for_each_mirrored(&cell.lane.offsets, &cell.lane.edges.offsets, |to, from| {
-        y[to * width..][..width].copy_from_slice(&x[from * width..][..width]);
-    });
-    cell.lane.values[cell.id] = y;
-}
-
-pub(super) fn transpose_backward<T: Real>(cell: &mut Cell<'_, T>) {
-    let (source, width) = (cell.source(0), cell.node().width);
-    if !cell.needs_gradient[source] {
-        return;
-    }
-    let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
-    let g = &cell.lane.grads[cell.id];
-    for_each_mirrored(&cell.lane.offsets, &cell.lane.edges.offsets, |to, from| {
-        add(&mut gx[to * width..][..width], &g[from * width..][..width]);
-    });
-    cell.lane.give_grad(source, gx);
 }
 
 /// Calls `each` with every particle and its edge with itself, where edges are all pairs.

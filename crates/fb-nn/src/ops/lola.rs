@@ -21,7 +21,7 @@ fn combined<T: Real>(x: &[T], weights: &[T], combinations: usize) -> Vec<[f64; 4
     all.extend(&momenta);
     let first = all.len();
     all.resize(first + combinations, [0.0; 4]);
-    for (p, weights) in momenta.iter().zip(weights.chunks_exact(combinations.max(1))) {
+    for (p, weights) in momenta.iter().zip(weights.chunks_exact(combinations)) {
         (0..4).for_each(|c| all[0][c] += p[c]);
         for (sum, w) in all[first..].iter_mut().zip(weights) {
             (0..4).for_each(|c| sum[c] += w.f64() * p[c]);
@@ -68,9 +68,7 @@ pub(super) fn forward<T: Real>(cell: &mut Cell<'_, T>, combinations: usize) {
                 *d = square(&minus(p, q), &g);
             }
             let row = |copy: usize| (copy * n + j) * n..(copy * n + j + 1) * n;
-            let sum = |copy: usize| -> f64 {
-                sums[row(copy)].iter().zip(&distances).map(|(w, d)| w.f64() * d).sum()
-            };
+            let sum = |copy: usize| -> f64 { sums[row(copy)].iter().zip(&distances).map(|(w, d)| w.f64() * d).sum() };
             let energy: f64 = energies[row(0)].iter().zip(&k).map(|(w, q)| w.f64() * q[3]).sum();
             let least = |copy: usize| smallest(&minima[row(copy)], &distances, j).0;
             let values = [square(p, &g), p[0].hypot(p[1]), energy, sum(0), sum(1), least(0), least(1)];
@@ -132,7 +130,7 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>, combinations: usize) {
         }
         let first = 1 + input / 4;
         let weights = cell.parameter_grad(COMBINATIONS);
-        for (p, weights) in x.chunks_exact(4).zip(weights.chunks_exact_mut(combinations.max(1))) {
+        for (p, weights) in x.chunks_exact(4).zip(weights.chunks_exact_mut(combinations)) {
             for (w, gk) in weights.iter_mut().zip(&gk[first..]) {
                 *w += T::of((0..4).map(|c| p[c].f64() * gk[c]).sum());
             }

@@ -93,6 +93,45 @@ pub(super) fn minkowski_backward<T: Real>(cell: &mut Cell<'_, T>) {
     cell.lane.give_grad(source, gx);
 }
 
+/// ln |1 + p_i·p_j| of every edge; zero counts as the least number there is.
+fn products<T: Real>(cell: &Cell<'_, T>) -> Vec<f64> {
+    let p = momenta(&cell.lane.values[cell.source(0)], 4);
+    let list = &cell.lane.edges;
+    let pairs = list.receivers.iter().zip(&list.senders);
+    pairs.map(|(&i, &j)| (1.0 + dot(&p[i as usize], &p[j as usize])).abs().max(f64::MIN_POSITIVE).ln()).collect()
+}
+
+/// a = α² + 10⁻⁶
+fn power(alpha: f64) -> f64 {
+    alpha * alpha + 1e-6
+}
+
+pub(super) fn invariants_forward<T: Real>(cell: &mut Cell<'_, T>) {
+    let mut y = cell.take_value();
+    let width = cell.node().width;
+    let powers: Vec<f64> = cell.parameter(0).iter().map(|a| power(a.f64())).collect();
+    for (y, log) in y.chunks_exact_mut(width).zip(products(cell)) {
+        y.iter_mut().zip(&powers).for_each(|(y, a)| *y = T::of((a * log).exp_m1() / a));
+    }
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn invariants_backward<T: Real>(cell: &mut Cell<'_, T>) {
+    let width = cell.node().width;
+    let alpha = cell.parameter(0);
+    let g = std::mem::take(&mut cell.lane.grads[cell.id]);
+    for (g, log) in g.chunks_exact(width).zip(products(cell)) {
+        for ((sum, g), alpha) in cell.parameter_grad(0).iter_mut().zip(g).zip(alpha) {
+            let alpha = alpha.f64();
+            let a = power(alpha);
+            // d/da (x^a − 1)/a
+            let slope = (log * (a * log).exp() - (a * log).exp_m1() / a) / a;
+            *sum += T::of(g.f64() * 2.0 * alpha * slope);
+        }
+    }
+    cell.lane.grads[cell.id] = g;
+}
+
 pub(super) fn displace_forward<T: Real>(cell: &mut Cell<'_, T>, step: f64, limit: f64) {
     let mut y = cell.take_value();
     let source = cell.source(0);

@@ -1,11 +1,15 @@
 //! The operations: what each computes forward, and how the gradient runs back through it.
 
 mod attention;
+mod boost;
 mod conv;
 mod dense;
+mod dual;
 mod edge_conv;
 mod edges;
+mod equivariant;
 mod interaction;
+mod lola;
 mod lorentz;
 mod lstm;
 mod norm;
@@ -131,7 +135,9 @@ pub(crate) fn forward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::Multiply => rowwise::multiply_forward(cell),
         Op::Concat => rowwise::concat_forward(cell),
         Op::Token => rowwise::token_forward(cell),
-        Op::Multiplicity { mean } => rowwise::multiplicity_forward(cell, mean),
+        Op::Multiplicity { mean, activation } => rowwise::multiplicity_forward(cell, mean, activation),
+        Op::Invariants => lorentz::invariants_forward(cell),
+        Op::Equivariant { mean } => equivariant::forward(cell, mean),
         Op::Softmax => attention::softmax_forward(cell),
         Op::Attention { heads, dropout } => attention::forward(cell, heads, dropout),
         Op::ClassAttention { heads } => attention::class_forward(cell, heads),
@@ -140,9 +146,10 @@ pub(crate) fn forward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::Head { .. } => edges::head_forward(cell),
         Op::Stack => edges::stack_forward(cell),
         Op::Join { activation } => edges::join_forward(cell, activation),
-        Op::Transpose => edges::transpose_forward(cell),
         Op::Diagonal => edges::diagonal_forward(cell),
         Op::Minkowski => lorentz::minkowski_forward(cell),
+        Op::Boost { combinations } => boost::forward(cell, combinations),
+        Op::Lola { combinations, .. } => lola::forward(cell, combinations),
         Op::Displace { step, limit } => lorentz::displace_forward(cell, step, limit),
         Op::PairKinematics => lorentz::kinematics_forward(cell),
     }
@@ -172,7 +179,9 @@ pub(crate) fn backward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::Multiply => rowwise::multiply_backward(cell),
         Op::Concat => rowwise::concat_backward(cell),
         Op::Token => rowwise::token_backward(cell),
-        Op::Multiplicity { mean } => rowwise::multiplicity_backward(cell, mean),
+        Op::Multiplicity { mean, activation } => rowwise::multiplicity_backward(cell, mean, activation),
+        Op::Invariants => lorentz::invariants_backward(cell),
+        Op::Equivariant { mean } => equivariant::backward(cell, mean),
         Op::Softmax => attention::softmax_backward(cell),
         Op::Attention { heads, dropout } => attention::backward(cell, heads, dropout),
         Op::ClassAttention { heads } => attention::class_backward(cell, heads),
@@ -181,9 +190,10 @@ pub(crate) fn backward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::Head { .. } => edges::head_backward(cell),
         Op::Stack => edges::stack_backward(cell),
         Op::Join { activation } => edges::join_backward(cell, activation),
-        Op::Transpose => edges::transpose_backward(cell),
         Op::Diagonal => edges::diagonal_backward(cell),
         Op::Minkowski => lorentz::minkowski_backward(cell),
+        Op::Boost { combinations } => boost::backward(cell, combinations),
+        Op::Lola { combinations, .. } => lola::backward(cell, combinations),
         Op::Displace { step, limit } => lorentz::displace_backward(cell, step, limit),
     }
 }

@@ -1,7 +1,8 @@
 //! What acts on each row, or on each entry of it: layer normalisation, gates, factors.
 
-use super::dense::pass_on;
+use super::dense::{activate, deactivate, pass_on};
 use super::{Cell, EPSILON};
+use crate::graph::Activation;
 use crate::kernels::{Real, add, sum_rows, vector};
 
 /// Sums of f(x, y) over each sixteenth entry, added up: the same order on any machine, and one that vector code takes.
@@ -251,7 +252,7 @@ fn excess(particles: usize, mean: f64) -> f64 {
     (particles.max(1) as f64 / mean).ln()
 }
 
-pub(super) fn multiplicity_forward<T: Real>(cell: &mut Cell<'_, T>, mean: f64) {
+pub(super) fn multiplicity_forward<T: Real>(cell: &mut Cell<'_, T>, mean: f64, activation: Activation) {
     let mut y = cell.take_value();
     let (width, alpha) = (cell.node().width, cell.parameter(0));
     let x = &cell.lane.values[cell.source(0)];
@@ -264,28 +265,31 @@ pub(super) fn multiplicity_forward<T: Real>(cell: &mut Cell<'_, T>, mean: f64) {
             y.iter_mut().zip(x.iter().zip(&factors)).for_each(|(y, (&x, &f))| *y = x * f);
         }
     }
+    activate(&mut y, activation);
     cell.lane.values[cell.id] = y;
 }
 
-pub(super) fn multiplicity_backward<T: Real>(cell: &mut Cell<'_, T>, mean: f64) {
+pub(super) fn multiplicity_backward<T: Real>(cell: &mut Cell<'_, T>, mean: f64, activation: Activation) {
     let (width, alpha) = (cell.node().width, cell.parameter(0));
+    let source = cell.source(0);
     let mut g = std::mem::take(&mut cell.lane.grads[cell.id]);
-    let y = std::mem::take(&mut cell.lane.values[cell.id]);
+    deactivate(&mut g, &cell.lane.values[cell.id], activation);
+    let x = std::mem::take(&mut cell.lane.values[source]);
     for event in 0..cell.lane.events {
         let excess = excess(cell.lane.offsets[event + 1] - cell.lane.offsets[event], mean);
         let factors: Vec<T> = alpha.iter().map(|a| T::of((a.f64() * excess).exp())).collect();
         let rows = cell.lane.rows_of(cell.node().rows, event);
         let excess = T::of(excess);
         for row in rows {
-            let (g, y) = (&mut g[row * width..][..width], &y[row * width..][..width]);
+            let (g, x) = (&mut g[row * width..][..width], &x[row * width..][..width]);
             let d_alpha = cell.parameter_grad(0);
-            for (((g, &y), d), &f) in g.iter_mut().zip(y).zip(d_alpha).zip(&factors) {
-                *d += *g * y * excess;
+            for (((g, &x), d), &f) in g.iter_mut().zip(x).zip(d_alpha).zip(&factors) {
                 *g = *g * f;
+                *d += *g * x * excess;
             }
         }
     }
-    cell.lane.values[cell.id] = y;
+    cell.lane.values[source] = x;
     pass_on(cell, 0, &g);
     cell.lane.grads[cell.id] = g;
 }
