@@ -1,6 +1,8 @@
 //! The catalogue: one file per method, and the list of them.
 
 pub mod forest;
+#[cfg(test)]
+mod invariance;
 pub mod neural;
 mod stages;
 pub mod tables;

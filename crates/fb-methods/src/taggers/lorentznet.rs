@@ -146,8 +146,8 @@ impl Network for LorentzNet {
 mod tests {
     use fb_nn::Rows;
 
-    use super::super::invariance::{self, Transformation};
     use super::*;
+    use crate::invariance::{self, Transformation};
 
     #[test]
     fn invariance() {

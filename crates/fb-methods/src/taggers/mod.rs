@@ -3,8 +3,6 @@
 pub mod efn;
 pub mod efp_linear;
 pub mod interaction_network;
-#[cfg(test)]
-mod invariance;
 pub mod jet_image_cnn;
 pub mod lbn;
 pub mod logistic;

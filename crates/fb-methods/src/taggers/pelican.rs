@@ -159,8 +159,8 @@ impl Network for Pelican {
 mod tests {
     use fb_nn::Rows;
 
-    use super::super::invariance::{self, Transformation};
     use super::*;
+    use crate::invariance::{self, Transformation};
 
     #[test]
     fn invariance() {

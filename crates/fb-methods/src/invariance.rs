@@ -6,7 +6,7 @@ use fb_nn::{Executor, Graph};
 
 /// Transformations that keep the momenta of the test exact in 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transformation {
+pub(crate) enum Transformation {
     /// By the angle of (3, 4)/5 about z.
     TurnAboutBeam,
     /// By the same about y.
@@ -71,7 +71,7 @@ fn scores(graph: &Graph, jets: &[Vec<[f64; 4]>], scalars: impl Fn([f64; 4]) -> [
 }
 
 /// The largest change of a logit under each transformation.
-pub(super) fn differences(graph: &Graph, scalars: impl Fn([f64; 4]) -> [f64; 2]) -> [(Transformation, f64); 4] {
+pub(crate) fn differences(graph: &Graph, scalars: impl Fn([f64; 4]) -> [f64; 2]) -> [(Transformation, f64); 4] {
     let jets = jets();
     let before = scores(graph, &jets, &scalars);
     assert!(before.iter().any(|x| (x - before[0]).abs() > 1e-2), "jets differ");
