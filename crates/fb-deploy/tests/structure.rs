@@ -109,8 +109,15 @@ fn every_method_is_a_whole_graph() {
             assert_eq!(names, ["jet_m", "jet_msd", "jet_tau1", "jet_tau2", "jet_tau3"]);
             assert!(inputs.iter().all(|(_, shape)| shape == &["events"]));
         } else {
-            let shape = ["events", "particles", "4"].map(str::to_owned).to_vec();
-            assert_eq!(inputs, [("part".to_owned(), shape)]);
+            let named = |name: &str, shape: &[&str]| {
+                (name.to_owned(), shape.iter().map(|&size| size.to_owned()).collect::<Vec<_>>())
+            };
+            let expected = if matches!(input, Input::Lund { .. }) {
+                vec![named("part_lund", &["events", "declusterings", "8"]), named("part_lund_n", &["events"])]
+            } else {
+                vec![named("part", &["events", "particles", "4"])]
+            };
+            assert_eq!(inputs, expected);
         }
         let output = ("probabilities".to_owned(), vec!["events".to_owned(), "2".to_owned()]);
         assert_eq!(graph.output.iter().map(name_and_shape).collect::<Vec<_>>(), [output]);

@@ -57,6 +57,7 @@ fn shape(input: &Input) -> Result<(Rows, usize)> {
             (Rows::Event, max.saturating_mul(variables.len()))
         }
         Input::Observables { set, .. } => (Rows::Event, fb_physics::features::numbers_of(set)?),
+        Input::Lund { variables, .. } => (Rows::Particle, variables.len() + Input::LUND_LINKS),
         Input::Image { pixels, .. } => (Rows::Event, pixels.saturating_mul(*pixels)),
     })
 }

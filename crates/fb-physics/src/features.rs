@@ -6,6 +6,7 @@ use fb_core::{Error, Events, Features, Input, Layout, Result, Variable};
 use crate::expression::{Source, Values, evaluate, finite, flat, sparse};
 use crate::particles::{Particles, particles};
 use crate::substructure::Jet;
+use crate::substructure::lund::{self, Splitting};
 use crate::substructure::observable::{Observables, Value};
 
 /// What a network sees of these events: see [`Input`].
@@ -57,6 +58,13 @@ pub fn prepare(input: &Input, events: &Events) -> Result<Features> {
                 fitted.map(|(column, (&c, &s))| column.iter().map(|&x| number(x, c, s)).collect()).collect();
             Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None })
         }
+        Input::Lund { collection, variables } => {
+            let trees = trees(events, collection)?;
+            let mut columns: Vec<Vec<f32>> =
+                variables.iter().map(|v| scaled(v, trees.column(v)?)).collect::<Result<_>>()?;
+            columns.extend(trees.links());
+            Ok(Features { width: columns.len(), values: interleave(&columns), offsets: Some(trees.offsets) })
+        }
         Input::Image { collection, max, frame, pixels, half_width } => {
             let particles = particles(events, collection, *max, *frame)?;
             let mut values = vec![0.0f32; events.len() * pixels * pixels];
@@ -105,6 +113,17 @@ pub fn fit(input: &Input, events: &Events, weights: &[f64]) -> Result<Input> {
                 scale.extend(variable.center.zip(variable.scale).map(|(c, s)| if constant(c, s) { 1.0 } else { s }));
             }
         }
+        Input::Lund { collection, variables } => {
+            if variables.iter().any(|v| v.center.is_none() || v.scale.is_none()) {
+                let trees = trees(events, collection)?;
+                let repeat = |(o, &w): (&[usize], &f64)| std::iter::repeat_n(w, o[1] - o[0]);
+                let weights: Vec<f64> = trees.offsets.windows(2).zip(weights).flat_map(repeat).collect();
+                for v in variables.iter_mut().filter(|v| v.center.is_none() || v.scale.is_none()) {
+                    let values = trees.column(v)?;
+                    fit_variable(v, &values, &weights);
+                }
+            }
+        }
         Input::Observables { .. } | Input::Columns { .. } | Input::Image { .. } => {}
     }
     Ok(input)
@@ -145,6 +164,68 @@ fn observables(events: &Events, collection: &str, set: &str) -> Result<Vec<Vec<f
         }
     }
     Ok(columns)
+}
+
+/// The declusterings of jets, one after the other.
+struct Trees {
+    splittings: Vec<Splitting>,
+    offsets: Vec<usize>,
+}
+
+fn trees(events: &Events, collection: &str) -> Result<Trees> {
+    let (momenta, offsets) = crate::particles::momenta(events, collection)?;
+    let mut trees = Trees { splittings: Vec::new(), offsets: vec![0] };
+    for (event, o) in offsets.windows(2).enumerate() {
+        let splittings = Jet::new(&momenta[o[0]..o[1]], None).and_then(|jet| lund::full(&jet));
+        trees.splittings.extend(splittings.map_err(|error| Error::Config {
+            place: "Lund tree".to_owned(),
+            reason: format!("event {event}: {error}"),
+        })?);
+        trees.offsets.push(trees.splittings.len());
+    }
+    Ok(trees)
+}
+
+impl Trees {
+    fn column(&self, variable: &Variable) -> Result<Vec<f64>> {
+        per_row(variable, self, &self.offsets)
+    }
+
+    /// Places in the jet of each declustering's mother, harder and softer daughter; −1 for none.
+    fn links(&self) -> [Vec<f32>; Input::LUND_LINKS] {
+        let mut links = [(); Input::LUND_LINKS].map(|()| vec![-1.0; self.splittings.len()]);
+        for o in self.offsets.windows(2) {
+            for (place, splitting) in self.splittings[o[0]..o[1]].iter().enumerate() {
+                if let Some(mother) = splitting.mother {
+                    links[0][o[0] + place] = mother as f32;
+                    links[if splitting.harder { 1 } else { 2 }][o[0] + mother] = place as f32;
+                }
+            }
+        }
+        links
+    }
+}
+
+impl Source for Trees {
+    fn events(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    fn values(&self, name: &str) -> Result<Values<'_>> {
+        let of: fn(&Splitting) -> f64 = match name {
+            "z" => |s| s.z,
+            "delta" => |s| s.delta,
+            "kt" => |s| s.kt,
+            "m" => |s| s.mass,
+            "psi" => |s| s.psi,
+            _ => {
+                let known = ["z", "delta", "kt", "m", "psi"];
+                let closest = fb_core::closest(name, known);
+                return Err(Error::UnknownName { what: "quantity of a declustering", name: name.to_owned(), closest });
+            }
+        };
+        Ok(Values { values: self.splittings.iter().map(of).collect(), offsets: Some(&self.offsets) })
+    }
 }
 
 fn fit_variable(variable: &mut Variable, values: &[f64], weights: &[f64]) {
@@ -206,17 +287,21 @@ struct Cloud<'a> {
 
 impl Cloud<'_> {
     fn column(&self, variable: &Variable) -> Result<Vec<f64>> {
-        let offsets = &self.particles.offsets;
-        let x = evaluate(&Expression::parse(&variable.expression)?, self)?;
-        let values = if x.offsets.is_some() {
-            x.values
-        } else {
-            let repeat = |(o, v): (&[usize], f64)| std::iter::repeat_n(v, o[1] - o[0]);
-            offsets.windows(2).zip(x.values).flat_map(repeat).collect()
-        };
-        finite(&variable.expression, &values, |i| offsets.partition_point(|&o| o <= i) - 1)?;
-        Ok(values)
+        per_row(variable, self, &self.particles.offsets)
     }
+}
+
+/// The values of a variable, one for each row of an event.
+fn per_row(variable: &Variable, source: &impl Source, offsets: &[usize]) -> Result<Vec<f64>> {
+    let x = evaluate(&Expression::parse(&variable.expression)?, source)?;
+    let values = if x.offsets.is_some() {
+        x.values
+    } else {
+        let repeat = |(o, v): (&[usize], f64)| std::iter::repeat_n(v, o[1] - o[0]);
+        offsets.windows(2).zip(x.values).flat_map(repeat).collect()
+    };
+    finite(&variable.expression, &values, |i| offsets.partition_point(|&o| o <= i) - 1)?;
+    Ok(values)
 }
 
 impl Source for Cloud<'_> {

@@ -119,6 +119,7 @@ fn needed(inputs: &[Input]) -> Vec<String> {
             Input::Columns { .. } => {}
             Input::Particles { collection, .. }
             | Input::Observables { collection, .. }
+            | Input::Lund { collection, .. }
             | Input::Image { collection, .. } => {
                 names.extend(["px", "py", "pz", "E", "pt", "eta", "phi"].map(|s| format!("{collection}_{s}")));
             }

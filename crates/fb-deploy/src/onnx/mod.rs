@@ -14,7 +14,9 @@ mod builder;
 mod expressions;
 mod forest;
 mod functions;
+mod lorentz;
 mod network;
+mod pairs;
 mod preparation;
 pub mod proto;
 
@@ -104,6 +106,7 @@ fn shape(input: &Input) -> Option<(Rows, usize)> {
             (Rows::Event, max.checked_mul(variables.len())?)
         }
         Input::Observables { center, .. } => (Rows::Event, center.len()),
+        Input::Lund { variables, .. } => (Rows::Particle, variables.len() + Input::LUND_LINKS),
         Input::Image { pixels, .. } => (Rows::Event, pixels.checked_mul(*pixels)?),
     })
 }

@@ -7,6 +7,7 @@ use crate::executor::Mode;
 use crate::graph::Activation;
 use crate::kernels::{Matrix, Real, add, add_bias, product, sigmoid, sum_rows, tanh, vector};
 
+const LEAKY_SLOPE: f64 = 0.01;
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 
@@ -26,6 +27,13 @@ pub(super) fn activate<T: Real>(y: &mut [T], activation: Activation) {
             #[inline(always)]
             || y.iter_mut().for_each(|y| *y = tanh(*y)),
         ),
+        Activation::Leaky => {
+            let slope = T::of(LEAKY_SLOPE);
+            vector(
+                #[inline(always)]
+                || y.iter_mut().for_each(|y| *y = y.max(slope * *y)),
+            );
+        }
         Activation::Selu => {
             let (scale, alpha) = (T::of(SELU_SCALE), T::of(SELU_SCALE * SELU_ALPHA));
             vector(
@@ -61,6 +69,13 @@ pub(super) fn deactivate<T: Real>(g: &mut [T], y: &[T], activation: Activation) 
             #[inline(always)]
             || pairs.for_each(|(g, &y)| *g = *g * (T::ONE - y * y)),
         ),
+        Activation::Leaky => {
+            let slope = T::of(LEAKY_SLOPE);
+            vector(
+                #[inline(always)]
+                || pairs.for_each(|(g, &y)| *g = *g * if y > T::ZERO { T::ONE } else { slope }),
+            );
+        }
         Activation::Selu => {
             let (scale, alpha) = (T::of(SELU_SCALE), T::of(SELU_SCALE * SELU_ALPHA));
             vector(
@@ -167,10 +182,7 @@ fn for_each_mask<T: Real>(cell: &Cell<'_, T>, mut each: impl FnMut(std::ops::Ran
     let Mode::Training { seed, step } = cell.mode else { return };
     let seed = fb_core::philox::hash(seed, cell.id as u64);
     for event in 0..cell.lane.events {
-        let rows = match cell.node().rows {
-            crate::Rows::Event => event..event + 1,
-            crate::Rows::Particle => cell.lane.offsets[event]..cell.lane.offsets[event + 1],
-        };
+        let rows = cell.lane.rows_of(cell.node().rows, event);
         let width = cell.node().width;
         each(rows.start * width..rows.end * width, &mut Philox::new(seed, step, cell.lane.identity[event]));
     }
