@@ -17,6 +17,7 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Trees<trees::adaboost::AdaBoost>>(),
     &entry::<Trees<trees::bdt::Bdt>>(),
     &entry::<trees::category_tagger::CategoryTagger>(),
+    &entry::<Neural<taggers::deepcsv::DeepCsv>>(),
     &entry::<Neural<taggers::efn::Efn>>(),
     &entry::<Neural<taggers::efp_linear::EfpLinear>>(),
     &entry::<Neural<taggers::interaction_network::InteractionNetwork>>(),

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 
-use crate::weights::{self, NegativeWeights, Normalise};
+use crate::weights::{self, NegativeWeights, Normalise, Reweight};
 
 /// A network of the catalogue.
 pub trait Network: Send + Sync + 'static {
@@ -28,7 +28,11 @@ pub trait Network: Send + Sync + 'static {
     fn normalise(_config: &Self::Config) -> Normalise {
         Normalise::None
     }
-    /// Its operations after the input node of `graph`, up to the logits of so many classes.
+    /// How the spectra of classes are made alike in a training.
+    fn reweight(_config: &Self::Config) -> Option<&Reweight> {
+        None
+    }
+    /// Its operations after the input nodes of `graph`, up to the logits of so many classes.
     fn build(config: &Self::Config, classes: usize, graph: &mut Graph) -> Result<()>;
 }
 
@@ -36,8 +40,15 @@ pub trait Network: Send + Sync + 'static {
 pub struct Neural<N>(PhantomData<fn() -> N>);
 
 fn graph<N: Network>(config: &N::Config, classes: usize) -> Result<Graph> {
-    let (rows, width) = shape(&N::input(config)?)?;
+    let inputs = shapes(&N::input(config)?)?;
+    let Some((&(rows, width), others)) = inputs.split_first() else {
+        let reason = "it sees nothing: there are no variables".to_owned();
+        return Err(Error::Config { place: format!("method `{}`", N::CARD.name), reason });
+    };
     let mut graph = Graph::new(rows, width);
+    for &(rows, width) in others {
+        graph.input(rows, width);
+    }
     N::build(config, classes, &mut graph)?;
     graph.check().map_err(|e| match e {
         // It was built here and now, so it is the options that are wrong and not a stored model.
@@ -47,9 +58,9 @@ fn graph<N: Network>(config: &N::Config, classes: usize) -> Result<Graph> {
     Ok(graph)
 }
 
-/// Rows and their width of what a network sees.
-fn shape(input: &Input) -> Result<(Rows, usize)> {
-    Ok(match input {
+/// Rows and their width of all collections that a network sees.
+fn shapes(input: &Input) -> Result<Vec<(Rows, usize)>> {
+    Ok(vec![match input {
         Input::Table { variables } => (Rows::Event, variables.len()),
         Input::Columns { variables, .. } => (Rows::Event, variables.len()),
         Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
@@ -58,7 +69,8 @@ fn shape(input: &Input) -> Result<(Rows, usize)> {
         }
         Input::Observables { set, .. } => (Rows::Event, fb_physics::features::numbers_of(set)?),
         Input::Image { pixels, .. } => (Rows::Event, pixels.saturating_mul(*pixels)),
-    })
+        Input::Lists { event, lists } => return Ok(fb_nn::graph::of_lists(event.len(), lists)),
+    }])
 }
 
 impl<N: Network> Method for Neural<N> {
@@ -78,7 +90,10 @@ impl<N: Network> Method for Neural<N> {
         let features = [&train.events, &validation.events].map(|events| fb_physics::features::prepare(&input, events));
         let [train_features, validation_features] = features;
         let (train_features, validation_features) = (train_features?, validation_features?);
-        let weights = weights::treated(NegativeWeights::Keep, N::normalise(config), train, Some(classes))?;
+        let mut weights = weights::treated(NegativeWeights::Keep, N::normalise(config), train, Some(classes))?;
+        if let Some(reweight) = N::reweight(config) {
+            weights = reweight.apply(train, &weights)?;
+        }
         let model = fb_nn::train(
             graph,
             N::train(config),
@@ -152,7 +167,7 @@ impl FittedNetwork {
         let input: Input = serde_json::from_value(artifact.header["input"].clone()).map_err(|_| read("input"))?;
         let graph: Graph = serde_json::from_value(artifact.header["graph"].clone()).map_err(|_| read("graph"))?;
         let model = Model::from_tensors(graph, artifact)?;
-        if shape(&input)? != (model.graph.nodes[0].rows, model.graph.nodes[0].width) {
+        if shapes(&input)? != model.graph.inputs() {
             return Err(Error::Artifact { reason: "the network does not fit what it is said to see".to_owned() });
         }
         Ok(Self { method: artifact.method()?.to_owned(), config: artifact.header["config"].clone(), input, model })

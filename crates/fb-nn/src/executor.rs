@@ -58,8 +58,11 @@ pub(crate) struct Norm<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Lane<T> {
     pub events: usize,
-    /// Events + 1 offsets of the particle rows.
+    /// Events + 1 offsets of the particle rows of the collection that the current operation works on.
     pub offsets: Vec<usize>,
+    /// The same of the other collections; empty for the current one.
+    waiting: Vec<Vec<usize>>,
+    current: usize,
     pub identity: Vec<u64>,
     labels: Vec<u32>,
     weights: Vec<f64>,
@@ -85,7 +88,17 @@ impl<T: Real> Lane<T> {
             touched: vec![false; n],
             keep: vec![Vec::new(); n],
             index: vec![Vec::new(); n],
+            waiting: vec![Vec::new(); graph.inputs().len()],
             ..Self::default()
+        }
+    }
+
+    /// Brings in the offsets of another collection.
+    fn select(&mut self, collection: usize) {
+        if collection != self.current {
+            std::mem::swap(&mut self.offsets, &mut self.waiting[self.current]);
+            std::mem::swap(&mut self.offsets, &mut self.waiting[collection]);
+            self.current = collection;
         }
     }
 
@@ -120,21 +133,24 @@ impl<T: Real> Lane<T> {
     }
 
     fn load(&mut self, batch: &Batch<'_>, events: std::ops::Range<usize>, training: bool) {
-        let features = batch.features;
         let indices = &batch.indices[events];
         self.events = indices.len();
-        self.offsets.clear();
-        self.offsets.push(0);
         self.touched.fill(false);
-        let mut input = std::mem::take(&mut self.values[Graph::INPUT]);
-        input.clear();
-        for &i in indices {
-            let rows = features.rows(i);
-            self.offsets.push(self.offsets[self.offsets.len() - 1] + rows.len());
-            let range = rows.start * features.width..rows.end * features.width;
-            input.extend(features.values[range].iter().map(|&x| T::of(f64::from(x))));
+        for collection in 0..self.waiting.len() {
+            self.select(collection);
+            let features = batch.features.collection(collection);
+            self.offsets.clear();
+            self.offsets.push(0);
+            let mut input = std::mem::take(&mut self.values[collection]);
+            input.clear();
+            for &i in indices {
+                let rows = features.rows(i);
+                self.offsets.push(self.offsets[self.offsets.len() - 1] + rows.len());
+                let range = rows.start * features.width..rows.end * features.width;
+                input.extend(features.values[range].iter().map(|&x| T::of(f64::from(x))));
+            }
+            self.values[collection] = input;
         }
-        self.values[Graph::INPUT] = input;
         if training {
             self.identity.clear();
             self.identity.extend(indices.iter().map(|&i| batch.identity[i]));
@@ -337,6 +353,7 @@ impl<T: Real> Executor<T> {
     }
 
     fn cell<'a>(&'a self, lane: &'a mut Lane<T>, node: usize, mode: Mode) -> Cell<'a, T> {
+        lane.select(self.graph.nodes[node].collection);
         Cell {
             graph: &self.graph,
             id: node,
@@ -438,7 +455,7 @@ impl<T: Real> Executor<T> {
 
     /// Lanes with at least sixteen events each where there is one row per event, since products over few rows are slow.
     fn lane_count(&self, events: usize) -> usize {
-        let light = self.graph.nodes[0].rows == Rows::Event
+        let light = self.graph.inputs().iter().all(|&(rows, _)| rows == Rows::Event)
             && !self.graph.nodes.iter().any(|n| matches!(n.op, Op::Conv { .. }));
         let least = if light { 64 } else { 1 };
         let mut lanes = LANES;
@@ -451,14 +468,15 @@ impl<T: Real> Executor<T> {
     /// Events that a lane takes at a time.
     fn piece(&self, batch: &Batch<'_>) -> usize {
         let events = batch.indices.len().max(1);
-        let particles: usize = batch.indices.iter().map(|&i| batch.features.rows(i).len()).sum();
+        let count = |c: usize| batch.indices.iter().map(|&i| batch.features.collection(c).rows(i).len()).sum();
+        let particles: Vec<usize> = (0..self.graph.inputs().len()).map(count).collect();
         let per_event: usize = self
             .graph
             .nodes
             .iter()
             .map(|node| {
                 let width = node.width + ops::memory(&node.op);
-                if node.rows == Rows::Particle { width * particles / events } else { width }
+                if node.rows == Rows::Particle { width * particles[node.collection] / events } else { width }
             })
             .sum();
         let least = if self.graph.nodes.iter().any(|n| matches!(n.op, Op::Lstm { .. })) { 32 } else { 4 };

@@ -3,9 +3,19 @@
 //! Any shapes can be put together, as they follow from options; [`Graph::check`] tells whether they fit. It is stored with the model and read by the executor and the exporters alike, so all
 //! of them compute the same network.
 
-use fb_core::{Error, Philox, Result};
+use fb_core::{Error, Layout, List, Philox, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The inputs of a network that sees so many numbers per event and these lists: see [`fb_core::Input::Lists`].
+pub fn of_lists(event: usize, lists: &[List]) -> Vec<(Rows, usize)> {
+    let size = |list: &List| list.max.saturating_mul(list.variables.len());
+    let sequences = lists.iter().filter(|list| list.layout == Layout::Sequence).map(size);
+    let width = sequences.fold(event, usize::saturating_add);
+    let clouds = lists.iter().filter(|list| list.layout == Layout::Cloud);
+    let clouds = clouds.map(|list| (Rows::Particle, list.variables.len()));
+    (width > 0).then_some((Rows::Event, width)).into_iter().chain(clouds).collect()
+}
 
 /// What the rows of a value stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,8 +196,16 @@ pub struct Node {
     pub buffers: Vec<usize>,
     /// What its rows stand for.
     pub rows: Rows,
+    /// Of which collection the particles are that it takes or gives: the place of their input among the inputs.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub collection: usize,
     /// Numbers per row.
     pub width: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first(collection: &usize) -> bool {
+    *collection == 0
 }
 
 /// A network.
@@ -207,11 +225,25 @@ pub type NodeId = usize;
 impl Graph {
     /// A network that sees `width` numbers per row.
     pub fn new(rows: Rows, width: usize) -> Self {
-        let input = Node { op: Op::Input, inputs: vec![], parameters: vec![], buffers: vec![], rows, width };
-        Self { nodes: vec![input], parameters: vec![], buffers: vec![] }
+        let mut graph = Self { nodes: vec![], parameters: vec![], buffers: vec![] };
+        graph.input(rows, width);
+        graph
     }
 
-    /// The input node.
+    /// A further input, for another collection of particles; all inputs come before any operation.
+    pub fn input(&mut self, rows: Rows, width: usize) -> NodeId {
+        let collection = self.nodes.len();
+        let (inputs, parameters, buffers) = (vec![], vec![], vec![]);
+        self.nodes.push(Node { op: Op::Input, inputs, parameters, buffers, rows, collection, width });
+        collection
+    }
+
+    /// Rows and width of each input.
+    pub fn inputs(&self) -> Vec<(Rows, usize)> {
+        self.nodes.iter().take_while(|node| node.op == Op::Input).map(|node| (node.rows, node.width)).collect()
+    }
+
+    /// The input node, the first of several.
     pub const INPUT: NodeId = 0;
 
     /// Trainable numbers.
@@ -263,7 +295,9 @@ impl Graph {
     }
 
     fn node(&mut self, op: Op, inputs: Vec<NodeId>, rows: Rows, width: usize) -> NodeId {
-        self.nodes.push(Node { op, inputs, parameters: vec![], buffers: vec![], rows, width });
+        let particles = inputs.iter().map(|&i| &self.nodes[i]).find(|node| node.rows == Rows::Particle);
+        let collection = particles.map_or(0, |node| node.collection);
+        self.nodes.push(Node { op, inputs, parameters: vec![], buffers: vec![], rows, collection, width });
         self.nodes.len() - 1
     }
 
@@ -449,11 +483,15 @@ impl Graph {
         let bad =
             |node: usize, reason: &str| Error::Artifact { reason: format!("node {node} of the network: {reason}") };
         let Some(first) = self.nodes.first() else { return Err(bad(0, "there is none")) };
-        if first.op != Op::Input || first.width == 0 || first.width > LARGEST {
+        let inputs = self.inputs();
+        if inputs.is_empty() || inputs.iter().any(|&(_, width)| width == 0 || width > LARGEST) {
             return Err(bad(0, "it must be the input, with a positive width"));
         }
         let mut again = Self::new(first.rows, first.width);
-        for (i, node) in self.nodes.iter().enumerate().skip(1) {
+        for &(rows, width) in &inputs[1..] {
+            again.input(rows, width);
+        }
+        for (i, node) in self.nodes.iter().enumerate().skip(inputs.len()) {
             let x = |n: usize| match node.inputs.get(n) {
                 Some(&j) if j < i => Ok(j),
                 _ => Err(bad(i, "an input is missing or comes later")),
@@ -466,8 +504,12 @@ impl Graph {
             };
             let require = |ok: bool, reason: &str| if ok { Ok(()) } else { Err(bad(i, reason)) };
             let particles = |n: usize| require(rows(n)? == Rows::Particle, "its input must have particles");
+            let seen = node.inputs.iter().filter_map(|&j| self.nodes.get(j)).filter(|n| n.rows == Rows::Particle);
+            let mut collections = seen.map(|node| node.collection);
+            let first = collections.next();
+            require(collections.all(|c| Some(c) == first), "it takes particles of two collections")?;
             match node.op {
-                Op::Input => return Err(bad(i, "there is one input only")),
+                Op::Input => return Err(bad(i, "inputs come before operations")),
                 Op::Columns { from, to } => {
                     require(from < to && to <= width(0)?, "its columns are out of range")?;
                     again.columns(x(0)?, from, to);

@@ -17,14 +17,18 @@ const EPSILON: f32 = 1e-5;
 const FEW: usize = 4;
 
 /// Writes the network into the graph; gives the logits [event, width].
-pub(super) fn network(b: &mut Builder, artifact: &Artifact, graph: &Graph, seen: &Prepared) -> Result<Value, Error> {
-    let counts = seen.mask.as_ref().map(|mask| {
-        let ones = b.cast(mask, Element::F32);
-        b.sum_keep(&ones, 1)
-    });
-    let mut network = Network { b, artifact, graph, mask: seen.mask.as_deref(), counts, values: Vec::new() };
+pub(super) fn network(b: &mut Builder, artifact: &Artifact, graph: &Graph, seen: &[Prepared]) -> Result<Value, Error> {
+    let count = |part: &Prepared| {
+        let mask = part.mask.clone()?;
+        let ones = b.cast(&mask, Element::F32);
+        let counts = b.sum_keep(&ones, 1);
+        Some((mask, counts))
+    };
+    let particles = seen.iter().map(count).collect();
+    let mut network = Network { b, artifact, graph, particles, collection: 0, values: Vec::new() };
     for node in &graph.nodes {
-        let value = if node.op == Op::Input { seen.value.clone() } else { network.node(node)? };
+        network.collection = node.collection;
+        let value = if node.op == Op::Input { seen[node.collection].value.clone() } else { network.node(node)? };
         network.values.push(value);
     }
     network.values.pop().ok_or_else(|| Error::Unsupported { reason: "the network is empty".to_owned() })
@@ -45,9 +49,10 @@ struct Network<'a> {
     b: &'a mut Builder,
     artifact: &'a Artifact,
     graph: &'a Graph,
-    mask: Option<&'a str>,
-    /// Particles of each event [event, 1].
-    counts: Option<Value>,
+    /// Of each collection, which particles there are [event, particle] and how many [event, 1].
+    particles: Vec<Option<(Value, Value)>>,
+    /// That of the current node.
+    collection: usize,
     values: Vec<Value>,
 }
 
@@ -66,12 +71,10 @@ impl Network<'_> {
         Ok(self.b.floats(&tensor.shape, &tensor.values))
     }
 
-    /// Which particles there are, and how many in each event [event, 1].
-    fn particles(&self) -> Result<(String, Value), Error> {
-        match (self.mask, &self.counts) {
-            (Some(mask), Some(counts)) => Ok((mask.to_owned(), counts.clone())),
-            _ => Err(Error::Unsupported { reason: "the network wants particles and sees none".to_owned() }),
-        }
+    /// Which particles of the current collection there are, and how many in each event [event, 1].
+    fn particles(&self) -> Result<(Value, Value), Error> {
+        let none = || Error::Unsupported { reason: "the network wants particles and sees none".to_owned() };
+        self.particles.get(self.collection).cloned().flatten().ok_or_else(none)
     }
 
     fn node(&mut self, node: &Node) -> Result<Value, Error> {

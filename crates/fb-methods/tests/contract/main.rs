@@ -90,6 +90,17 @@ fn has_epochs(method: AMethod) -> bool {
     method.defaults().get("train").is_some()
 }
 
+/// Toy particles, or numbers of the toy jet as a list of one entry, laid out as the method's own lists are.
+fn list(name: &str, order: &str, own: &Json) -> Json {
+    let names: &[&str] = if name == "part" { &PARTICLE } else { &TABLE };
+    let variables: Vec<Json> =
+        names.iter().map(|x| json!({"expression": format!("{x} / 10"), "clip": [-5, 5]})).collect();
+    json!({
+        "name": name, "select": format!("{order} > 0"), "order": order, "max": 6, "layout": own[0]["layout"],
+        "reversed": own[0]["reversed"], "variables": variables,
+    })
+}
+
 /// Options with which a method trains in milliseconds: every size that it has, made small.
 fn tiny(method: AMethod) -> Json {
     let small = json!({
@@ -98,6 +109,8 @@ fn tiny(method: AMethod) -> Json {
         "classifier": [6], "hidden": 6, "trees": 9, "depth": 2, "min_child_weight": 0.5, "subsample": 0.9,
         "track_variables": ["part_px", "part_py", "part_E"], "event_variables": TABLE, "charge": "part_pz",
         "categories": [{"name": "up", "target": "part_pz > 0 && jet_m > 85"}, {"name": "hard", "target": "part_E > 9"}],
+        "event": [{"expression": "sum(part_E)"}, {"expression": "count(part_pz > 0)"}],
+        "reweight": {"axes": [{"expression": "jet_m", "edges": [0, 85, 100, 200]}], "reference": 0, "most": 10.0},
         "degree": 3, "bodies": 4, "flat": ["jet_tau1"], "neighbours": 7, "bagging_temperature": 0.5, "min_node_size": 0.02,
     });
     let defaults = method.defaults();
@@ -105,6 +118,8 @@ fn tiny(method: AMethod) -> Json {
     for (key, value) in defaults.as_object().unwrap() {
         if key == "variables" && value.as_array().is_some_and(Vec::is_empty) {
             config[key] = json!(TABLE);
+        } else if key == "lists" {
+            config[key] = json!([list("part", "part_E", value), list("jet", "jet_tau3", value)]);
         } else if let Some(small) = small.get(key) {
             config[key] = small.clone();
         } else if key == "dense" {
