@@ -18,6 +18,7 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Trees<trees::bdt::Bdt>>(),
     &entry::<trees::category_tagger::CategoryTagger>(),
     &entry::<Neural<taggers::deepcsv::DeepCsv>>(),
+    &entry::<Neural<taggers::deepjet::DeepJet>>(),
     &entry::<Neural<taggers::efn::Efn>>(),
     &entry::<Neural<taggers::efp_linear::EfpLinear>>(),
     &entry::<Neural<taggers::interaction_network::InteractionNetwork>>(),

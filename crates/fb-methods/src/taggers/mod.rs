@@ -1,6 +1,7 @@
 //! Jet taggers: the landscape of top taggers (arXiv:1902.09914).
 
 pub mod deepcsv;
+pub mod deepjet;
 pub mod efn;
 pub mod efp_linear;
 pub mod interaction_network;
@@ -58,6 +59,19 @@ fn tracks(max: usize, layout: Layout, variables: Vec<Variable>) -> List {
         order: Some("trk_sd0_sig".to_owned()),
         max,
         layout,
+        reversed: false,
+        variables,
+    }
+}
+
+/// Neutral particles of a jet, `neu_*`, the hardest first.
+fn neutrals(max: usize, variables: Vec<Variable>) -> List {
+    List {
+        name: "neu".to_owned(),
+        select: None,
+        order: Some("neu_pt".to_owned()),
+        max,
+        layout: Layout::Cloud,
         reversed: false,
         variables,
     }

@@ -111,6 +111,7 @@ fn tiny(method: AMethod) -> Json {
         "categories": [{"name": "up", "target": "part_pz > 0 && jet_m > 85"}, {"name": "hard", "target": "part_E > 9"}],
         "event": [{"expression": "sum(part_E)"}, {"expression": "count(part_pz > 0)"}],
         "reweight": {"axes": [{"expression": "jet_m", "edges": [0, 85, 100, 200]}], "reference": 0, "most": 10.0},
+        "branches": [{"convolutions": [5, 4], "hidden": 6}, {"convolutions": [3], "hidden": 4}],
         "degree": 3, "bodies": 4, "flat": ["jet_tau1"], "neighbours": 7, "bagging_temperature": 0.5, "min_node_size": 0.02,
     });
     let defaults = method.defaults();
