@@ -17,6 +17,7 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Trees<trees::adaboost::AdaBoost>>(),
     &entry::<Trees<trees::bdt::Bdt>>(),
     &entry::<trees::category_tagger::CategoryTagger>(),
+    &entry::<taggers::csvv2::CsvV2>(),
     &entry::<Neural<taggers::deepcsv::DeepCsv>>(),
     &entry::<Neural<taggers::deepjet::DeepJet>>(),
     &entry::<Neural<taggers::efn::Efn>>(),

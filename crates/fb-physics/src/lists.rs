@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use fb_core::expression::{Expression, is_true};
 use fb_core::{Error, Events, Features, Layout, List, Result, Variable};
 
-use crate::expression::{Source, Values, evaluate, finite, flat};
+use crate::expression::{Source, Values, evaluate, finite, finite_names, flat};
 use crate::features::{fit_variable, interleave, scaled};
 
 /// The columns of events, in which one of a list always is a list.
@@ -75,13 +75,8 @@ impl<'a> Columns<'a> {
 
     fn kept(&self, list: &List) -> Result<Kept> {
         let offsets = self.offsets(list)?;
-        // What is no number would be left out without a word, as comparisons with it do not hold.
-        for name in
-            list.select.as_ref().map(|text| Expression::parse(text)).transpose()?.iter().flat_map(Expression::names)
-        {
-            let column = self.values(name)?;
-            let own = column.offsets.unwrap_or(&self.single);
-            finite(name, &column.values, |i| own.partition_point(|&o| o <= i) - 1)?;
+        if let Some(text) = &list.select {
+            finite_names(text, self)?;
         }
         let select = list.select.as_ref().map(|text| self.entries(text, &offsets)).transpose()?;
         let order = list.order.as_ref().map(|text| Ok((text, self.entries(text, &offsets)?))).transpose()?;
