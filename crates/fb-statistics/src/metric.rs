@@ -126,7 +126,10 @@ impl Metric {
         Self::NAMES.iter().find(|(n, _)| *n == name).map(|(_, metric)| *metric).ok_or_else(|| Error::UnknownName {
             what: "metric",
             name: name.to_owned(),
-            closest: closest(name, Self::NAMES.iter().map(|(n, _)| *n).chain(["rejection@0.3", "ams@692,411000", "mistag@0.7(1|0)"])),
+            closest: closest(
+                name,
+                Self::NAMES.iter().map(|(n, _)| *n).chain(["rejection@0.3", "ams@692,411000", "mistag@0.7(1|0)"]),
+            ),
         })
     }
 
@@ -188,6 +191,7 @@ impl<'a> Evaluation<'a> {
                 f64::midpoint(share(&right, &|i| self.signal[i]), share(&right, &|i| !self.signal[i]))
             }
             Metric::Rejection(e) => roc.rejection(e),
+            Metric::Mistag(m) => roc.background_at(m.efficiency),
             Metric::Ams(expected) => roc.largest_ams(expected),
             Metric::MaxSic => roc.max_significance_improvement(),
             Metric::CalibrationError => self.calibration_error(weights),
