@@ -21,7 +21,7 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Neural<taggers::deepcsv::DeepCsv>>(),
     &entry::<Neural<taggers::deepjet::DeepJet>>(),
     &entry::<Neural<taggers::efn::Efn>>(),
-    &entry::<Neural<taggers::efp_linear::EfpLinear>>(),
+    &entry::<taggers::efp_linear::EfpLinear>(),
     &entry::<Neural<taggers::interaction_network::InteractionNetwork>>(),
     &entry::<Neural<taggers::jet_image_cnn::JetImageCnn>>(),
     &entry::<Neural<taggers::jet_image_cnn::JetImageCnnSmall>>(),

@@ -207,7 +207,7 @@ impl FittedNetwork {
 }
 
 /// Events that are prepared at a time, so that memory does not grow with the file.
-const BLOCK: usize = 8192;
+pub(crate) const BLOCK: usize = 8192;
 
 impl Fitted for FittedNetwork {
     fn scores(&self, events: &Events, workers: &dyn Workers) -> Result<Scores> {

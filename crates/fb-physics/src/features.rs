@@ -132,8 +132,11 @@ fn only_numbers(set: &str) -> Result<Observables> {
     }
 }
 
-/// A column for each number of a set of observables.
-fn observables(events: &Events, collection: &str, set: &str) -> Result<Vec<Vec<f64>>> {
+/// A column for each number of a set of observables of jets; one that is no number of its jet is not finite.
+///
+/// # Errors
+/// As [`numbers_of`], and of columns that are missing or hold no momenta.
+pub fn observables(events: &Events, collection: &str, set: &str) -> Result<Vec<Vec<f64>>> {
     let observables = only_numbers(set)?;
     let (momenta, offsets) = crate::particles::momenta(events, collection)?;
     let mut columns = vec![Vec::with_capacity(events.len()); observables.columns().len()];

@@ -6,6 +6,7 @@
 pub mod bootstrap;
 pub mod classes;
 pub mod histogram;
+pub mod matrix;
 pub mod metric;
 pub mod regression;
 pub mod roc;

@@ -108,6 +108,11 @@ fn category(name: &str, select: &str) -> Json {
     json!({"name": name, "select": select, "event": event, "lists": []})
 }
 
+/// Whether it is trained step by step, in epochs or trees; else its numbers follow in closed form.
+fn has_steps(method: AMethod) -> bool {
+    has_epochs(method) || method.defaults().get("trees").is_some()
+}
+
 /// Options with which a method trains in milliseconds: every size that it has, made small.
 fn tiny(method: AMethod) -> Json {
     let small = json!({
@@ -216,7 +221,7 @@ fn options_go_through_json() {
         if has_epochs(method) {
             assert_eq!(resolved["train"]["epochs"], 2);
             assert_eq!(resolved["train"]["lr"], defaults["train"]["lr"], "what is left out takes its default");
-        } else {
+        } else if has_steps(method) {
             assert_eq!((&resolved["trees"], &resolved["bins"]), (&json!(9), &defaults["bins"]));
         }
         assert_eq!(method.resolve(&resolved).unwrap(), resolved);
@@ -239,6 +244,9 @@ fn unknown_options_are_refused_with_a_hint() {
         };
         for key in defaults.as_object().unwrap().keys() {
             refused(json!({format!("{key}s"): 1}), key);
+        }
+        if !has_steps(method) {
+            return;
         }
         if !has_epochs(method) {
             let message = method.resolve(&json!({"bins": 7, "trees": "many"})).map_err(|e| e.to_string()).unwrap_err();
@@ -337,11 +345,13 @@ fn parameters_are_those_of_the_paper() {
         ("topodnn", 58_423),
     ];
     let two = sample(&jets(2, 1));
+    let one = [("train.epochs", json!(1))];
     each("parameters", |method| {
         let card = method.card();
         // Those on a table of any width have no size of their own.
         let of_any_size = card.parameters.is_none();
-        let config = if of_any_size { tiny(method) } else { json!({"train": {"epochs": 1}}) };
+        let config =
+            if of_any_size { tiny(method) } else { with(json!({}), if has_epochs(method) { &one } else { &[] }) };
         let fitted = fit(method, &config, [&two, &two]).unwrap();
         // Networks of full size take other paths through the products than tiny ones.
         let unseen = jets(19, 5);
@@ -349,8 +359,13 @@ fn parameters_are_those_of_the_paper() {
         for i in [0, 7, 18] {
             assert!(scores(&*fitted, &unseen[i..=i]).values == all[2 * i..2 * i + 2], "event {i} alone");
         }
+        assert!(
+            fitted.parameters() > 0 && (of_any_size || card.parameters == Some(fitted.parameters())),
+            "{}",
+            card.name
+        );
         if !has_epochs(method) {
-            assert!(of_any_size && fitted.parameters() > 0);
+            assert!(of_any_size || !has_steps(method));
             return;
         }
         let header = fitted.artifact().unwrap().header;
@@ -396,7 +411,8 @@ fn same_seed_same_bits_on_any_number_of_threads() {
             let events = &validation.events;
             assert!(first.scores(events, &Alone).unwrap() == again.scores(events, &Threads(threads)).unwrap());
         }
-        assert!(bytes(&*first) != bytes(&*fit(8, 1)), "another seed is another training");
+        let other = bytes(&*first) != bytes(&*fit(8, 1));
+        assert_eq!(other, has_steps(method), "another seed is another training, but for one in closed form");
     });
 }
 
@@ -423,6 +439,10 @@ fn a_stored_model_gives_the_same_scores() {
 fn a_stopped_training_goes_on_to_the_same_bits() {
     let [train_part, validation] = parts();
     each("resume", |method| {
+        // One in closed form is never half done.
+        if !has_steps(method) {
+            return;
+        }
         let mut config = tiny(method);
         if has_epochs(method) {
             config["train"]["average"] = json!(0.9);
@@ -634,7 +654,7 @@ fn numbers_that_are_not_finite_name_column_and_event() {
                 let Data::F64(values) = &mut column.data else { panic!("numbers") };
                 values[at] = bad;
                 broken.events.push(column).unwrap();
-                if bad.is_nan() && !has_epochs(method) {
+                if bad.is_nan() && !has_epochs(method) && has_steps(method) {
                     // For trees it is missing.
                     let fitted = fit(method, &tiny(method), [&broken, &validation]).unwrap();
                     assert!(fitted.scores(&broken.events, &Alone).unwrap().values.iter().all(|p| p.is_finite()));
