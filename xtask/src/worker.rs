@@ -61,7 +61,7 @@ fn steps(request: &Json, batch: usize, particles: usize, steps: usize, workers: 
     let train = Train { epochs: 1, batch, ..Train::default() };
     let (seconds, flops) = if name == "mlp" {
         let (graph, values) = (mlp(), random(events * 60));
-        let features = Features { width: 60, values, offsets: None };
+        let features = Features { width: 60, values, offsets: None, others: Vec::new() };
         let labels: Vec<u32> = (0..events as u32).map(|i| i % 6).collect();
         let set = Set { features: &features, labels: &labels, weights: &weights, identity: &identity };
         let none = Set { labels: &[], weights: &[], identity: &[], ..set };

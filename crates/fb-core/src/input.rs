@@ -71,6 +71,36 @@ pub enum Layout {
     Sequence,
 }
 
+/// Objects of one kind that belong to an event: its tracks, neutral particles, vertices.
+///
+/// The columns of the list are those whose names start with its own and `_`: `trk_pt` for `trk`. A column of one number per
+/// event among them is a list of one entry. Expressions give a number per entry; any column of the event may stand in them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    /// Prefix of its columns.
+    pub name: String,
+    /// Which entries are taken: those for which it holds; all where absent.
+    pub select: Option<String>,
+    /// By what they are ordered, the largest first; as they are in the file where absent.
+    pub order: Option<String>,
+    /// How many are kept, those that come first.
+    pub max: usize,
+    /// Cloud or sequence; a sequence becomes numbers of the event.
+    pub layout: Layout,
+    /// Whether those that are kept stand in the opposite order, so that a recurrent network reads the first of them last.
+    pub reversed: bool,
+    /// One number per entry each.
+    pub variables: Vec<Variable>,
+}
+
+impl List {
+    /// Whether a column is one of the list.
+    pub fn owns(&self, column: &str) -> bool {
+        column.strip_prefix(&self.name).is_some_and(|rest| rest.starts_with('_'))
+    }
+}
+
 /// What a network sees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -122,6 +152,14 @@ pub enum Input {
         /// places of neighbours in the tree, −1 for none.
         variables: Vec<Variable>,
     },
+    /// Numbers of an event and lists of objects in it. One row per event holds the numbers of the event and then its
+    /// sequences; every cloud has rows of its own.
+    Lists {
+        /// One number per event each.
+        event: Vec<Variable>,
+        /// What else belongs to it.
+        lists: Vec<List>,
+    },
     /// A jet image [pixel in v, pixel in u] of pT, normalised to the sum one.
     Image {
         /// Prefix of the columns.
@@ -151,9 +189,16 @@ pub struct Features {
     pub values: Vec<f32>,
     /// Events + 1 row offsets, where an event has several rows.
     pub offsets: Option<Vec<usize>>,
+    /// The rows of further collections of the same events.
+    pub others: Vec<Self>,
 }
 
 impl Features {
+    /// The rows of collection `i`: this one, then the others.
+    pub fn collection(&self, i: usize) -> &Self {
+        if i == 0 { self } else { &self.others[i - 1] }
+    }
+
     /// Number of events.
     pub fn events(&self) -> usize {
         self.offsets.as_ref().map_or_else(|| self.values.len() / self.width.max(1), |offsets| offsets.len() - 1)

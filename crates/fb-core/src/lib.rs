@@ -20,7 +20,7 @@ pub use artifact::{Artifact, Tensor};
 pub use card::{Card, Paper, Promise, Status, Task};
 pub use error::{Error, Kind, Result};
 pub use events::{Column, Data, Events, Sample};
-pub use input::{Features, Frame, Input, Layout, Variable};
+pub use input::{Features, Frame, Input, Layout, List, Variable};
 pub use method::{AnyMethod, Explanation, Fitted, Method, Scores, entry};
 pub use philox::Philox;
 pub use run::{Progress, Run, Store, Workers};

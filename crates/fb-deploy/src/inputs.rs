@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fb_core::expression::Expression;
-use fb_core::{Column, Events, Features, Input, Tensor, Variable};
+use fb_core::{Column, Events, Features, Input, List, Tensor, Variable};
 
 use crate::Error;
 
@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Event,
     /// Rows as fb-physics prepares them [event, row, width].
     Rows,
+    /// One number per entry of the list of this place [event, entry]; NaN is padding.
+    Entry(usize),
 }
 
 /// An input of the exported network.
@@ -58,6 +60,7 @@ pub(crate) fn slots(input: &Input) -> Result<Vec<Slot>, Error> {
             return Err(Error::Unsupported { reason });
         }
         Input::Image { collection, .. } => (Vec::new(), Some(collection)),
+        Input::Lists { event, lists } => return slots_of_lists(event, lists),
     };
     let mut names = BTreeSet::new();
     for variable in variables {
@@ -80,6 +83,20 @@ pub(crate) fn slots(input: &Input) -> Result<Vec<Slot>, Error> {
         });
     }
     Ok(slots)
+}
+
+fn slots_of_lists(event: &[Variable], lists: &[List]) -> Result<Vec<Slot>, Error> {
+    let variables = event.iter().chain(lists.iter().flat_map(|list| &list.variables)).map(|v| &v.expression);
+    let conditions = lists.iter().flat_map(|list| list.select.iter().chain(&list.order));
+    let mut names = BTreeSet::new();
+    for text in variables.chain(conditions) {
+        names.extend(Expression::parse(text)?.names().into_iter().map(str::to_owned));
+    }
+    let slot = |name: String| {
+        let list = lists.iter().position(|list| list.owns(&name));
+        Slot { alias: name.clone(), name, kind: list.map_or(Kind::Event, Kind::Entry) }
+    };
+    Ok(names.into_iter().map(slot).collect())
 }
 
 /// What an exported network takes of some events.
@@ -113,7 +130,13 @@ impl Inputs {
                     let column = events.column(&name)?;
                     let rows = rows(column)?;
                     let shape = vec![events.len(), rows];
-                    Tensor { values: padded(column, rows), name, shape }
+                    Tensor { values: padded(column, rows, 0.0), name, shape }
+                }
+                Kind::Entry(_) => {
+                    let column = events.column(&name)?;
+                    let rows = if column.offsets.is_some() { rows(column)? } else { 1 };
+                    let shape = vec![events.len(), rows];
+                    Tensor { values: padded(column, rows, f32::NAN), name, shape }
                 }
                 Kind::Event => {
                     let column = events.column(&name)?;
@@ -176,8 +199,8 @@ fn rows(column: &Column) -> Result<usize, Error> {
     Ok(offsets.windows(2).map(|o| o[1] - o[0]).max().unwrap_or(0).max(1))
 }
 
-fn padded(column: &Column, rows: usize) -> Vec<f32> {
-    let mut values = vec![0.0; column.events() * rows];
+fn padded(column: &Column, rows: usize, padding: f32) -> Vec<f32> {
+    let mut values = vec![padding; column.events() * rows];
     for (i, row) in values.chunks_exact_mut(rows).enumerate() {
         row.iter_mut().zip(column.range(i)).for_each(|(x, entry)| *x = column.data.number(entry) as f32);
     }

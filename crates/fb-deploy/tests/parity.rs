@@ -8,7 +8,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use fb_core::{Artifact, Column, Data, Events, Fitted, Frame, Input, Layout, Tensor, Variable};
+use fb_core::{Artifact, Column, Data, Events, Fitted, Frame, Input, Layout, List, Tensor, Variable};
 use fb_deploy::{Inputs, Runtime, onnx};
 use fb_methods::neural::FittedNetwork;
 use fb_nn::graph::Convolution;
@@ -62,7 +62,7 @@ fn every_method_agrees() {
 
 /// A network of random numbers that sees `input`.
 fn network(input: &Input, build: impl FnOnce(&mut Graph)) -> Artifact {
-    let (rows, width) = match input {
+    let first = match input {
         Input::Table { variables } => (Rows::Event, variables.len()),
         Input::Columns { variables, .. } => (Rows::Event, variables.len()),
         Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
@@ -70,8 +70,14 @@ fn network(input: &Input, build: impl FnOnce(&mut Graph)) -> Artifact {
         Input::Observables { center, .. } => (Rows::Event, center.len()),
         Input::Lund { variables, .. } => (Rows::Particle, variables.len() + Input::LUND_LINKS),
         Input::Image { pixels, .. } => (Rows::Event, pixels * pixels),
+        Input::Lists { event, lists } => fb_nn::graph::of_lists(event.len(), lists)[0],
     };
-    let mut graph = Graph::new(rows, width);
+    let mut graph = Graph::new(first.0, first.1);
+    if let Input::Lists { event, lists } = input {
+        for &(rows, width) in &fb_nn::graph::of_lists(event.len(), lists)[1..] {
+            graph.input(rows, width);
+        }
+    }
     build(&mut graph);
     graph.check().unwrap();
     let (parameters, buffers) = graph.initial(5);
@@ -205,6 +211,55 @@ fn every_quantity_and_function_agrees() {
     let variables = ["log(jet_m)", "jet_tau2 / jet_tau1", "jet_msd > 0.5", "2"].map(Variable::plain).to_vec();
     let table = network(&Input::Table { variables }, dense);
     assert!(difference(&library, &table, &events) <= TOLERANCE);
+}
+
+/// Lists of every layout, with and without a condition, an order and numbers of the event, and expressions over two of them.
+#[test]
+fn lists_agree() {
+    let Some(library) = library() else { return };
+    let events = jets(&MULTIPLICITIES, 8);
+    let variables = |all: &[&str]| all.iter().map(|v| Variable::affine(*v, 0.2, 0.4).clipped(-3.0, 3.0)).collect();
+    let list = |name: &str, layout, reversed, all: &[&str]| List {
+        name: name.to_owned(),
+        select: (name != "neu").then(|| format!("{name}_{} > 0.4", if name == "trk" { "pt" } else { "mass" })),
+        order: (name == "trk").then(|| "trk_sd0_sig * jet_pt".to_owned()),
+        max: if name == "trk" { 12 } else { 3 },
+        layout,
+        reversed,
+        variables: variables(all),
+    };
+    let vertex = list("sv", Layout::Sequence, false, &["sv_mass", "sv_flight / jet_pt"]);
+    let flying = List { layout: Layout::Cloud, ..vertex.clone() };
+    let tracks = list("trk", Layout::Cloud, true, &["log(trk_pt)", "trk_dr / sum(trk_pt)", "jet_pt", "2"]);
+    let leading = list("trk", Layout::Sequence, true, &["trk_pt * jet_pt"]);
+    let neutrals = list("neu", Layout::Cloud, false, &["neu_pt", "neu_dr", "neu_is_photon"]);
+    let event = variables(&["sum(trk_pt) / (1 + count(neu_pt > 0.5))", "jet_pt", "sum(sv_mass)", "3"]);
+    let inputs = [
+        (event, vec![tracks.clone(), vertex.clone(), neutrals.clone()]),
+        (vec![], vec![leading, tracks.clone(), vertex]),
+        (vec![], vec![neutrals, flying, tracks]),
+    ];
+    for (event, lists) in inputs {
+        let artifact = network(&Input::Lists { event, lists }, |graph| {
+            let inputs = graph.inputs();
+            let mut sum = None;
+            for (node, (rows, width)) in inputs.into_iter().enumerate() {
+                let x = graph.linear(node, 6, Activation::Tanh);
+                let x = match rows {
+                    Rows::Event => x,
+                    _ if width == 4 => graph.lstm(x, 6),
+                    _ => {
+                        let x = graph.interaction(x, [5, 4, 6]);
+                        graph.mean(x)
+                    }
+                };
+                sum = Some(sum.map_or(x, |sum| graph.add(sum, x, Activation::Identity)));
+            }
+            graph.linear(sum.unwrap(), 3, Activation::Identity);
+        });
+        let difference = difference(&library, &artifact, &events);
+        assert!(difference <= TOLERANCE, "{difference:e}");
+    }
 }
 
 /// Operations in places where no method of the catalogue has them.

@@ -67,7 +67,7 @@ fn scores(graph: &Graph, jets: &[Vec<[f64; 4]>], scalars: impl Fn([f64; 4]) -> [
     let mut executor = Executor::<f64>::fresh(graph.clone(), 4);
     let mut random = Philox::new(5, 0, 0);
     executor.parameters.iter_mut().for_each(|p| *p += 0.02 * random.normal());
-    executor.logits(&Features { width: 6, values, offsets: Some(offsets) }, &Alone)
+    executor.logits(&Features { width: 6, values, offsets: Some(offsets), others: Vec::new() }, &Alone)
 }
 
 /// The largest change of a logit under each transformation.

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 
-use crate::weights::{self, NegativeWeights, Normalise};
+use crate::weights::{self, NegativeWeights, Normalise, Reweight};
 
 /// A network of the catalogue.
 pub trait Network: Send + Sync + 'static {
@@ -28,28 +28,40 @@ pub trait Network: Send + Sync + 'static {
     fn normalise(_config: &Self::Config) -> Normalise {
         Normalise::None
     }
-    /// Its operations after the input node of `graph`, up to the logits of so many classes.
+    /// How the spectra of classes are made alike in a training.
+    fn reweight(_config: &Self::Config) -> Option<&Reweight> {
+        None
+    }
+    /// Its operations after the input nodes of `graph`, up to the logits of so many classes.
     fn build(config: &Self::Config, classes: usize, graph: &mut Graph) -> Result<()>;
 }
 
 /// The network `N` as a method.
 pub struct Neural<N>(PhantomData<fn() -> N>);
 
-fn graph<N: Network>(config: &N::Config, classes: usize) -> Result<Graph> {
-    let (rows, width) = shape(&N::input(config)?)?;
+/// The network that `build` makes of what is seen.
+fn graph(name: &str, input: &Input, build: impl FnOnce(&mut Graph) -> Result<()>) -> Result<Graph> {
+    let inputs = shapes(input)?;
+    let Some((&(rows, width), others)) = inputs.split_first() else {
+        let reason = "it sees nothing: there are no variables".to_owned();
+        return Err(Error::Config { place: format!("method `{name}`"), reason });
+    };
     let mut graph = Graph::new(rows, width);
-    N::build(config, classes, &mut graph)?;
+    for &(rows, width) in others {
+        graph.input(rows, width);
+    }
+    build(&mut graph)?;
     graph.check().map_err(|e| match e {
         // It was built here and now, so it is the options that are wrong and not a stored model.
-        Error::Artifact { reason } => Error::Config { place: format!("method `{}`", N::CARD.name), reason },
+        Error::Artifact { reason } => Error::Config { place: format!("method `{name}`"), reason },
         other => other,
     })?;
     Ok(graph)
 }
 
-/// Rows and their width of what a network sees.
-fn shape(input: &Input) -> Result<(Rows, usize)> {
-    Ok(match input {
+/// Rows and their width of all collections that a network sees.
+fn shapes(input: &Input) -> Result<Vec<(Rows, usize)>> {
+    Ok(vec![match input {
         Input::Table { variables } => (Rows::Event, variables.len()),
         Input::Columns { variables, .. } => (Rows::Event, variables.len()),
         Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
@@ -59,7 +71,8 @@ fn shape(input: &Input) -> Result<(Rows, usize)> {
         Input::Observables { set, .. } => (Rows::Event, fb_physics::features::numbers_of(set)?),
         Input::Lund { variables, .. } => (Rows::Particle, variables.len() + Input::LUND_LINKS),
         Input::Image { pixels, .. } => (Rows::Event, pixels.saturating_mul(*pixels)),
-    })
+        Input::Lists { event, lists } => return Ok(fb_nn::graph::of_lists(event.len(), lists)),
+    }])
 }
 
 impl<N: Network> Method for Neural<N> {
@@ -73,27 +86,56 @@ impl<N: Network> Method for Neural<N> {
 
     fn fit(config: &N::Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedNetwork> {
         let classes = classes(train);
-        let graph = graph::<N>(config, classes)?;
+        let input = N::input(config)?;
+        let graph = graph(N::CARD.name, &input, |graph| N::build(config, classes, graph))?;
         check_sample(train, validation, classes)?;
-        let input = fb_physics::features::fit(&N::input(config)?, &train.events, &train.weights)?;
-        let features = [&train.events, &validation.events].map(|events| fb_physics::features::prepare(&input, events));
-        let [train_features, validation_features] = features;
-        let (train_features, validation_features) = (train_features?, validation_features?);
-        let weights = weights::treated(NegativeWeights::Keep, N::normalise(config), train, Some(classes))?;
-        let model = fb_nn::train(
-            graph,
-            N::train(config),
-            set(train, &weights, &train_features),
-            set(validation, &validation.weights, &validation_features),
-            run,
-        )?;
-        let config = serde_json::to_value(config)
-            .map_err(|e| Error::Config { place: format!("method `{}`", N::CARD.name), reason: e.to_string() })?;
-        Ok(FittedNetwork { method: N::CARD.name.to_owned(), config, input, model })
+        let mut weights = weights::treated(NegativeWeights::Keep, N::normalise(config), train, Some(classes))?;
+        if let Some(reweight) = N::reweight(config) {
+            weights = reweight.apply(train, &weights)?;
+        }
+        let plan = Plan { method: N::CARD.name, config, input: &input, train: N::train(config) };
+        plan.fit(graph, train, &weights, validation, run)
     }
 
     fn load(artifact: &Artifact) -> Result<FittedNetwork> {
         FittedNetwork::load(artifact)
+    }
+}
+
+/// A network that is to be trained.
+pub(crate) struct Plan<'a, C> {
+    pub method: &'static str,
+    pub config: &'a C,
+    /// What it sees.
+    pub input: &'a Input,
+    pub train: &'a Train,
+}
+
+impl<C: Serialize> Plan<'_, C> {
+    /// The operations of `build` on what is seen.
+    pub fn graph(&self, build: impl FnOnce(&mut Graph) -> Result<()>) -> Result<Graph> {
+        graph(self.method, self.input, build)
+    }
+
+    /// Prepares what is seen of both parts and trains the network with these weights of the training part.
+    pub fn fit(
+        &self,
+        graph: Graph,
+        train: &Sample,
+        weights: &[f64],
+        validation: &Sample,
+        run: &mut Run<'_>,
+    ) -> Result<FittedNetwork> {
+        let input = fb_physics::features::fit(self.input, &train.events, &train.weights)?;
+        let features = [train, validation].map(|part| fb_physics::features::prepare(&input, &part.events));
+        let [train_features, validation_features] = features;
+        let (train_features, validation_features) = (train_features?, validation_features?);
+        let [train, validation] =
+            [set(train, weights, &train_features), set(validation, &validation.weights, &validation_features)];
+        let model = fb_nn::train(graph, self.train, train, validation, run)?;
+        let config = serde_json::to_value(self.config)
+            .map_err(|e| Error::Config { place: format!("method `{}`", self.method), reason: e.to_string() })?;
+        Ok(FittedNetwork { method: self.method.to_owned(), config, input, model })
     }
 }
 
@@ -147,13 +189,18 @@ pub struct FittedNetwork {
 }
 
 impl FittedNetwork {
+    /// Classes that it tells apart.
+    pub(crate) fn classes(&self) -> usize {
+        self.model.graph.classes()
+    }
+
     /// Reads a stored network back.
     pub fn load(artifact: &Artifact) -> Result<Self> {
         let read = |key: &str| Error::Artifact { reason: format!("`{key}` in the header is not readable") };
         let input: Input = serde_json::from_value(artifact.header["input"].clone()).map_err(|_| read("input"))?;
         let graph: Graph = serde_json::from_value(artifact.header["graph"].clone()).map_err(|_| read("graph"))?;
         let model = Model::from_tensors(graph, artifact)?;
-        if shape(&input)? != (model.graph.nodes[0].rows, model.graph.nodes[0].width) {
+        if shapes(&input)? != model.graph.inputs() {
             return Err(Error::Artifact { reason: "the network does not fit what it is said to see".to_owned() });
         }
         Ok(Self { method: artifact.method()?.to_owned(), config: artifact.header["config"].clone(), input, model })
@@ -161,7 +208,7 @@ impl FittedNetwork {
 }
 
 /// Events that are prepared at a time, so that memory does not grow with the file.
-const BLOCK: usize = 8192;
+pub(crate) const BLOCK: usize = 8192;
 
 impl Fitted for FittedNetwork {
     fn scores(&self, events: &Events, workers: &dyn Workers) -> Result<Scores> {

@@ -70,9 +70,12 @@ pub(crate) struct EdgeList {
 #[derive(Debug, Default)]
 pub(crate) struct Lane<T> {
     pub events: usize,
-    /// Events + 1 offsets of the particle rows.
+    /// Events + 1 offsets of the particle rows of the collection that the current operation works on.
     pub offsets: Vec<usize>,
     pub edges: EdgeList,
+    /// The same of the other collections; empty for the current one.
+    waiting: Vec<Vec<usize>>,
+    current: usize,
     pub identity: Vec<u64>,
     labels: Vec<u32>,
     weights: Vec<f64>,
@@ -98,7 +101,17 @@ impl<T: Real> Lane<T> {
             touched: vec![false; n],
             keep: vec![Vec::new(); n],
             index: vec![Vec::new(); n],
+            waiting: vec![Vec::new(); graph.inputs().len()],
             ..Self::default()
+        }
+    }
+
+    /// Brings in the offsets of another collection.
+    fn select(&mut self, collection: usize) {
+        if collection != self.current {
+            std::mem::swap(&mut self.offsets, &mut self.waiting[self.current]);
+            std::mem::swap(&mut self.offsets, &mut self.waiting[collection]);
+            self.current = collection;
         }
     }
 
@@ -159,27 +172,33 @@ impl<T: Real> Lane<T> {
     }
 
     fn load(&mut self, graph: &Graph, batch: &Batch<'_>, events: std::ops::Range<usize>, training: bool) {
-        let features = batch.features;
         let indices = &batch.indices[events];
         self.events = indices.len();
-        self.offsets.clear();
-        self.offsets.push(0);
         self.touched.fill(false);
-        let mut input = std::mem::take(&mut self.values[Graph::INPUT]);
-        input.clear();
-        for &i in indices {
-            let rows = features.rows(i);
-            self.offsets.push(self.offsets[self.offsets.len() - 1] + graph.fixed.len() + rows.len());
-            input.extend(graph.fixed.iter().flatten().map(|&x| T::of(f64::from(x))));
-            let range = rows.start * features.width..rows.end * features.width;
-            input.extend(features.values[range].iter().map(|&x| T::of(f64::from(x))));
+        for collection in 0..self.waiting.len() {
+            self.select(collection);
+            let features = batch.features.collection(collection);
+            // Pairs and fixed rows are of the first collection.
+            let fixed: &[Vec<f32>] = if collection == 0 { &graph.fixed } else { &[] };
+            self.offsets.clear();
+            self.offsets.push(0);
+            let mut input = std::mem::take(&mut self.values[collection]);
+            input.clear();
+            for &i in indices {
+                let rows = features.rows(i);
+                self.offsets.push(self.offsets[self.offsets.len() - 1] + fixed.len() + rows.len());
+                input.extend(fixed.iter().flatten().map(|&x| T::of(f64::from(x))));
+                let range = rows.start * features.width..rows.end * features.width;
+                input.extend(features.values[range].iter().map(|&x| T::of(f64::from(x))));
+            }
+            if let Some(edges) = graph.edges.filter(|_| collection == 0) {
+                ops::list(&mut self.edges, edges, &input, features.width, &self.offsets);
+                let near =
+                    graph.nodes.iter().filter_map(|node| if let Op::Head { k } = node.op { Some(k) } else { None });
+                near.for_each(|k| ops::list_near(&mut self.edges, k));
+            }
+            self.values[collection] = input;
         }
-        if let Some(edges) = graph.edges {
-            ops::list(&mut self.edges, edges, &input, features.width, &self.offsets);
-            let near = graph.nodes.iter().filter_map(|node| if let Op::Head { k } = node.op { Some(k) } else { None });
-            near.for_each(|k| ops::list_near(&mut self.edges, k));
-        }
-        self.values[Graph::INPUT] = input;
         if training {
             self.identity.clear();
             self.identity.extend(indices.iter().map(|&i| batch.identity[i]));
@@ -382,6 +401,7 @@ impl<T: Real> Executor<T> {
     }
 
     fn cell<'a>(&'a self, lane: &'a mut Lane<T>, node: usize, mode: Mode) -> Cell<'a, T> {
+        lane.select(self.graph.nodes[node].collection);
         Cell {
             graph: &self.graph,
             id: node,
@@ -483,7 +503,7 @@ impl<T: Real> Executor<T> {
 
     /// Lanes with at least sixteen events each where there is one row per event, since products over few rows are slow.
     fn lane_count(&self, events: usize) -> usize {
-        let light = self.graph.nodes[0].rows == Rows::Event
+        let light = self.graph.inputs().iter().all(|&(rows, _)| rows == Rows::Event)
             && !self.graph.nodes.iter().any(|n| matches!(n.op, Op::Conv { .. }));
         let least = if light { 64 } else { 1 };
         let mut lanes = LANES;
@@ -496,15 +516,19 @@ impl<T: Real> Executor<T> {
     /// Events that a lane takes at a time.
     fn piece(&self, batch: &Batch<'_>) -> usize {
         let events = batch.indices.len().max(1);
-        let counts = batch.indices.iter().map(|&i| self.graph.fixed.len() + batch.features.rows(i).len());
-        let particles: usize = counts.clone().sum();
-        let edges: usize = self.graph.edges.map_or(0, |edges| counts.map(|n| edges.count(n)).sum());
+        let counts = |c: usize| {
+            let fixed = if c == 0 { self.graph.fixed.len() } else { 0 };
+            batch.indices.iter().map(move |&i| fixed + batch.features.collection(c).rows(i).len())
+        };
+        let particles: Vec<usize> = (0..self.graph.inputs().len()).map(|c| counts(c).sum()).collect();
+        let edges: usize = self.graph.edges.map_or(0, |edges| counts(0).map(|n| edges.count(n)).sum());
         let per_event: usize = self
             .graph
             .nodes
             .iter()
             .map(|node| {
                 let width = node.width + ops::memory(&node.op);
+                let particles = particles[node.collection];
                 match node.rows {
                     Rows::Event => width,
                     Rows::Particle => width * particles / events,

@@ -6,9 +6,19 @@
 mod check;
 mod relations;
 
-use fb_core::Philox;
+use fb_core::{Layout, List, Philox};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The inputs of a network that sees so many numbers per event and these lists: see [`fb_core::Input::Lists`].
+pub fn of_lists(event: usize, lists: &[List]) -> Vec<(Rows, usize)> {
+    let size = |list: &List| list.max.saturating_mul(list.variables.len());
+    let sequences = lists.iter().filter(|list| list.layout == Layout::Sequence).map(size);
+    let width = sequences.fold(event, usize::saturating_add);
+    let clouds = lists.iter().filter(|list| list.layout == Layout::Cloud);
+    let clouds = clouds.map(|list| (Rows::Particle, list.variables.len()));
+    (width > 0).then_some((Rows::Event, width)).into_iter().chain(clouds).collect()
+}
 
 /// What the rows of a value stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -353,8 +363,16 @@ pub struct Node {
     pub buffers: Vec<usize>,
     /// What its rows stand for.
     pub rows: Rows,
+    /// Of which collection the particles are that it takes or gives: the place of their input among the inputs.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub collection: usize,
     /// Numbers per row.
     pub width: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first(collection: &usize) -> bool {
+    *collection == 0
 }
 
 /// A network.
@@ -380,11 +398,25 @@ pub type NodeId = usize;
 impl Graph {
     /// A network that sees `width` numbers per row.
     pub fn new(rows: Rows, width: usize) -> Self {
-        let input = Node { op: Op::Input, inputs: vec![], parameters: vec![], buffers: vec![], rows, width };
-        Self { edges: None, fixed: vec![], nodes: vec![input], parameters: vec![], buffers: vec![] }
+        let mut graph = Self { edges: None, fixed: vec![], nodes: vec![], parameters: vec![], buffers: vec![] };
+        graph.input(rows, width);
+        graph
     }
 
-    /// The input node.
+    /// A further input, for another collection of particles; all inputs come before any operation.
+    pub fn input(&mut self, rows: Rows, width: usize) -> NodeId {
+        let collection = self.nodes.len();
+        let (inputs, parameters, buffers) = (vec![], vec![], vec![]);
+        self.nodes.push(Node { op: Op::Input, inputs, parameters, buffers, rows, collection, width });
+        collection
+    }
+
+    /// Rows and width of each input.
+    pub fn inputs(&self) -> Vec<(Rows, usize)> {
+        self.nodes.iter().take_while(|node| node.op == Op::Input).map(|node| (node.rows, node.width)).collect()
+    }
+
+    /// The input node, the first of several.
     pub const INPUT: NodeId = 0;
 
     /// Trainable numbers.
@@ -444,7 +476,9 @@ impl Graph {
     }
 
     fn node(&mut self, op: Op, inputs: Vec<NodeId>, rows: Rows, width: usize) -> NodeId {
-        self.nodes.push(Node { op, inputs, parameters: vec![], buffers: vec![], rows, width });
+        let particles = inputs.iter().map(|&i| &self.nodes[i]).find(|node| node.rows != Rows::Event);
+        let collection = particles.map_or(0, |node| node.collection);
+        self.nodes.push(Node { op, inputs, parameters: vec![], buffers: vec![], rows, collection, width });
         self.nodes.len() - 1
     }
 

@@ -15,7 +15,7 @@ fn features(rows: Rows, width: usize, events: usize) -> Features {
     let offsets: Vec<usize> = (0..=events).map(|e| (0..e).map(|i| [4, 1, 7, 0, 2, 5][i % 6]).sum()).collect();
     let count = if rows == Rows::Event { events } else { offsets[events] };
     let values = (0..count * width).map(|_| random.normal() as f32).collect();
-    Features { width, values, offsets: (rows == Rows::Particle).then_some(offsets) }
+    Features { width, values, offsets: (rows == Rows::Particle).then_some(offsets), others: Vec::new() }
 }
 
 struct Problem {
@@ -28,7 +28,16 @@ struct Problem {
 
 impl Problem {
     fn new(graph: &Graph, events: usize) -> Self {
-        let features = features(graph.nodes[0].rows, graph.nodes[0].width, events);
+        let mut each: Vec<Features> =
+            graph.inputs().into_iter().map(|(rows, width)| features(rows, width, events)).collect();
+        // Collections of different lengths.
+        for (shift, features) in each.iter_mut().enumerate() {
+            let (width, Some(offsets)) = (features.width, &mut features.offsets) else { continue };
+            offsets.iter_mut().skip(1).for_each(|o| *o += shift);
+            features.values.resize((offsets[events]) * width, 0.3);
+        }
+        let others = each.split_off(1);
+        let features = Features { others, ..each.remove(0) };
         let classes = graph.classes() as u32;
         Self {
             features,
@@ -122,6 +131,28 @@ fn linear_layers_with_every_activation() {
         head(&mut g, z);
         check(&g, 9);
     }
+}
+
+#[test]
+fn collections_of_particles() {
+    let mut g = Graph::new(Rows::Event, 3);
+    let (tracks, vertices) = (g.input(Rows::Particle, 4), g.input(Rows::Particle, 2));
+    let x = g.linear(Graph::INPUT, 5, Activation::Tanh);
+    let near = g.edge_conv(tracks, tracks, 2, [4, 3, 5]);
+    let kept = g.dropout(near, 0.3);
+    let state = g.lstm(kept, 5);
+    let norm = g.batch_norm(vertices, 2, Activation::Tanh);
+    let far = g.interaction(norm, [4, 3, 5]);
+    let mean = g.mean(far);
+    let x = g.add(x, state, Activation::Identity);
+    let x = g.add(x, mean, Activation::Identity);
+    head(&mut g, x);
+    check(&g, 9);
+    let bad = g.linear_no_bias(tracks, 2);
+    let mixed = g.add(bad, vertices, Activation::Identity);
+    let pooled = g.sum(mixed);
+    head(&mut g, pooled);
+    assert!(g.check().unwrap_err().to_string().contains("two collections"));
 }
 
 #[test]

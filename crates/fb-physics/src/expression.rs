@@ -156,6 +156,20 @@ pub fn flat(text: &str, source: &impl Source) -> Result<Vec<f64>> {
     Ok(values)
 }
 
+/// Refuses names in an expression whose numbers are not all finite: comparisons with NaN do not hold, so a condition would
+/// be false without a word.
+///
+/// # Errors
+/// [`Error::NotFinite`] with the name and the event, [`Error::MissingColumn`], [`Error::Expression`].
+pub fn finite_names(text: &str, source: &impl Source) -> Result<()> {
+    for name in Expression::parse(text)?.names() {
+        let x = source.values(name)?;
+        let event = |i: usize| x.offsets.map_or(i, |offsets| offsets.partition_point(|&o| o <= i) - 1);
+        finite(name, &x.values, event)?;
+    }
+    Ok(())
+}
+
 /// The events for which a condition holds.
 pub fn select(text: &str, source: &impl Source) -> Result<Vec<usize>> {
     let x = evaluate(&Expression::parse(text)?, source)?;

@@ -4,6 +4,7 @@ use fb_core::expression::Expression;
 use fb_core::{Error, Events, Features, Input, Layout, Result, Variable};
 
 use crate::expression::{Source, Values, evaluate, finite, flat, sparse};
+use crate::lists;
 use crate::particles::{Particles, particles};
 use crate::substructure::Jet;
 use crate::substructure::lund::{self, Splitting};
@@ -22,12 +23,12 @@ pub fn prepare(input: &Input, events: &Events) -> Result<Features> {
                 scaled(v, values)
             });
             let columns: Vec<Vec<f32>> = columns.collect::<Result<_>>()?;
-            Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None })
+            Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None, others: Vec::new() })
         }
         Input::Columns { variables, missing } => {
             let column = |text: &String| Ok(sparse(text, events, missing)?.into_iter().map(|x| x as f32).collect());
             let columns: Vec<Vec<f32>> = variables.iter().map(column).collect::<Result<_>>()?;
-            Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None })
+            Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None, others: Vec::new() })
         }
         Input::Particles { collection, max, layout, frame, variables } => {
             let particles = particles(events, collection, *max, *frame)?;
@@ -36,14 +37,14 @@ pub fn prepare(input: &Input, events: &Events) -> Result<Features> {
                 variables.iter().map(|v| scaled(v, cloud.column(v)?)).collect::<Result<_>>()?;
             let (width, rows) = (columns.len(), interleave(&columns));
             if *layout == Layout::Cloud {
-                return Ok(Features { width, values: rows, offsets: Some(particles.offsets) });
+                return Ok(Features { width, values: rows, offsets: Some(particles.offsets), others: Vec::new() });
             }
             let mut values = vec![0.0; events.len() * max * width];
             for (event, o) in particles.offsets.windows(2).enumerate() {
                 let from = event * max * width;
                 values[from..from + (o[1] - o[0]) * width].copy_from_slice(&rows[o[0] * width..o[1] * width]);
             }
-            Ok(Features { width: max * width, values, offsets: None })
+            Ok(Features { width: max * width, values, offsets: None, others: Vec::new() })
         }
         Input::Observables { collection, set, center, scale } => {
             let columns = observables(events, collection, set)?;
@@ -56,22 +57,28 @@ pub fn prepare(input: &Input, events: &Events) -> Result<Features> {
             let fitted = columns.iter().zip(center.iter().zip(scale));
             let columns: Vec<Vec<f32>> =
                 fitted.map(|(column, (&c, &s))| column.iter().map(|&x| number(x, c, s)).collect()).collect();
-            Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None })
+            Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None, others: Vec::new() })
         }
         Input::Lund { collection, variables } => {
             let trees = trees(events, collection)?;
             let mut columns: Vec<Vec<f32>> =
                 variables.iter().map(|v| scaled(v, trees.column(v)?)).collect::<Result<_>>()?;
             columns.extend(trees.links());
-            Ok(Features { width: columns.len(), values: interleave(&columns), offsets: Some(trees.offsets) })
+            Ok(Features {
+                width: columns.len(),
+                values: interleave(&columns),
+                offsets: Some(trees.offsets),
+                others: Vec::new(),
+            })
         }
+        Input::Lists { event, lists } => lists::prepare(event, lists, events),
         Input::Image { collection, max, frame, pixels, half_width } => {
             let particles = particles(events, collection, *max, *frame)?;
             let mut values = vec![0.0f32; events.len() * pixels * pixels];
             for (image, o) in values.chunks_exact_mut(pixels * pixels).zip(particles.offsets.windows(2)) {
                 draw(image, &particles, o[0]..o[1], *pixels, *half_width);
             }
-            Ok(Features { width: pixels * pixels, values, offsets: None })
+            Ok(Features { width: pixels * pixels, values, offsets: None, others: Vec::new() })
         }
     }
 }
@@ -124,6 +131,7 @@ pub fn fit(input: &Input, events: &Events, weights: &[f64]) -> Result<Input> {
                 }
             }
         }
+        Input::Lists { event, lists } => lists::fit(event, lists, events, weights)?,
         Input::Observables { .. } | Input::Columns { .. } | Input::Image { .. } => {}
     }
     Ok(input)
@@ -148,8 +156,11 @@ fn only_numbers(set: &str) -> Result<Observables> {
     }
 }
 
-/// A column for each number of a set of observables.
-fn observables(events: &Events, collection: &str, set: &str) -> Result<Vec<Vec<f64>>> {
+/// A column for each number of a set of observables of jets; one that is no number of its jet is not finite.
+///
+/// # Errors
+/// As [`numbers_of`], and of columns that are missing or hold no momenta.
+pub fn observables(events: &Events, collection: &str, set: &str) -> Result<Vec<Vec<f64>>> {
     let observables = only_numbers(set)?;
     let (momenta, offsets) = crate::particles::momenta(events, collection)?;
     let mut columns = vec![Vec::with_capacity(events.len()); observables.columns().len()];
@@ -228,7 +239,7 @@ impl Source for Trees {
     }
 }
 
-fn fit_variable(variable: &mut Variable, values: &[f64], weights: &[f64]) {
+pub(crate) fn fit_variable(variable: &mut Variable, values: &[f64], weights: &[f64]) {
     let total = weights.iter().map(|w| w.abs()).sum::<f64>();
     let mean_of = |f: &dyn Fn(f64) -> f64| {
         let sum = values.iter().zip(weights).map(|(&x, w)| w.abs() * f(x)).sum::<f64>();
@@ -240,7 +251,7 @@ fn fit_variable(variable: &mut Variable, values: &[f64], weights: &[f64]) {
     variable.scale.get_or_insert(if deviation > 0.0 { 1.0 / deviation } else { 1.0 });
 }
 
-fn scaled(variable: &Variable, values: Vec<f64>) -> Result<Vec<f32>> {
+pub(crate) fn scaled(variable: &Variable, values: Vec<f64>) -> Result<Vec<f32>> {
     let (Some(center), Some(scale)) = (variable.center, variable.scale) else {
         let reason = "its centre and scale have not been fitted".to_owned();
         return Err(Error::Config { place: format!("variable `{}`", variable.expression), reason });
@@ -250,7 +261,7 @@ fn scaled(variable: &Variable, values: Vec<f64>) -> Result<Vec<f32>> {
 }
 
 /// From column after column to row after row.
-fn interleave(columns: &[Vec<f32>]) -> Vec<f32> {
+pub(crate) fn interleave(columns: &[Vec<f32>]) -> Vec<f32> {
     let rows = columns.first().map_or(0, Vec::len);
     let mut values = Vec::with_capacity(rows * columns.len());
     for row in 0..rows {

@@ -4,5 +4,6 @@ pub mod expression;
 pub mod features;
 pub mod four_vector;
 pub mod jets;
+mod lists;
 pub mod particles;
 pub mod substructure;

@@ -2,8 +2,8 @@
 
 use fb_core::{Error, Result};
 
-use crate::metric::{Evaluation, Metric};
-use crate::roc::Ranking;
+use crate::metric::{Evaluation, Metric, Mistag};
+use crate::roc::{Ranking, Roc};
 
 /// Probabilities of several classes, ranked once for each class and each pair, to compute metrics for many sets of
 /// weights.
@@ -13,11 +13,13 @@ pub struct Classes<'a> {
     /// Each class against all others.
     each: Vec<Evaluation<'a>>,
     pairs: Vec<Pair>,
+    /// For metrics of classes against classes, the events of both and their ranking.
+    groups: Vec<(Mistag, Pair)>,
     /// The most probable class of each event; the first of several.
     best: Vec<u32>,
 }
 
-/// Two classes among themselves, told apart by p_a/(p_a + p_b).
+/// Two classes among themselves, told apart by p_a/(p_a + p_b); or two groups of classes.
 struct Pair {
     /// The events of the two.
     events: Vec<u32>,
@@ -46,22 +48,29 @@ pub fn pairs(classes: usize) -> Vec<[usize; 2]> {
 /// [`Error::Config`] that names the metric, for more than two classes.
 pub fn check(metrics: &[Metric], classes: usize) -> Result<()> {
     // A mean over classes that are expected in different numbers would be of nothing.
-    match metrics.iter().find(|m| matches!(m, Metric::Ams(_))) {
-        Some(metric) if classes > 2 => {
-            let reason = format!("it is for signal and background, found {classes} classes");
-            Err(Error::Config { place: format!("metric `{}`", metric.name()), reason })
-        }
-        _ => Ok(()),
+    for metric in metrics {
+        let reason = match metric {
+            Metric::Ams(_) if classes > 2 => format!("it is for signal and background, found {classes} classes"),
+            Metric::Mistag(m) if m.classes() > classes => {
+                format!("it names class {}, found {classes} classes", m.classes() - 1)
+            }
+            // Of two classes one probability is kept: that of class 1.
+            Metric::Mistag(m) if classes == 2 && m.signal != 2 => "expected class 1 as the signal of two".to_owned(),
+            _ => continue,
+        };
+        return Err(Error::Config { place: format!("metric `{}`", metric.name()), reason });
     }
+    Ok(())
 }
 
 impl<'a> Classes<'a> {
-    /// Ranks events. `scores` has a list for each class, `is` is [`each_against_rest`] of the labels.
+    /// Ranks events for these metrics. `scores` has a list for each class, `is` is [`each_against_rest`] of the labels.
     ///
     /// # Errors
     /// [`Error::Length`] for lists that do not fit, [`Error::Empty`] for a class without events, [`Error::NotFinite`]
     /// for a score.
-    pub fn new(scores: &'a [Vec<f64>], is: &'a [Vec<bool>], labels: &'a [u32]) -> Result<Self> {
+    pub fn new(scores: &'a [Vec<f64>], is: &'a [Vec<bool>], labels: &'a [u32], metrics: &[Metric]) -> Result<Self> {
+        check(metrics, scores.len())?;
         let length = |what: &str, expected, found| {
             if expected == found { Ok(()) } else { Err(Error::Length { what: what.to_owned(), expected, found }) }
         };
@@ -79,10 +88,17 @@ impl<'a> Classes<'a> {
         let each = scores.iter().zip(is).map(|(scores, is)| Evaluation::new(scores, is)).collect::<Result<_>>()?;
         let best =
             |i: usize| (1..scores.len()).fold(0, |best, k| if scores[k][i] > scores[best][i] { k } else { best });
-        let pairs =
-            pairs(scores.len()).into_iter().map(|pair| Pair::new(pair, scores, labels)).collect::<Result<_>>()?;
+        let pairs = pairs(scores.len())
+            .into_iter()
+            .map(|[a, b]| Pair::new([1 << a, 1 << b], scores, labels))
+            .collect::<Result<_>>()?;
+        let group = |m: &Metric| match m {
+            Metric::Mistag(m) => Some(Pair::new([m.signal, m.background], scores, labels).map(|pair| (*m, pair))),
+            _ => None,
+        };
+        let groups = metrics.iter().filter_map(group).collect::<Result<_>>()?;
         let best = (0..labels.len()).map(|i| best(i) as u32).collect();
-        Ok(Self { labels, scores, each, pairs, best })
+        Ok(Self { labels, scores, each, pairs, groups, best })
     }
 
     /// With these weights: the metrics, then the area under the curve of each class against the rest, then that of each
@@ -95,7 +111,8 @@ impl<'a> Classes<'a> {
     /// As [`Ranking::roc`] and [`check`].
     pub fn numbers(&self, metrics: &[Metric], weights: &[f64]) -> Result<Vec<f64>> {
         check(metrics, self.scores.len())?;
-        let at_once = |m: &Metric| matches!(m, Metric::Accuracy | Metric::BalancedAccuracy | Metric::LogLoss);
+        let at_once =
+            |m: &Metric| matches!(m, Metric::Accuracy | Metric::BalancedAccuracy | Metric::LogLoss | Metric::Mistag(_));
         let mut binary = vec![Metric::Auc];
         for metric in metrics {
             if !at_once(metric) && !binary.contains(metric) {
@@ -107,26 +124,36 @@ impl<'a> Classes<'a> {
             let at = binary.iter().position(|m| m == metric).unwrap_or(0);
             of_each.iter().map(|values| values[at]).sum::<f64>() / of_each.len() as f64
         };
-        let value = |metric: &Metric| match metric {
-            Metric::Accuracy => {
-                let right = |i: &usize| self.best[*i] == self.labels[*i];
-                let sum: f64 = (0..weights.len()).filter(right).map(|i| weights[i]).sum();
-                sum / weights.iter().sum::<f64>()
-            }
-            Metric::BalancedAccuracy => {
-                let confusion = self.confusion(weights);
-                confusion.iter().enumerate().map(|(k, row)| row[k]).sum::<f64>() / confusion.len() as f64
-            }
-            Metric::LogLoss => {
-                let loss = |i: usize| -weights[i] * self.scores[self.labels[i] as usize][i].max(1e-15).ln();
-                (0..weights.len()).map(loss).sum::<f64>() / weights.iter().sum::<f64>()
-            }
-            other => mean(other),
+        let value = |metric: &Metric| {
+            Ok(match metric {
+                Metric::Accuracy => {
+                    let right = |i: &usize| self.best[*i] == self.labels[*i];
+                    let sum: f64 = (0..weights.len()).filter(right).map(|i| weights[i]).sum();
+                    sum / weights.iter().sum::<f64>()
+                }
+                Metric::BalancedAccuracy => {
+                    let confusion = self.confusion(weights);
+                    confusion.iter().enumerate().map(|(k, row)| row[k]).sum::<f64>() / confusion.len() as f64
+                }
+                Metric::Mistag(m) => {
+                    let pair = self.groups.iter().find(|(own, _)| own == m).map(|(_, pair)| pair);
+                    let pair = pair.ok_or_else(|| Error::Config {
+                        place: format!("metric `{}`", metric.name()),
+                        reason: "the events have not been ranked for it".to_owned(),
+                    })?;
+                    pair.roc(weights)?.background_at(m.efficiency)
+                }
+                Metric::LogLoss => {
+                    let loss = |i: usize| -weights[i] * self.scores[self.labels[i] as usize][i].max(1e-15).ln();
+                    (0..weights.len()).map(loss).sum::<f64>() / weights.iter().sum::<f64>()
+                }
+                other => mean(other),
+            })
         };
-        let mut numbers: Vec<f64> = metrics.iter().map(value).collect();
+        let mut numbers: Vec<f64> = metrics.iter().map(value).collect::<Result<_>>()?;
         numbers.extend(of_each.iter().map(|values| values[0]));
         for pair in &self.pairs {
-            numbers.push(pair.auc(weights)?);
+            numbers.push(pair.roc(weights)?.auc());
         }
         Ok(numbers)
     }
@@ -148,23 +175,29 @@ impl<'a> Classes<'a> {
 }
 
 impl Pair {
-    fn new([a, b]: [usize; 2], scores: &[Vec<f64>], labels: &[u32]) -> Result<Self> {
-        let is_of_them = |i: &u32| [a, b].contains(&(labels[*i as usize] as usize));
+    /// Two groups of classes, by the bits of their classes.
+    fn new([a, b]: [u32; 2], scores: &[Vec<f64>], labels: &[u32]) -> Result<Self> {
+        let has = |group: u32, class: usize| class < 32 && group >> class & 1 == 1;
+        let is_of_them = |i: &u32| has(a | b, labels[*i as usize] as usize);
         let events: Vec<u32> = (0..labels.len() as u32).filter(is_of_them).collect();
         let ratio = |&i: &u32| {
-            let (p, q) = (scores[a][i as usize], scores[b][i as usize]);
+            let sum = |group| {
+                let own = scores.iter().enumerate().filter(|(class, _)| has(group, *class));
+                own.map(|(_, column)| column[i as usize]).sum::<f64>()
+            };
+            let (p, q) = (sum(a), sum(b));
             // Both vanish where a third class is certain: nothing is said of the two.
             if p + q > 0.0 { p / (p + q) } else { 0.5 }
         };
         let ratios: Vec<f64> = events.iter().map(ratio).collect();
-        let first: Vec<bool> = events.iter().map(|&i| labels[i as usize] as usize == a).collect();
+        let first: Vec<bool> = events.iter().map(|&i| has(a, labels[i as usize] as usize)).collect();
         let ranking = Ranking::new(&ratios, &first)?;
         Ok(Self { events, ranking })
     }
 
-    fn auc(&self, weights: &[f64]) -> Result<f64> {
+    fn roc(&self, weights: &[f64]) -> Result<Roc> {
         let weights: Vec<f64> = self.events.iter().map(|&i| weights[i as usize]).collect();
-        Ok(self.ranking.roc(&weights)?.auc())
+        self.ranking.roc(&weights)
     }
 }
 
@@ -203,7 +236,7 @@ mod tests {
 
     fn numbers(scores: &[Vec<f64>], labels: &[u32], weights: &[f64]) -> Vec<f64> {
         let is = each_against_rest(labels, scores.len());
-        Classes::new(scores, &is, labels).unwrap().numbers(&ALL, weights).unwrap()
+        Classes::new(scores, &is, labels, &ALL).unwrap().numbers(&ALL, weights).unwrap()
     }
 
     #[test]
@@ -218,7 +251,7 @@ mod tests {
         assert!(found[6].abs() < 1e-12, "calibration {}", found[6]);
         assert_eq!(found[7..], [1.0; 6], "three classes, three pairs");
         let is = each_against_rest(&labels, 3);
-        let confusion = Classes::new(&scores, &is, &labels).unwrap().confusion(&weights);
+        let confusion = Classes::new(&scores, &is, &labels, &[]).unwrap().confusion(&weights);
         assert_eq!(confusion, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
     }
 
@@ -273,11 +306,35 @@ mod tests {
     }
 
     #[test]
+    fn groups_of_classes_are_told_apart_by_their_sums() {
+        let (scores, labels, mut weights) = toy(800, 4, 0.8);
+        weights[3] = -0.5;
+        let metric = Metric::parse("mistag@0.7(0+2|3)").unwrap();
+        assert_eq!(metric.name(), "mistag@0.7(0+2|3)");
+        let is = each_against_rest(&labels, 4);
+        let found = Classes::new(&scores, &is, &labels, &[metric]).unwrap().numbers(&[metric], &weights).unwrap()[0];
+        let of: Vec<usize> = (0..800).filter(|&i| labels[i] != 1).collect();
+        let ratio = |&i: &usize| {
+            let signal = scores[0][i] + scores[2][i];
+            signal / (signal + scores[3][i])
+        };
+        let ratio: Vec<f64> = of.iter().map(ratio).collect();
+        let signal: Vec<bool> = of.iter().map(|&i| labels[i] != 3).collect();
+        let w: Vec<f64> = of.iter().map(|&i| weights[i]).collect();
+        assert_eq!(found, Roc::new(&ratio, &signal, &w).unwrap().background_at(0.7));
+        assert!(found > 0.05 && found < 0.6, "{found}");
+        for bad in ["mistag@0.7", "mistag@1(0|1)", "mistag@0.7(0+1|1)", "mistag@0.7(0|33)", "mistag@0.7(0+0|1)"] {
+            assert!(Metric::parse(bad).is_err(), "{bad}");
+        }
+        assert!(check(&[metric], 3).unwrap_err().to_string().contains("names class 3"));
+    }
+
+    #[test]
     fn confusion_and_accuracies_under_weights() {
         let labels = [0, 0, 1, 2];
         let scores = [vec![0.6, 0.3, 0.2, 0.1], vec![0.3, 0.4, 0.7, 0.5], vec![0.1, 0.3, 0.1, 0.4]];
         let is = each_against_rest(&labels, 3);
-        let classes = Classes::new(&scores, &is, &labels).unwrap();
+        let classes = Classes::new(&scores, &is, &labels, &[]).unwrap();
         let weights = [3.0, 1.0, 2.0, 4.0];
         assert_eq!(classes.confusion(&weights), [[0.75, 0.25, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]);
         let found = classes.numbers(&[Metric::Accuracy, Metric::BalancedAccuracy], &weights).unwrap();
@@ -288,7 +345,10 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let scores = vec![vec![0.5; 3]; 3];
         let refused = |scores: &[Vec<f64>], labels: &[u32]| {
-            Classes::new(scores, &each_against_rest(labels, scores.len()), labels).map(|_| ()).unwrap_err().to_string()
+            Classes::new(scores, &each_against_rest(labels, scores.len()), labels, &[])
+                .map(|_| ())
+                .unwrap_err()
+                .to_string()
         };
         let ams = [Metric::Auc, Metric::Ams([10.0, 100.0])];
         assert!(check(&ams, 3).unwrap_err().to_string().contains("`ams@10,100`") && check(&ams, 2).is_ok());

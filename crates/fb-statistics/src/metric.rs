@@ -26,6 +26,50 @@ pub enum Metric {
     LogLoss,
     /// Effective efficiency of a flavour tagger, Σᵢ εᵢ (1 − 2wᵢ)², over bins of the dilution r = |2p − 1|.
     TaggingPower,
+    /// Share of the background classes that is taken where so much of the signal classes is.
+    Mistag(Mistag),
+}
+
+/// Classes against classes: jets of the first are told from those of the second by D = p_S/(p_S + p_B), where p_S and p_B
+/// are sums of the probabilities of the two groups; others are left out. P(b)/(P(b) + P(light)) is one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mistag {
+    /// Share of the signal classes that is kept.
+    pub efficiency: f64,
+    /// Bit k: class k is signal.
+    pub signal: u32,
+    /// Bit k: class k is background.
+    pub background: u32,
+}
+
+impl Mistag {
+    /// From `0.7(0+1+2|4+5)`.
+    fn parse(text: &str) -> Option<Self> {
+        let (efficiency, groups) = text.strip_suffix(')')?.split_once('(')?;
+        let efficiency: f64 = efficiency.parse().ok().filter(|e| *e > 0.0 && *e < 1.0)?;
+        let (signal, background) = groups.split_once('|')?;
+        let group = |text: &str| {
+            text.split('+').try_fold(0u32, |all, class| {
+                let bit = 1u32.checked_shl(class.trim().parse().ok()?)?;
+                (all & bit == 0).then_some(all | bit)
+            })
+        };
+        let (signal, background) = (group(signal)?, group(background)?);
+        (signal & background == 0).then_some(Self { efficiency, signal, background })
+    }
+
+    fn name(self) -> String {
+        let group = |bits: u32| {
+            let classes: Vec<String> = (0..32).filter(|k| bits >> k & 1 == 1).map(|k| k.to_string()).collect();
+            classes.join("+")
+        };
+        format!("mistag@{}({}|{})", self.efficiency, group(self.signal), group(self.background))
+    }
+
+    /// One more than the largest class that it names.
+    pub fn classes(self) -> usize {
+        (32 - (self.signal | self.background).leading_zeros()) as usize
+    }
 }
 
 /// Edges of the bins of the dilution (arXiv:2110.00790).
@@ -43,7 +87,7 @@ impl Metric {
     ];
 
     /// From its name: `auc`, `accuracy`, `balanced_accuracy`, `rejection@0.3`, `ams@692,411000`, `max_sic`, `ece`,
-    /// `log_loss`, `tagging_power`.
+    /// `log_loss`, `tagging_power`, `mistag@0.7(0+1+2|4)`.
     ///
     /// # Errors
     /// [`Error::UnknownName`] with the nearest name, [`Error::Config`] for a signal efficiency outside of (0, 1) and for
@@ -61,6 +105,15 @@ impl Metric {
                 }),
             };
         }
+        if let Some(text) = name.strip_prefix("mistag@") {
+            return Mistag::parse(text).map(Self::Mistag).ok_or_else(|| Error::Config {
+                place: format!("metric `{name}`"),
+                reason: format!(
+                    "found `{text}`, expected a signal efficiency between 0 and 1 and two groups of classes as in \
+                     `mistag@0.7(0+1+2|4)`"
+                ),
+            });
+        }
         if let Some(efficiency) = name.strip_prefix("rejection@") {
             return match efficiency.parse() {
                 Ok(e) if e > 0.0 && e < 1.0 => Ok(Self::Rejection(e)),
@@ -73,7 +126,10 @@ impl Metric {
         Self::NAMES.iter().find(|(n, _)| *n == name).map(|(_, metric)| *metric).ok_or_else(|| Error::UnknownName {
             what: "metric",
             name: name.to_owned(),
-            closest: closest(name, Self::NAMES.iter().map(|(n, _)| *n).chain(["rejection@0.3", "ams@692,411000"])),
+            closest: closest(
+                name,
+                Self::NAMES.iter().map(|(n, _)| *n).chain(["rejection@0.3", "ams@692,411000", "mistag@0.7(1|0)"]),
+            ),
         })
     }
 
@@ -81,6 +137,7 @@ impl Metric {
     pub fn name(self) -> String {
         match self {
             Self::Rejection(e) => format!("rejection@{e}"),
+            Self::Mistag(mistag) => mistag.name(),
             Self::Ams([s, b]) => format!("ams@{s},{b}"),
             _ => Self::NAMES.iter().find(|(_, m)| *m == self).map_or_else(String::new, |(n, _)| (*n).to_owned()),
         }
@@ -134,6 +191,7 @@ impl<'a> Evaluation<'a> {
                 f64::midpoint(share(&right, &|i| self.signal[i]), share(&right, &|i| !self.signal[i]))
             }
             Metric::Rejection(e) => roc.rejection(e),
+            Metric::Mistag(m) => roc.background_at(m.efficiency),
             Metric::Ams(expected) => roc.largest_ams(expected),
             Metric::MaxSic => roc.max_significance_improvement(),
             Metric::CalibrationError => self.calibration_error(weights),

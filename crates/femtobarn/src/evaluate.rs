@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::classes::{ByClass, Columns};
 use crate::experiment::Experiment;
 use crate::failure::Result;
-use crate::results::{Difference, Named};
+use crate::results::{Difference, Named, Paired};
 
 /// The scores of a method.
 pub struct Scores {
@@ -197,7 +197,7 @@ impl<'a> Judge<'a> {
         let weights = &self.test.weights;
         let numbers: Box<Statistic<'_>> = match &self.truth {
             Truth::Classes(metrics, is) if self.classes > 2 => {
-                let classes = Classes::new(scores, is, &self.test.labels)?;
+                let classes = Classes::new(scores, is, &self.test.labels, &metrics[from..])?;
                 Box::new(move |w| classes.numbers(&metrics[from..], w))
             }
             Truth::Classes(metrics, is) => {
@@ -221,7 +221,7 @@ impl<'a> Judge<'a> {
             return Ok(ByClass::default());
         }
         let confusion =
-            |scores: &Columns| Ok(Classes::new(scores, is, &self.test.labels)?.confusion(&self.test.weights));
+            |scores: &Columns| Ok(Classes::new(scores, is, &self.test.labels, &[])?.confusion(&self.test.weights));
         let each = trainings.iter().map(confusion).collect::<Result<Vec<_>>>()?;
         Ok(ByClass::new(self.classes, &evaluated.values[metrics.len()..], &each))
     }
@@ -288,14 +288,22 @@ impl<'a> Judge<'a> {
         let mut all = Vec::new();
         for (i, (a_label, a)) in judged.iter().enumerate() {
             for (b_label, b) in &judged[i + 1..] {
-                let (value, sigmas) = difference(&a.leading, &b.leading, at);
-                let sampling = value.central.abs() / sigmas;
-                let variance = |j: &Judged| j.leading_spread.powi(2) / j.trainings as f64;
-                let error = (sampling * sampling + variance(a) + variance(b)).sqrt();
-                // Two equal methods have no difference and no error.
-                let sigmas = if value.central == 0.0 { 0.0 } else { value.central.abs() / error };
-                let metric = Named { name: self.leading_name(), value };
-                all.push(Difference { a: a_label.clone(), b: b_label.clone(), metric, sigmas });
+                let paired = |at: usize, spread: &dyn Fn(&Judged) -> f64| {
+                    let (value, sigmas) = difference(&a.leading, &b.leading, at);
+                    let sampling = value.central.abs() / sigmas;
+                    let variance = |j: &Judged| spread(j).powi(2) / j.trainings as f64;
+                    let error = (sampling * sampling + variance(a) + variance(b)).sqrt();
+                    // Two equal methods have no difference and no error.
+                    Paired { value, sigmas: if value.central == 0.0 { 0.0 } else { value.central.abs() / error } }
+                };
+                let leading = paired(at, &|j| j.leading_spread);
+                let of_name = |(at, name): (usize, &String)| {
+                    (name.clone(), paired(at, &|j| j.spread.get(name).copied().unwrap_or(0.0)))
+                };
+                let metrics = self.names.iter().enumerate().map(of_name).collect();
+                let metric = Named { name: self.leading_name(), value: leading.value };
+                let (a, b) = (a_label.clone(), b_label.clone());
+                all.push(Difference { a, b, metric, sigmas: leading.sigmas, metrics });
             }
         }
         all

@@ -98,7 +98,7 @@ impl Serialize for Named {
 /// Whether less of this metric is better.
 pub fn is_error(metric: &str) -> bool {
     let name = metric.split([':', '@']).next().unwrap_or_default();
-    ["ece", "log_loss", "rmse", "mae", "resolution", "relative_resolution", "pinball"].contains(&name)
+    ["ece", "log_loss", "mistag", "rmse", "mae", "resolution", "relative_resolution", "pinball"].contains(&name)
 }
 
 /// A training with fewer events.
@@ -156,6 +156,18 @@ pub struct Difference {
     #[serde(flatten)]
     pub metric: Named,
     /// Its size in standard deviations, the spread of the trainings included.
+    pub sigmas: f64,
+    /// The same of each metric that the experiment asks for.
+    pub metrics: BTreeMap<String, Paired>,
+}
+
+/// A difference on the same bootstrap replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Paired {
+    /// With its interval.
+    #[serde(flatten)]
+    pub value: Value,
+    /// Its size in standard deviations.
     pub sigmas: f64,
 }
 

@@ -36,6 +36,7 @@ pub(super) struct Builder {
 /// A size in a shape of an input or output.
 pub(super) enum Size {
     Free(&'static str),
+    Named(String),
     Fixed(usize),
 }
 
@@ -245,6 +246,7 @@ fn attribute(name: &str, value: Setting) -> Attribute {
 fn value_info(name: &str, shape: &[Size], meaning: &str) -> ValueInfo {
     let dim = shape.iter().map(|size| match size {
         Size::Free(name) => Dimension { dim_value: None, dim_param: Some((*name).to_owned()) },
+        Size::Named(name) => Dimension { dim_value: None, dim_param: Some(name.clone()) },
         Size::Fixed(n) => Dimension { dim_value: Some(*n as i64), dim_param: None },
     });
     let shape = Shape { dim: dim.collect() };

@@ -11,14 +11,13 @@ use crate::Error;
 #[derive(Clone)]
 pub(super) struct Term {
     pub value: Value,
-    pub per_particle: bool,
+    /// Which particles there are [event, particle], where there is one number per particle.
+    pub mask: Option<Value>,
 }
 
 /// What the names in an expression mean.
 pub(super) struct Scope {
     pub names: BTreeMap<String, Term>,
-    /// Which particles there are [event, particle], where there are particles.
-    pub mask: Option<Value>,
 }
 
 impl Scope {
@@ -27,7 +26,7 @@ impl Scope {
         let fail = |reason: &str| Error::Unsupported { reason: format!("`{expression}`: {reason}") };
         let mut each = |x: &Expression| self.evaluate(b, x);
         Ok(match expression {
-            Expression::Number(x) => Term { value: b.f64(*x), per_particle: false },
+            Expression::Number(x) => Term { value: b.f64(*x), mask: None },
             Expression::Name(name) => {
                 self.names.get(name).cloned().ok_or_else(|| fail("the exported network does not see it"))?
             }
@@ -48,37 +47,39 @@ impl Scope {
             Expression::Binary(op, x, y) => {
                 let (x, y) = (each(x)?, each(y)?);
                 let value = b.binary(*op, &x.value, &y.value);
-                Term { value, per_particle: x.per_particle || y.per_particle }
+                Term { value, mask: x.mask.or(y.mask) }
             }
             Expression::Call2(function, x, y) => {
                 let (x, y) = (each(x)?, each(y)?);
                 let value = b.function2(*function, &x.value, &y.value);
-                Term { value, per_particle: x.per_particle || y.per_particle }
+                Term { value, mask: x.mask.or(y.mask) }
             }
             Expression::If(condition, x, y) => {
                 let (condition, x, y) = (each(condition)?, each(x)?, each(y)?);
                 let truth = b.truth(&condition.value);
-                let per_particle = condition.per_particle || x.per_particle || y.per_particle;
-                Term { value: b.choose(&truth, &x.value, &y.value), per_particle }
+                Term { value: b.choose(&truth, &x.value, &y.value), mask: condition.mask.or(x.mask).or(y.mask) }
             }
             Expression::Reduce(reduce, x) => {
                 let x = each(x)?;
-                let mask = self.mask.as_ref().filter(|_| x.per_particle);
-                let mask =
-                    mask.ok_or_else(|| fail("it reduces over a list, which the exported network does not see"))?;
-                Term { value: self::reduce(b, *reduce, &x.value, mask), per_particle: false }
+                let mask = x
+                    .mask
+                    .as_ref()
+                    .ok_or_else(|| fail("it reduces over a list, which the exported network does not see"))?;
+                Term { value: self::reduce(b, *reduce, &x.value, mask), mask: None }
             }
             Expression::Index(x, i) => {
                 let x = each(x)?;
-                let mask = self.mask.as_ref().filter(|_| x.per_particle);
-                let mask = mask.ok_or_else(|| fail("it takes from a list, which the exported network does not see"))?;
+                let mask = x
+                    .mask
+                    .as_ref()
+                    .ok_or_else(|| fail("it takes from a list, which the exported network does not see"))?;
                 let here = at(b, mask, *i);
                 let value = b.or(&here, &x.value, 0.0);
                 let value = b.sum_keep(&value, 1);
                 let there = b.cast(&here, Element::F64);
                 let there = b.sum_keep(&there, 1);
                 let there = b.above(&there, 0.0);
-                Term { value: b.or(&there, &value, f64::NAN), per_particle: false }
+                Term { value: b.or(&there, &value, f64::NAN), mask: None }
             }
         })
     }

@@ -5,6 +5,8 @@
 //! collection that it sees are `{collection}_{name}` [event, particle], those of events `{name}` `[event]`. It gives
 //! `probabilities` [event, class].
 //!
+//! A model that sees lists takes a tensor [event, entry] for each of their columns, padded by NaN.
+//!
 //! A forest becomes a `TreeEnsembleRegressor` (ai.onnx.ml, version 3). It takes `{name}` `[event]`, NaN where a value is
 //! missing, and gives `probabilities` too: [event, class], or [event, output] where the scores are no probabilities.
 //!
@@ -14,6 +16,7 @@ mod builder;
 mod expressions;
 mod forest;
 mod functions;
+mod lists;
 mod lorentz;
 mod network;
 mod pairs;
@@ -52,7 +55,7 @@ pub fn onnx(artifact: &Artifact) -> Result<Vec<u8>, Error> {
     if artifact.header["forest"].is_object() {
         let forest = Forest::from_artifact(artifact)?;
         let seen = preparation::prepare(&mut builder, &forest::input(artifact, &forest)?)?;
-        let scores = forest::scores(&mut builder, &forest, &seen.value)?;
+        let scores = forest::scores(&mut builder, &forest, &seen[0].value)?;
         let shape = [Size::Free("events"), Size::Fixed(forest.link.classes(forest.outputs()))];
         builder.output("probabilities", &scores, &shape, forest::meaning(forest.link));
         operators.push((ML.to_owned(), OPSET_ML));
@@ -89,16 +92,16 @@ fn parts(artifact: &Artifact) -> Result<(Input, Graph), Error> {
     let input = serde_json::from_value(read("input")).map_err(|e| unreadable("input", &e))?;
     let graph = serde_json::from_value(read("graph")).map_err(|e| unreadable("graph", &e))?;
     let graph = Model::from_tensors(graph, artifact)?.graph;
-    if shape(&input) != Some((graph.nodes[0].rows, graph.nodes[0].width)) {
+    if shapes(&input).as_ref() != Some(&graph.inputs()) {
         let reason = "the network does not fit what it is said to see".to_owned();
         return Err(Error::Model(fb_core::Error::Artifact { reason }));
     }
     Ok((input, graph))
 }
 
-/// Rows and their width of what a network sees, where it is a number.
-fn shape(input: &Input) -> Option<(Rows, usize)> {
-    Some(match input {
+/// Rows and their width of all collections that a network sees, where they are numbers.
+fn shapes(input: &Input) -> Option<Vec<(Rows, usize)>> {
+    Some(vec![match input {
         Input::Table { variables } => (Rows::Event, variables.len()),
         Input::Columns { variables, .. } => (Rows::Event, variables.len()),
         Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
@@ -108,5 +111,6 @@ fn shape(input: &Input) -> Option<(Rows, usize)> {
         Input::Observables { center, .. } => (Rows::Event, center.len()),
         Input::Lund { variables, .. } => (Rows::Particle, variables.len() + Input::LUND_LINKS),
         Input::Image { pixels, .. } => (Rows::Event, pixels.checked_mul(*pixels)?),
-    })
+        Input::Lists { event, lists } => return Some(fb_nn::graph::of_lists(event.len(), lists)),
+    }])
 }

@@ -18,12 +18,12 @@ pub(super) const EPSILON: f32 = 1e-5;
 const FEW: usize = 4;
 
 /// Writes the network into the graph; gives the logits [event, width].
-pub(super) fn network(b: &mut Builder, artifact: &Artifact, graph: &Graph, seen: &Prepared) -> Result<Value, Error> {
-    let mut network =
-        Network { b, artifact, graph, mask: seen.mask.clone(), counts: None, edges: None, values: Vec::new() };
-    let input = network.input(&seen.value)?;
+pub(super) fn network(b: &mut Builder, artifact: &Artifact, graph: &Graph, seen: &[Prepared]) -> Result<Value, Error> {
+    let particles = vec![None; seen.len()];
+    let mut network = Network { b, artifact, graph, particles, collection: 0, edges: None, values: Vec::new() };
     for node in &graph.nodes {
-        let value = if node.op == Op::Input { input.clone() } else { network.node(node)? };
+        network.collection = node.collection;
+        let value = if node.op == Op::Input { network.input(&seen[node.collection])? } else { network.node(node)? };
         network.values.push(value);
     }
     network.values.pop().ok_or_else(|| Error::Unsupported { reason: "the network is empty".to_owned() })
@@ -44,34 +44,37 @@ pub(super) struct Network<'a> {
     pub b: &'a mut Builder,
     artifact: &'a Artifact,
     graph: &'a Graph,
-    mask: Option<Value>,
-    /// Particles of each event [event, 1].
-    counts: Option<Value>,
-    /// The pairs of particles that have rows.
+    /// Of each collection, which particles there are [event, particle] and how many [event, 1].
+    particles: Vec<Option<(Value, Value)>>,
+    /// That of the current node.
+    collection: usize,
+    /// The pairs of particles of the first collection that have rows.
     pub edges: Option<EdgeView>,
     values: Vec<Value>,
 }
 
 impl Network<'_> {
-    /// The input with its fixed rows in front; works out which particles and edges there are.
-    fn input(&mut self, seen: &str) -> Result<Value, Error> {
-        let mut input = seen.to_owned();
-        let Some(mut mask) = self.mask.clone() else { return Ok(input) };
+    /// The input of the current collection, of the first one with its fixed rows in front; works out which particles and
+    /// edges there are.
+    fn input(&mut self, seen: &Prepared) -> Result<Value, Error> {
+        let mut input = seen.value.clone();
+        let Some(mut mask) = seen.mask.clone() else { return Ok(input) };
+        let is_first = self.collection == 0;
         let rows = &self.graph.fixed;
-        if !rows.is_empty() {
+        if is_first && !rows.is_empty() {
             let width = self.graph.nodes[0].width;
             let fixed = self.b.floats(&[1, rows.len(), width], &rows.concat());
-            let (events, rest) = (self.b.size(seen, 0), self.b.integers(&[rows.len() as i64, width as i64]));
+            let (events, rest) = (self.b.size(&input, 0), self.b.integers(&[rows.len() as i64, width as i64]));
             let shape = self.b.concat(&[&events, &rest], 0);
             let fixed = self.b.op("Expand", &[&fixed, &shape]);
-            input = self.b.concat(&[&fixed, seen], 1);
+            input = self.b.concat(&[&fixed, &input], 1);
             let there = self.always(&mask, rows.len());
             mask = self.b.concat(&[&there, &mask], 1);
-            self.mask = Some(mask.clone());
         }
         let ones = self.b.cast(&mask, Element::F32);
-        self.counts = Some(self.b.sum_keep(&ones, 1));
-        if let Some(edges) = self.graph.edges {
+        let counts = self.b.sum_keep(&ones, 1);
+        self.particles[self.collection] = Some((mask.clone(), counts));
+        if let Some(edges) = self.graph.edges.filter(|_| is_first) {
             self.edges = Some(EdgeView::new(self, edges, &input, &mask));
         }
         Ok(input)
@@ -99,12 +102,10 @@ impl Network<'_> {
         Ok(self.b.floats(&tensor.shape, &tensor.values))
     }
 
-    /// Which particles there are, and how many in each event [event, 1].
-    pub(super) fn particles(&self) -> Result<(String, Value), Error> {
-        match (&self.mask, &self.counts) {
-            (Some(mask), Some(counts)) => Ok((mask.clone(), counts.clone())),
-            _ => Err(Error::Unsupported { reason: "the network wants particles and sees none".to_owned() }),
-        }
+    /// Which particles of the current collection there are, and how many in each event [event, 1].
+    pub(super) fn particles(&self) -> Result<(Value, Value), Error> {
+        let none = || Error::Unsupported { reason: "the network wants particles and sees none".to_owned() };
+        self.particles.get(self.collection).cloned().flatten().ok_or_else(none)
     }
 
     fn node(&mut self, node: &Node) -> Result<Value, Error> {

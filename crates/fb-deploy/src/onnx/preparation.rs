@@ -7,6 +7,7 @@ use fb_core::{Frame, Input, Layout, Variable};
 
 use super::builder::{Builder, Element, Setting, Size, Value};
 use super::expressions::{Scope, Term, at};
+use super::lists;
 use crate::Error;
 use crate::inputs::{Kind, Slot, slots};
 
@@ -19,9 +20,12 @@ pub(super) struct Prepared {
 }
 
 /// Writes the preparation of `input` into the graph.
-pub(super) fn prepare(b: &mut Builder, input: &Input) -> Result<Prepared, Error> {
+///
+/// One for each collection that the network sees.
+pub(super) fn prepare(b: &mut Builder, input: &Input) -> Result<Vec<Prepared>, Error> {
     let slots = slots(input)?;
-    match input {
+    let one = match input {
+        Input::Lists { event, lists } => return lists::prepare(b, &slots, event, lists),
         Input::Table { variables } => table(b, &slots, variables, &[]),
         // Refused with the slots.
         Input::Observables { .. } => Err(Error::Unsupported { reason: "it sees observables of jets".to_owned() }),
@@ -43,14 +47,9 @@ pub(super) fn prepare(b: &mut Builder, input: &Input) -> Result<Prepared, Error>
                 .collect();
             let value = b.concat(&rows.iter().map(String::as_str).collect::<Vec<_>>(), 2);
             if *layout == Layout::Cloud {
-                return Ok(Prepared { value, mask: Some(particles.mask) });
+                return Ok(vec![Prepared { value, mask: Some(particles.mask) }]);
             }
-            let (all, kept) = (b.integers(&[*max as i64]), b.size(&value, 1));
-            let missing = b.sub(&all, &kept);
-            let (before, after) = (b.integers(&[0, 0, 0, 0]), b.integers(&[0]));
-            let pads = b.concat(&[&before, &missing, &after], 0);
-            let value = b.op("Pad", &[&value, &pads]);
-            Ok(Prepared { value: b.reshape(&value, &[-1, (max * variables.len()) as i64]), mask: None })
+            Ok(Prepared { value: sequence(b, &value, *max, variables.len()), mask: None })
         }
         Input::Lund { variables, .. } => {
             let width = variables.len() + Input::LUND_LINKS;
@@ -68,7 +67,18 @@ pub(super) fn prepare(b: &mut Builder, input: &Input) -> Result<Prepared, Error>
             let (u, v) = particles.coordinates(b, *frame);
             Ok(Prepared { value: image(b, &particles, [&u, &v], *pixels, *half_width), mask: None })
         }
-    }
+    };
+    Ok(vec![one?])
+}
+
+/// [event, row, variable] as [event, max · variable], filled up with zeros.
+pub(super) fn sequence(b: &mut Builder, rows: &str, max: usize, variables: usize) -> Value {
+    let (all, kept) = (b.integers(&[max as i64]), b.size(rows, 1));
+    let missing = b.sub(&all, &kept);
+    let (before, after) = (b.integers(&[0, 0, 0, 0]), b.integers(&[0]));
+    let pads = b.concat(&[&before, &missing, &after], 0);
+    let rows = b.op("Pad", &[rows, &pads]);
+    b.reshape(&rows, &[-1, (max * variables) as i64])
 }
 
 /// One number per event of each variable; values of columns that stand for a missing one become NaN.
@@ -83,12 +93,12 @@ fn table(b: &mut Builder, slots: &[Slot], variables: &[Variable], missing: &[f64
             let stands = b.op("Equal", &[&x, &value]);
             x = b.choose(&stands, &none, &x);
         }
-        names.insert(slot.alias.clone(), Term { value: b.unsqueeze(&x, 1), per_particle: false });
+        names.insert(slot.alias.clone(), Term { value: b.unsqueeze(&x, 1), mask: None });
     }
     let Some(first) = names.values().next().map(|term| term.value.clone()) else {
         return Err(Error::Unsupported { reason: "the model sees no column".to_owned() });
     };
-    let columns = columns(b, &Scope { names, mask: None }, variables)?;
+    let columns = columns(b, &Scope { names }, variables)?;
     let shape = b.op("Shape", &[&first]);
     // A variable without a name in it is a plain number.
     let columns: Vec<Value> = columns.iter().map(|x| b.op("Expand", &[x, &shape])).collect();
@@ -96,7 +106,7 @@ fn table(b: &mut Builder, slots: &[Slot], variables: &[Variable], missing: &[f64
 }
 
 /// `clip((expression − center)·scale)` of each variable, rounded to 32 bits.
-fn columns(b: &mut Builder, scope: &Scope, variables: &[Variable]) -> Result<Vec<Value>, Error> {
+pub(super) fn columns(b: &mut Builder, scope: &Scope, variables: &[Variable]) -> Result<Vec<Value>, Error> {
     let column = |variable: &Variable| {
         let (Some(center), Some(scale)) = (variable.center, variable.scale) else {
             let reason = format!("the centre and scale of `{}` have not been fitted", variable.expression);
@@ -181,8 +191,8 @@ impl Particles {
                     let x = b.input(&slot.name, &[Size::Free(events), Size::Free(rows)], "one number per particle");
                     columns.push((slot.alias.clone(), b.cast(&x, Element::F64), true));
                 }
-                // No input has rows beside particles.
-                Kind::Rows => {}
+                // No input has rows beside particles; lists are prepared elsewhere.
+                Kind::Rows | Kind::Entry(_) => {}
                 Kind::Event => {
                     let x = b.input(&slot.name, &[Size::Free(events)], "one number per event");
                     let x = b.cast(&x, Element::F64);
@@ -225,7 +235,7 @@ impl Particles {
         let delta = delta.map(|x| b.or(&several, &x, 0.0));
         let columns = columns.into_iter().map(|(alias, x, per_particle)| {
             let value = if per_particle { take(b, &x) } else { x };
-            (alias, Term { value, per_particle })
+            (alias, Term { value, mask: per_particle.then(|| mask.clone()) })
         });
         let columns = columns.collect();
         Self { mask, n, each, jet, weight, delta, columns }
@@ -238,7 +248,7 @@ impl Particles {
         let dr = b.hypot(&self.delta[0], &self.delta[1]);
         let m = self.jet.mass(b);
         let mut name = |name: &str, value: &Value, per_particle: bool| {
-            names.insert(name.to_owned(), Term { value: value.clone(), per_particle });
+            names.insert(name.to_owned(), Term { value: value.clone(), mask: per_particle.then(|| self.mask.clone()) });
         };
         for (prefix, momenta, per_particle) in [("", &self.each, true), ("jet_", &self.jet, false)] {
             let [px, py, pz, e] = &momenta.p;
@@ -255,7 +265,7 @@ impl Particles {
         }
         name("jet_m", &m, false);
         name("n", &self.n, false);
-        Scope { names, mask: Some(self.mask.clone()) }
+        Scope { names }
     }
 
     /// u and v in a frame of the jet.

@@ -1,5 +1,8 @@
 //! Jet taggers: the landscape of top taggers (arXiv:1902.09914).
 
+pub mod csvv2;
+pub mod deepcsv;
+pub mod deepjet;
 pub mod efn;
 pub mod efp_linear;
 pub mod interaction_network;
@@ -21,7 +24,7 @@ pub mod pelican;
 pub mod pfn;
 pub mod topodnn;
 
-use fb_core::{Error, Frame, Input, Layout, Result, Variable};
+use fb_core::{Error, Frame, Input, Layout, List, Result, Variable};
 use fb_nn::{Activation, Graph};
 
 /// Names of the columns of constituents: `part_px`, `part_py`, `part_pz`, `part_E`.
@@ -71,6 +74,50 @@ fn particlenet_variables() -> Vec<Variable> {
         Variable::affine("log(E / jet_E)", -4.7, 0.7).clipped(-5.0, 5.0),
         Variable::affine("dr(jet)", 0.2, 4.0).clipped(-5.0, 5.0),
     ]
+}
+
+/// Tracks of a jet, `trk_*`, the most displaced first; those from far decays of strange hadrons are left out.
+fn tracks(max: usize, layout: Layout, variables: Vec<Variable>) -> List {
+    List {
+        name: "trk".to_owned(),
+        select: Some("abs(trk_d0) < 2".to_owned()),
+        order: Some("trk_sd0_sig".to_owned()),
+        max,
+        layout,
+        reversed: false,
+        variables,
+    }
+}
+
+/// Neutral particles of a jet, `neu_*`, the hardest first.
+fn neutrals(max: usize, variables: Vec<Variable>) -> List {
+    List {
+        name: "neu".to_owned(),
+        select: None,
+        order: Some("neu_pt".to_owned()),
+        max,
+        layout: Layout::Cloud,
+        reversed: false,
+        variables,
+    }
+}
+
+/// Secondary vertices of a jet, `sv_*`, the one of most significant flight first; one without tracks is none.
+fn vertices(max: usize, layout: Layout, variables: Vec<Variable>) -> List {
+    List {
+        name: "sv".to_owned(),
+        select: Some("sv_ntracks > 0".to_owned()),
+        order: Some("sv_flight_sig".to_owned()),
+        max,
+        layout,
+        reversed: false,
+        variables,
+    }
+}
+
+/// Standardised variables within ±5.
+fn standard<const N: usize>(expressions: [&str; N]) -> Vec<Variable> {
+    expressions.map(|e| Variable::standard(e).clipped(-5.0, 5.0)).to_vec()
 }
 
 /// Fully connected layers with rectifiers.

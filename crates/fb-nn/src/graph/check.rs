@@ -16,10 +16,14 @@ impl Graph {
         let bad =
             |node: usize, reason: &str| Error::Artifact { reason: format!("node {node} of the network: {reason}") };
         let Some(first) = self.nodes.first() else { return Err(bad(0, "there is none")) };
-        if first.op != Op::Input || first.width == 0 || first.width > LARGEST {
+        let inputs = self.inputs();
+        if inputs.is_empty() || inputs.iter().any(|&(_, width)| width == 0 || width > LARGEST) {
             return Err(bad(0, "it must be the input, with a positive width"));
         }
         let mut again = Self::new(first.rows, first.width);
+        for &(rows, width) in &inputs[1..] {
+            again.input(rows, width);
+        }
         (again.edges, again.fixed) = (self.edges, self.fixed.clone());
         let sound = match self.edges {
             None | Some(Edges::Unordered | Edges::Ordered | Edges::All) => true,
@@ -30,7 +34,7 @@ impl Graph {
         if !sound || !fits || (first.rows != Rows::Particle && (self.edges.is_some() || !self.fixed.is_empty())) {
             return Err(bad(0, "its edges or fixed rows do not fit"));
         }
-        for (i, node) in self.nodes.iter().enumerate().skip(1) {
+        for (i, node) in self.nodes.iter().enumerate().skip(inputs.len()) {
             let x = |n: usize| match node.inputs.get(n) {
                 Some(&j) if j < i => Ok(j),
                 _ => Err(bad(i, "an input is missing or comes later")),
@@ -52,8 +56,12 @@ impl Graph {
             if node.inputs.iter().any(moves) && !matches!(node.op, Op::Minkowski | Op::Displace { .. }) {
                 return Err(bad(i, "momenta that moved are for `minkowski` and `displace`"));
             }
+            let seen = node.inputs.iter().filter_map(|&j| self.nodes.get(j)).filter(|n| n.rows != Rows::Event);
+            let mut collections = seen.map(|node| node.collection);
+            let first = collections.next();
+            require(collections.all(|c| Some(c) == first), "it takes particles of two collections")?;
             match node.op {
-                Op::Input => return Err(bad(i, "there is one input only")),
+                Op::Input => return Err(bad(i, "inputs come before operations")),
                 Op::Columns { from, to } => {
                     require(from < to && to <= width(0)?, "its columns are out of range")?;
                     again.columns(x(0)?, from, to);
@@ -284,8 +292,8 @@ impl Graph {
                     again.multiplicity(x(0)?, mean, activation);
                 }
             }
-            if again.nodes[i].rows == Rows::Edge && self.edges.is_none() {
-                return Err(bad(i, "the network names no pairs of particles"));
+            if again.nodes[i].rows == Rows::Edge && (self.edges.is_none() || again.nodes[i].collection > 0) {
+                return Err(bad(i, "the network names no pairs of these particles"));
             }
             if again.nodes[i].width != node.width || again.nodes[i].rows != node.rows {
                 return Err(bad(i, "its width or rows are not those of its operation"));

@@ -268,7 +268,7 @@ pub fn images(report: &Report<'_>, inputs: &[Input]) -> fb_core::Result<Vec<Stri
         Input::Particles { collection, .. } | Input::Lund { collection, .. } | Input::Image { collection, .. } => {
             Some(collection.clone())
         }
-        Input::Table { .. } | Input::Columns { .. } | Input::Observables { .. } => None,
+        Input::Table { .. } | Input::Columns { .. } | Input::Observables { .. } | Input::Lists { .. } => None,
     });
     let Some(collection) = collection else { return Ok(Vec::new()) };
     let image = Input::Image { collection, max: 200, frame: Frame::Principal, pixels: PIXELS, half_width: HALF_WIDTH };
