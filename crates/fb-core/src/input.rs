@@ -95,6 +95,11 @@ pub struct List {
 }
 
 impl List {
+    /// All its expressions.
+    pub fn expressions(&self) -> impl Iterator<Item = &String> {
+        self.select.iter().chain(&self.order).chain(self.variables.iter().map(|v| &v.expression))
+    }
+
     /// Whether a column is one of the list.
     pub fn owns(&self, column: &str) -> bool {
         column.strip_prefix(&self.name).is_some_and(|rest| rest.starts_with('_'))

@@ -86,10 +86,8 @@ pub(crate) fn slots(input: &Input) -> Result<Vec<Slot>, Error> {
 }
 
 fn slots_of_lists(event: &[Variable], lists: &[List]) -> Result<Vec<Slot>, Error> {
-    let variables = event.iter().chain(lists.iter().flat_map(|list| &list.variables)).map(|v| &v.expression);
-    let conditions = lists.iter().flat_map(|list| list.select.iter().chain(&list.order));
     let mut names = BTreeSet::new();
-    for text in variables.chain(conditions) {
+    for text in event.iter().map(|v| &v.expression).chain(lists.iter().flat_map(List::expressions)) {
         names.extend(Expression::parse(text)?.names().into_iter().map(str::to_owned));
     }
     let slot = |name: String| {

@@ -24,6 +24,7 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Neural<taggers::deepjet::DeepJet>>(),
     &entry::<Neural<taggers::efn::Efn>>(),
     &entry::<taggers::efp_linear::EfpLinear>(),
+    &entry::<taggers::goat::Goat>(),
     &entry::<Neural<taggers::interaction_network::InteractionNetwork>>(),
     &entry::<Neural<taggers::jet_image_cnn::JetImageCnn>>(),
     &entry::<Neural<taggers::jet_image_cnn::JetImageCnnSmall>>(),

@@ -247,3 +247,13 @@ pub(crate) fn shift(error: Error, start: usize) -> Error {
         other => other,
     }
 }
+
+/// An error about an event of a part, told about the event of the whole sample: those of the part are `own`.
+pub(crate) fn in_whole(error: Error, own: &[usize]) -> Error {
+    match error {
+        Error::NotFinite { column, event, found } if event < own.len() => {
+            Error::NotFinite { column, event: own[event], found }
+        }
+        other => other,
+    }
+}

@@ -46,8 +46,7 @@ impl<'a> Columns<'a> {
 
     /// Where the entries of each event begin: by the first column of the list that its expressions name.
     fn offsets(&self, list: &List) -> Result<Vec<usize>> {
-        let variables = list.variables.iter().map(|v| &v.expression);
-        for text in list.select.iter().chain(&list.order).chain(variables) {
+        for text in list.expressions() {
             let expression = Expression::parse(text)?;
             if let Some(name) = expression.names().into_iter().find(|name| list.owns(name)) {
                 return Ok(self.values(name)?.offsets.unwrap_or(&self.single).to_vec());

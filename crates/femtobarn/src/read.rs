@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fb_core::unit::is_energy;
-use fb_core::{Data, Error, Events, Input, Sample, Unit, philox};
+use fb_core::{Data, Error, Events, Input, List, Sample, Unit, philox};
 use fb_physics::expression::{flat, select};
 use serde::{Deserialize, Serialize};
 
@@ -132,12 +132,18 @@ fn needed(inputs: &[Input]) -> Vec<String> {
     names
 }
 
-/// Columns that methods of trees see, where they are named.
+/// Columns that methods of trees and of lists see, where they are named.
 fn seen(inputs: &[Input]) -> Vec<String> {
     let mut names = Vec::new();
     for input in inputs {
-        let Input::Columns { variables, .. } = input else { continue };
-        for text in variables {
+        let expressions: Vec<&String> = match input {
+            Input::Columns { variables, .. } => variables.iter().collect(),
+            Input::Lists { event, lists } => {
+                event.iter().map(|v| &v.expression).chain(lists.iter().flat_map(List::expressions)).collect()
+            }
+            _ => continue,
+        };
+        for text in expressions {
             match fb_core::expression::Expression::parse(text) {
                 Ok(e) => names.extend(e.names().into_iter().map(str::to_owned)),
                 // A pattern is one here too.

@@ -50,6 +50,10 @@ pub fn onnx(artifact: &Artifact) -> Result<Vec<u8>, Error> {
     if artifact.header["parts"].is_object() {
         return Err(Error::Unsupported { reason: format!("`{method}` is made of several models") });
     }
+    let is_network = artifact.header["graph"].is_object();
+    if !is_network && !artifact.header["forest"].is_object() {
+        return Err(Error::Unsupported { reason: format!("`{method}` is neither a network nor a forest") });
+    }
     let mut builder = Builder::default();
     let mut operators = vec![(String::new(), OPSET)];
     if artifact.header["forest"].is_object() {

@@ -21,7 +21,7 @@ use serde_json::json;
 
 use super::{logits, standard, tracks, vertices};
 use crate::forest::count;
-use crate::neural::{FittedNetwork, Plan, check_sample, classes};
+use crate::neural::{FittedNetwork, Plan, check_sample, classes, in_whole};
 use crate::stages::Stages;
 use crate::weights::{self, NegativeWeights, Normalise, Reweight};
 
@@ -123,18 +123,9 @@ impl Config {
     }
 }
 
-/// Events of one category, and errors about them told about the event of the whole sample.
+/// Events of one category.
 fn of_category(categories: &[usize], category: usize) -> Vec<usize> {
     (0..categories.len()).filter(|&i| categories[i] == category).collect()
-}
-
-fn in_whole(error: Error, own: &[usize]) -> Error {
-    match error {
-        Error::NotFinite { column, event, found } if event < own.len() => {
-            Error::NotFinite { column, event: own[event], found }
-        }
-        other => other,
-    }
 }
 
 /// Share of a class that is added to its frequency in every category: none is impossible.

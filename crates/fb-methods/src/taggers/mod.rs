@@ -5,6 +5,7 @@ pub mod deepcsv;
 pub mod deepjet;
 pub mod efn;
 pub mod efp_linear;
+pub mod goat;
 pub mod interaction_network;
 pub mod jet_image_cnn;
 pub mod lbn;
