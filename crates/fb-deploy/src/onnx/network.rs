@@ -21,7 +21,7 @@ const FEW: usize = 4;
 pub(super) fn network(b: &mut Builder, artifact: &Artifact, graph: &Graph, seen: &Prepared) -> Result<Value, Error> {
     let mut network =
         Network { b, artifact, graph, mask: seen.mask.clone(), counts: None, edges: None, values: Vec::new() };
-    let input = network.input(&seen.value)?;
+    let input = network.input(&seen.value);
     for node in &graph.nodes {
         let value = if node.op == Op::Input { input.clone() } else { network.node(node)? };
         network.values.push(value);
@@ -54,9 +54,9 @@ pub(super) struct Network<'a> {
 
 impl Network<'_> {
     /// The input with its fixed rows in front; works out which particles and edges there are.
-    fn input(&mut self, seen: &str) -> Result<Value, Error> {
+    fn input(&mut self, seen: &str) -> Value {
         let mut input = seen.to_owned();
-        let Some(mut mask) = self.mask.clone() else { return Ok(input) };
+        let Some(mut mask) = self.mask.clone() else { return input };
         let rows = &self.graph.fixed;
         if !rows.is_empty() {
             let width = self.graph.nodes[0].width;
@@ -74,7 +74,7 @@ impl Network<'_> {
         if let Some(edges) = self.graph.edges {
             self.edges = Some(EdgeView::new(self, edges, &input, &mask));
         }
-        Ok(input)
+        input
     }
 
     pub(super) fn width(&self, node: usize) -> usize {
