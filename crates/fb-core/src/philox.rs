@@ -135,7 +135,9 @@ mod tests {
         for (ahead, n) in [(0, 300), (1, 64), (3, 65), (2, 1), (4, 2), (0, 0)] {
             let (mut one, mut many) = (Philox::new(7, 8, 9), Philox::new(7, 8, 9));
             for random in [&mut one, &mut many] {
-                (0..ahead).for_each(|_| drop(random.next_u32()));
+                for _ in 0..ahead {
+                    random.next_u32();
+                }
             }
             let mut words = vec![0; n];
             many.fill(&mut words);
