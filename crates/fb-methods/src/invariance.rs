@@ -22,7 +22,10 @@ use Transformation::{FastBoost, SlowBoost, TurnAboutBeam, TurnAcross};
 fn transformed([x, y, z, e]: [f64; 4], transformation: Transformation) -> [f64; 4] {
     let turn = |a: f64, b: f64| [(3.0 * a - 4.0 * b) / 5.0, (4.0 * a + 3.0 * b) / 5.0];
     // Light-cone momenta grow by a factor k, and shrink by it.
-    let boost = |a: f64, e: f64, k: f64| [((e + a) * k - (e - a) / k) / 2.0, ((e + a) * k + (e - a) / k) / 2.0];
+    let boost = |a: f64, e: f64, k: f64| {
+        let (forward, backward) = ((e + a) * k / 2.0, (e - a) / k / 2.0);
+        [forward - backward, forward + backward]
+    };
     match transformation {
         TurnAboutBeam => {
             let [x, y] = turn(x, y);
@@ -50,7 +53,7 @@ fn jets() -> Vec<Vec<[f64; 4]>> {
         let [x, y, z] = [3.0, 4.0, 4.0].map(|shift| 5.0 * (random.below(9) as f64 - shift));
         [x, y, z, 5.0 * ((x * x + y * y + z * z).sqrt() / 5.0).ceil() + 5.0]
     };
-    (0..12).map(|n| (0..n % 7 + 1).map(|_| particle()).collect()).collect()
+    (0..12).map(|n| (0..=n % 7).map(|_| particle()).collect()).collect()
 }
 
 /// Logits of a network with uneven parameters that sees px, py, pz, E and two scalars.

@@ -41,6 +41,7 @@ pub enum Rows {
 
 impl Rows {
     /// What a sum over rows gives: edges belong to their receiver, particles to their event.
+    #[must_use]
     pub fn above(self) -> Self {
         if matches!(self, Self::Edge | Self::Near { .. }) { Self::Particle } else { Self::Event }
     }

@@ -416,6 +416,44 @@ mod tests {
     }
 
     #[test]
+    fn declusterings_and_their_links() {
+        let particle = |pt: f64, y: f64, phi: f64| [pt * phi.cos(), pt * phi.sin(), pt * y.sinh(), pt * y.cosh()];
+        // A jet of two; one of four whose wide splitting has a pair on either side; one of a single particle.
+        let close = 0.01;
+        let jets = [
+            vec![particle(10.0, 0.0, 0.0), particle(5.0, 0.3, 0.4)],
+            vec![
+                particle(20.0, 0.0, 0.0),
+                particle(4.0, 0.0, close),
+                particle(10.0, 0.5, 0.0),
+                particle(1.0, 0.5, 2.0 * close),
+            ],
+            vec![particle(3.0, 0.0, 0.0)],
+        ];
+        let offsets = Arc::new(vec![0, 2, 6, 7]);
+        let column = |(i, name): (usize, &str)| {
+            let values = jets.iter().flatten().map(|p| p[i]).collect();
+            Column::jagged(name, Data::F64(values), Arc::clone(&offsets))
+        };
+        let names = ["part_px", "part_py", "part_pz", "part_E"];
+        let events = Events::new(names.into_iter().enumerate().map(column).collect()).unwrap();
+        let variables = ["z", "delta", "psi", "m", "kt"].map(Variable::plain).to_vec();
+        let input = Input::Lund { collection: "part".into(), variables };
+        let found = prepare(&input, &events).unwrap();
+        assert_eq!((found.width, found.offsets), (8, Some(vec![0, 1, 4, 4])));
+        let mass = (100.0 * (0.3f64.cosh() - 0.4f64.cos())).sqrt();
+        let first = [1.0 / 3.0, 0.5, 0.3f64.atan2(0.4), mass, 2.5, -1.0, -1.0, -1.0];
+        for (f, e) in found.values.iter().zip(first) {
+            assert!((f64::from(*f) - e).abs() < 1e-6, "{f}, expected {e}");
+        }
+        // Mother, harder and softer part: the pair around 20 GeV is narrower and was clustered first.
+        let links: Vec<&[f32]> = found.values.chunks_exact(8).skip(1).map(|row| &row[5..]).collect();
+        assert_eq!(links, [[-1.0, 2.0, 1.0], [0.0, -1.0, -1.0], [0.0, -1.0, -1.0]]);
+        let unknown = Input::Lund { collection: "part".into(), variables: vec![Variable::plain("deltas")] };
+        assert!(prepare(&unknown, &events).unwrap_err().to_string().contains("did you mean `delta`"));
+    }
+
+    #[test]
     fn the_order_in_the_file_does_not_matter() {
         let variables = ["log(E / jet_E)", "u", "v", "dr(jet)"];
         // Two constituents have the same pT, so their own order is kept.

@@ -23,7 +23,7 @@ pub(super) fn network(b: &mut Builder, artifact: &Artifact, graph: &Graph, seen:
     let mut network = Network { b, artifact, graph, particles, collection: 0, edges: None, values: Vec::new() };
     for node in &graph.nodes {
         network.collection = node.collection;
-        let value = if node.op == Op::Input { network.input(&seen[node.collection])? } else { network.node(node)? };
+        let value = if node.op == Op::Input { network.input(&seen[node.collection]) } else { network.node(node)? };
         network.values.push(value);
     }
     network.values.pop().ok_or_else(|| Error::Unsupported { reason: "the network is empty".to_owned() })
@@ -56,9 +56,9 @@ pub(super) struct Network<'a> {
 impl Network<'_> {
     /// The input of the current collection, of the first one with its fixed rows in front; works out which particles and
     /// edges there are.
-    fn input(&mut self, seen: &Prepared) -> Result<Value, Error> {
+    fn input(&mut self, seen: &Prepared) -> Value {
         let mut input = seen.value.clone();
-        let Some(mut mask) = seen.mask.clone() else { return Ok(input) };
+        let Some(mut mask) = seen.mask.clone() else { return input };
         let is_first = self.collection == 0;
         let rows = &self.graph.fixed;
         if is_first && !rows.is_empty() {
@@ -77,7 +77,7 @@ impl Network<'_> {
         if let Some(edges) = self.graph.edges.filter(|_| is_first) {
             self.edges = Some(EdgeView::new(self, edges, &input, &mask));
         }
-        Ok(input)
+        input
     }
 
     pub(super) fn width(&self, node: usize) -> usize {

@@ -164,10 +164,10 @@ impl Network<'_> {
             Op::Multiply => {
                 let [a, b] = [0, 1].map(|i| node.inputs[i]);
                 let factors = self.width(b);
-                let y = if self.rows_at(a) != self.rows_at(b) {
-                    (0..axes(node.rows)).fold(y.to_owned(), |y, _| self.b.unsqueeze(&y, 1))
-                } else {
+                let y = if self.rows_at(a) == self.rows_at(b) {
                     self.repeat(y, factors, width)
+                } else {
+                    (0..axes(node.rows)).fold(y.to_owned(), |y, _| self.b.unsqueeze(&y, 1))
                 };
                 self.b.mul(x, &y)
             }

@@ -4,7 +4,7 @@
 use fb_core::{Philox, philox};
 
 use super::Cell;
-use super::dense::pass_on;
+use super::dense::{drop_entries, pass_on};
 use super::rowwise::fold;
 use crate::Rows;
 use crate::executor::Mode;
@@ -27,22 +27,20 @@ fn softmax<T: Real>(x: &mut [T]) {
     }
     tops.iter_mut().zip(rest).for_each(|(t, &x)| *t = t.max(x));
     let top = tops.into_iter().fold(tops[0], T::max);
-    x.iter_mut().for_each(|x| *x = (*x - top).exp());
+    for x in x.iter_mut() {
+        *x = (*x - top).exp();
+    }
     let factor = T::ONE / fold(x, x, |x, _| x);
-    x.iter_mut().for_each(|x| *x = *x * factor);
+    for x in x.iter_mut() {
+        *x = *x * factor;
+    }
 }
 
-/// The random mask of the softmax of one event and head: which entries go, by 16 bits each.
-fn drop_entries<T: Real>(mode: Mode, [node, identity, head]: [u64; 3], rate: f64, x: &mut [T]) {
+/// Drops a share of the softmax of one event and head.
+fn drop_share<T: Real>(mode: Mode, [node, identity, head]: [u64; 3], rate: f64, x: &mut [T], words: &mut Vec<u32>) {
     let Mode::Training { seed, step } = mode else { return };
     let mut random = Philox::new(philox::hash(seed, node << 16 | head), step, identity);
-    let (limit, scale) = ((rate * 65536.0) as u32, T::of(1.0 / (1.0 - rate)));
-    for pair in x.chunks_mut(2) {
-        let bits = random.next_u32();
-        for (x, bits) in pair.iter_mut().zip([bits & 0xffff, bits >> 16]) {
-            *x = if bits < limit { T::ZERO } else { *x * scale };
-        }
-    }
+    drop_entries(x, &mut random, words, rate);
 }
 
 /// 1/√(columns of a head).
@@ -65,6 +63,7 @@ pub(super) fn forward<T: Real>(cell: &mut Cell<'_, T>, heads: usize, dropout: f6
     );
     let bias = cell.node().inputs.get(3).map(|&source| &cell.lane.values[source][..]);
     let drops = dropout > 0.0 && cell.mode != Mode::Inference;
+    let mut words = Vec::new();
     let mut at = 0;
     for (event, o) in cell.lane.offsets.windows(2).enumerate() {
         let n = o[1] - o[0];
@@ -92,7 +91,7 @@ pub(super) fn forward<T: Real>(cell: &mut Cell<'_, T>, heads: usize, dropout: f6
                 dropped.clear();
                 dropped.extend_from_slice(s);
                 let place = [cell.id as u64, cell.lane.identity[event], head as u64];
-                drop_entries(cell.mode, place, dropout, &mut dropped);
+                drop_share(cell.mode, place, dropout, &mut dropped, &mut words);
                 &dropped
             } else {
                 &*s
@@ -149,6 +148,7 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>, heads: usize, dropout: f
     let [k, v] = [1, 2].map(|i| &cell.lane.values[cell.source(i)][..]);
     let drops = dropout > 0.0 && cell.mode != Mode::Inference;
     let factor = temperature::<T>(columns);
+    let mut words = Vec::new();
     let mut at = 0;
     for (event, o) in cell.lane.offsets.windows(2).enumerate() {
         let n = o[1] - o[0];
@@ -167,8 +167,8 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>, heads: usize, dropout: f
             let weights = if drops {
                 dropped.clear();
                 dropped.extend_from_slice(p);
-                drop_entries(cell.mode, place, dropout, &mut dropped);
-                drop_entries(cell.mode, place, dropout, ds);
+                drop_share(cell.mode, place, dropout, &mut dropped, &mut words);
+                drop_share(cell.mode, place, dropout, ds, &mut words);
                 &dropped
             } else {
                 p

@@ -188,22 +188,33 @@ fn for_each_mask<T: Real>(cell: &Cell<'_, T>, mut each: impl FnMut(std::ops::Ran
     }
 }
 
+/// Sets entries to zero where the next random word is below the share `rate` of all words, and scales the others.
+pub(super) fn drop_entries<T: Real>(x: &mut [T], random: &mut Philox, words: &mut Vec<u32>, rate: f64) {
+    words.resize(x.len(), 0);
+    let (limit, scale) = ((rate * 4_294_967_296.0).ceil() as u32, T::of(1.0 / (1.0 - rate)));
+    vector(
+        #[inline(always)]
+        || {
+            random.fill(words);
+            for (x, &word) in x.iter_mut().zip(&*words) {
+                *x = if word < limit { T::ZERO } else { *x * scale };
+            }
+        },
+    );
+}
+
 pub(super) fn dropout_forward<T: Real>(cell: &mut Cell<'_, T>, rate: f64) {
     let mut y = cell.take_value();
     y.copy_from_slice(&cell.lane.values[cell.source(0)]);
-    let scale = T::of(1.0 / (1.0 - rate));
-    for_each_mask(cell, |range, random| {
-        y[range].iter_mut().for_each(|y| *y = if random.uniform() < rate { T::ZERO } else { *y * scale });
-    });
+    let mut words = Vec::new();
+    for_each_mask(cell, |range, random| drop_entries(&mut y[range], random, &mut words, rate));
     cell.lane.values[cell.id] = y;
 }
 
 pub(super) fn dropout_backward<T: Real>(cell: &mut Cell<'_, T>, rate: f64) {
     let mut g = std::mem::take(&mut cell.lane.grads[cell.id]);
-    let scale = T::of(1.0 / (1.0 - rate));
-    for_each_mask(cell, |range, random| {
-        g[range].iter_mut().for_each(|g| *g = if random.uniform() < rate { T::ZERO } else { *g * scale });
-    });
+    let mut words = Vec::new();
+    for_each_mask(cell, |range, random| drop_entries(&mut g[range], random, &mut words, rate));
     pass_on(cell, 0, &g);
     cell.lane.grads[cell.id] = g;
 }

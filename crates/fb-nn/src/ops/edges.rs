@@ -252,8 +252,8 @@ pub(super) fn stack_backward<T: Real>(cell: &mut Cell<'_, T>) {
 /// Calls `each` with every particle and its edge with itself, where edges are all pairs.
 fn for_each_own(offsets: &[usize], ends: &[usize], mut each: impl FnMut(usize, usize)) {
     for event in offsets.windows(2) {
-        for i in event[0]..event[1] {
-            each(i, ends[i] + i - event[0]);
+        for (place, i) in (event[0]..event[1]).enumerate() {
+            each(i, ends[i] + place);
         }
     }
 }

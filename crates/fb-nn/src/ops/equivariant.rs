@@ -84,7 +84,9 @@ fn kinds<T: Real>(x: &[T], n: usize, width: usize, rows: &mut Vec<T>) {
     for (mean, of) in [(diagonal, &*own), (all, &*senders)] {
         let (first, others) = mean.split_at_mut(width);
         sum_rows(first, of);
-        first.iter_mut().for_each(|x| *x = *x * factor);
+        for x in first.iter_mut() {
+            *x = *x * factor;
+        }
         others.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(first));
     }
 }

@@ -110,11 +110,11 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>, combinations: usize) {
                 cell.parameter_grad(ENERGIES)[at] += T::of(of(2) * k[m][3]);
                 // The slope of the distance.
                 let mut slope = 0.0;
-                for copy in 0..2 {
+                for (copy, &least) in least.iter().enumerate() {
                     let at = copy * n * n + at;
                     slope += of(3 + copy) * sums[at].f64();
                     cell.parameter_grad(SUMS)[at] += T::of(of(3 + copy) * distances[m]);
-                    if least[copy] == m {
+                    if least == m {
                         slope += of(5 + copy) * minima[at].f64();
                         cell.parameter_grad(MINIMA)[at] += T::of(of(5 + copy) * distances[m]);
                     }

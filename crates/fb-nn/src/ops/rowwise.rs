@@ -127,7 +127,9 @@ pub(super) fn scale_backward<T: Real>(cell: &mut Cell<'_, T>, groups: usize) {
     for (at, (g, x)) in g.chunks_exact_mut(each).zip(x.chunks_exact(each)).enumerate() {
         let group = at % groups;
         sums[group] += fold(g, x, |g, x| g * x);
-        g.iter_mut().for_each(|g| *g = *g * gamma[group]);
+        for g in g.iter_mut() {
+            *g = *g * gamma[group];
+        }
     }
     cell.lane.values[source] = x;
     add(cell.parameter_grad(0), &sums);
