@@ -13,6 +13,8 @@ pub(super) type Line<'a> = dyn FnMut(f64) -> [f64; 3] + 'a;
 /// A bounce along a line.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shot {
+    /// 3 or 4.
+    pub dimension: usize,
     /// r, distance to the false vacuum, and its derivative; r rises. Inside of the first r the field is at rest.
     pub points: Vec<[f64; 3]>,
     /// ∫ r^{d−1} φ′²/2 dr
@@ -57,7 +59,7 @@ pub(super) fn shoot(line: &mut Line, length: f64, bounded: bool, dimension: usiz
             Outcome::Under => under = middle,
         }
     }
-    let mut shot = Shot { points: Vec::new(), kinetic: 0.0, potential: 0.0 };
+    let mut shot = Shot { dimension, points: Vec::new(), kinetic: 0.0, potential: 0.0 };
     shooter.roll(over, Some(&mut shot));
     Ok(shot)
 }

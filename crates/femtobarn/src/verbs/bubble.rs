@@ -65,6 +65,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         return super::print_json(&json!({
             "dimension": dimension,
             "action": found.action,
+            "action_reference": found.reference,
             "derrick": found.derrick,
             "false_vacuum": found.false_vacuum,
             "true_vacuum": found.true_vacuum,
