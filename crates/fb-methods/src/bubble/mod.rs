@@ -8,6 +8,7 @@ mod collocation;
 mod elements;
 mod potential;
 mod shooting;
+mod thermal;
 
 use collocation::{Seen, Solution, converge, descend, tail};
 use elements::Space;
@@ -15,6 +16,7 @@ use fb_core::{Error, Result, Value};
 
 pub use potential::{Landscape, Potential};
 use potential::{eigen, norm};
+pub use thermal::{Condition, Nucleation, Thermal, Transition, transition};
 
 /// Where to look for a bounce.
 #[derive(Debug, Clone, PartialEq)]
