@@ -101,9 +101,9 @@ impl Compiler<'_> {
     fn push(&mut self, operation: Operation) -> usize {
         let of = |i: usize| self.steps[i].active.clone();
         let mut active = match operation {
-            Operation::Number(_) => Vec::new(),
             Operation::Variable(i) => vec![i],
-            Operation::Unary(Unary::Not | Unary::Function(Function::Floor | Function::Ceil), _) => Vec::new(),
+            Operation::Number(_)
+            | Operation::Unary(Unary::Not | Unary::Function(Function::Floor | Function::Ceil), _) => Vec::new(),
             Operation::Unary(_, a) => of(a),
             Operation::Both(Pair::Operator(op), ..) if !is_smooth(op) => Vec::new(),
             Operation::Both(_, a, b) | Operation::If(_, a, b) => [of(a), of(b)].concat(),

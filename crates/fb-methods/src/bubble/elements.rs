@@ -348,9 +348,9 @@ mod tests {
             [0.0, 0.0, 0.0, -2.0, -1.0],
         ];
         let mut matrix = Skyline::new(vec![0, 0, 1, 1, 3]);
-        for i in 0..5 {
-            for j in matrix.first[i]..=i {
-                *matrix.entry(i, j) = dense[i][j];
+        for (i, row) in dense.iter().enumerate() {
+            for (j, value) in row[..=i].iter().enumerate().skip(matrix.first[i]) {
+                *matrix.entry(i, j) = *value;
             }
         }
         let b = [1.0, 2.0, -1.0, 0.5, 3.0];

@@ -69,18 +69,16 @@ fn refined(landscape: &mut Landscape, vacua: &Vacua) -> Result<(Vec<f64>, Vec<f6
     }
     let mut start = vacua.false_vacuum.clone();
     landscape.second(&start);
-    if !landscape.curvatures().iter().all(|x| x.is_finite()) {
-        // φ² ln φ² and powers such as φ^(7/3) have a minimum at zero, but no curvature there.
-        start.iter_mut().zip(&vacua.true_vacuum).for_each(|(x, to)| *x += 1e-8 * (to - *x));
-        if !landscape.second(&start).is_finite() {
-            let reason = "the potential is no number there".to_owned();
-            return Err(model("false_vacuum", reason));
-        }
-    } else {
+    if landscape.curvatures().iter().all(|x| x.is_finite()) {
         start = landscape.minimum(&start, scale).ok_or_else(|| {
             model("false_vacuum", "the potential falls from there without end, expected a local minimum".to_owned())
         })?;
-        landscape.second(&start);
+    } else {
+        // φ² ln φ² and powers such as φ^(7/3) have a minimum at zero, but no curvature there.
+        start.iter_mut().zip(&vacua.true_vacuum).for_each(|(x, to)| *x += 1e-8 * (to - *x));
+    }
+    if !landscape.second(&start).is_finite() {
+        return Err(model("false_vacuum", "the potential is no number there".to_owned()));
     }
     let (masses, modes) = eigen(&landscape.curvatures(), n);
     let heaviest = masses.iter().fold(0.0f64, |a, m| a.max(m.abs()));

@@ -183,10 +183,14 @@ impl Scene<'_> {
             Condition::Logarithm => Ok(exponent - 140.0 + 4.0 * (temperature / 100.0).ln()),
             Condition::Integral => {
                 // The integral comes from a few T/β above the temperature, over which S₃/T is a parabola in ln T.
-                let [_, slope, bend] = self.expanded(temperature)?;
                 let zeta =
                     1.0 / (4.0 * std::f64::consts::PI * (std::f64::consts::PI * self.thermal.g_star / 45.0).sqrt());
                 let prefactor = 4.0 * (2.0 * zeta * PLANCK_MASS / temperature).ln();
+                // Its logarithm is a few at most.
+                if exponent - prefactor > 50.0 {
+                    return Ok(exponent - prefactor);
+                }
+                let [_, slope, bend] = self.expanded(temperature)?;
                 let reach = 40.0 / (slope.abs() + 4.0);
                 let steps = 400;
                 let sum: f64 = (0..=steps)
