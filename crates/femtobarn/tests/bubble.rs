@@ -57,7 +57,7 @@ fn what_is_wrong_is_said_with_its_exit_code() {
         let mut text = thick.replace(from, to);
         assert_ne!(text, thick, "{from}");
         if code == 4 {
-            text = text.replace("dimension = 3", "dimension = 4");
+            text = text.replace("dimension = 3", "dimension = 4").replace("[1.0]", "[1.1]");
         }
         std::fs::write(&path, text).unwrap();
         let output = run(&["bubble", path.to_str().unwrap()]);

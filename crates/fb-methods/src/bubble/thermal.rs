@@ -318,7 +318,7 @@ mod tests {
     fn one_bubble_a_horizon_is_near_the_usual_numbers() {
         let (potential, vacua) = singlet();
         let temperature = |condition| {
-            let found = transition(&potential, &vacua, &asked(condition, [75.0, 112.0])).unwrap();
+            let found = transition(&potential, &vacua, &asked(condition, [80.0, 86.0])).unwrap();
             found.nucleation.unwrap().temperature
         };
         let (integral, logarithm) = (temperature(Condition::Integral), temperature(Condition::Logarithm));
