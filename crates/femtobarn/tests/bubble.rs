@@ -70,10 +70,10 @@ fn what_is_wrong_is_said_with_its_exit_code() {
 fn mutate(text: &[u8], random: &mut Philox) -> Vec<u8> {
     const BYTES: &[u8] = b"0123456789.-+*/^()[]\"=,e\nTphiyx ";
     let mut bytes = text.to_vec();
-    for _ in 0..1 + (random.uniform() * 3.0) as usize {
-        let at = (random.uniform() * bytes.len() as f64) as usize;
-        let byte = BYTES[(random.uniform() * BYTES.len() as f64) as usize];
-        match (random.uniform() * 3.0) as usize {
+    for _ in 0..=random.below(3) {
+        let at = random.below(bytes.len());
+        let byte = BYTES[random.below(BYTES.len())];
+        match random.below(3) {
             0 => bytes[at] = byte,
             1 => bytes.insert(at, byte),
             _ => drop(bytes.remove(at)),
