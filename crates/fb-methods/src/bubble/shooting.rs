@@ -26,7 +26,7 @@ pub(super) struct Shot {
 /// Most steps of one trajectory.
 const MOST_STEPS: usize = 20_000;
 /// Relative error of a step.
-const TOLERANCE: f64 = 1e-10;
+const TOLERANCE: f64 = 1e-9;
 
 /// Shoots in `dimension` 3 or 4. The true vacuum is at `length`, or nowhere and `length` a place beyond the barrier.
 ///
