@@ -134,6 +134,14 @@ pub enum Error {
         /// How it ended.
         reason: String,
     },
+    /// An iteration ended without the solution of an equation.
+    #[error("{what} did not converge: {reason}")]
+    NotConverged {
+        /// Which solution.
+        what: String,
+        /// How it ended, and what may help.
+        reason: String,
+    },
     /// A signal asked the training to stop.
     #[error("stopped in epoch {epoch} with a checkpoint")]
     Stopped {
@@ -155,7 +163,7 @@ impl Error {
             Self::UnknownKey { .. } | Self::UnknownName { .. } | Self::Config { .. } | Self::Expression { .. } => {
                 Kind::Usage
             }
-            Self::Diverged { .. } | Self::Fit { .. } => Kind::Diverged,
+            Self::Diverged { .. } | Self::Fit { .. } | Self::NotConverged { .. } => Kind::Diverged,
             Self::Stopped { .. } => Kind::Stopped,
             _ => Kind::Data,
         }

@@ -1,5 +1,6 @@
 //! The catalogue: one file per method, and the list of them.
 
+pub mod bubble;
 pub mod forest;
 #[cfg(test)]
 mod invariance;

@@ -116,9 +116,8 @@ fn needed(inputs: &[Input]) -> Vec<String> {
                 }
             }
             // What is not a number there is missing.
-            Input::Columns { .. } => {}
             // Some entries of a list are left out, and those that are taken are looked at one by one.
-            Input::Lists { .. } => {}
+            Input::Columns { .. } | Input::Lists { .. } => {}
             Input::Particles { collection, .. }
             | Input::Observables { collection, .. }
             | Input::Lund { collection, .. }

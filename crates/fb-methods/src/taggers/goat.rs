@@ -1,11 +1,9 @@
-//! GoaT, the greatest of all taggers: a dense network on the scores of other taggers (arXiv:1902.09914, section 4), or their
-//! mean or median.
+//! GoaT: a dense network on the scores of other taggers (arXiv:1902.09914, section 4), or their mean or median.
 //!
 //! Sees the log-odds ln p/(1 − p) of each class but the first by each member, within ±10. A network that is trained on
-//! scores of jets that the members know by heart learns to believe them too much, so the members are trained on all folds
-//! but one at a time and give their scores of that one; new jets take the mean of the models of all folds. Mean and median
-//! need no training: each member is trained once on all jets. The paper gives 35k parameters for 100-100-100-20-2 rectifiers on its
-//! taggers' outputs, whose number it does not state; here it is 22,362 + 100 for each member and class but the first.
+//! scores of jets that the members know by heart learns to believe them too much, so members are trained on all folds but
+//! one at a time and score that one; new jets take the mean of the models of all folds. For mean and median each member is
+//! trained once on all jets. Parameters: 22,362 + 100 for each member and class but the first (paper: 35k, its inputs are not told).
 
 use fb_core::{
     Artifact, Card, Error, Events, Features, Fitted, Input, Method, Paper, Result, Run, Sample, Scores, Status, Task,
@@ -79,13 +77,11 @@ impl Config {
         count("members", self.members.len(), 1..=64)?;
         count("folds", self.folds, 2..=20)?;
         self.train.check()?;
-        match self.members.iter().find(|member| member.method == Goat::CARD.name) {
-            None => self.members.iter().try_for_each(|member| crate::method(&member.method).map(|_| ())),
-            Some(_) => {
-                let reason = "found `goat` as a member of itself, expected other methods".to_owned();
-                Err(Error::Config { place: "method `goat`, `members`".to_owned(), reason })
-            }
+        if self.members.iter().any(|member| member.method == Goat::CARD.name) {
+            let reason = "found `goat` as a member of itself, expected other methods".to_owned();
+            return Err(Error::Config { place: "method `goat`, `members`".to_owned(), reason });
         }
+        self.members.iter().try_for_each(|member| crate::method(&member.method).map(|_| ()))
     }
 
     /// How often each member is trained.
@@ -312,7 +308,8 @@ impl Fitted for FittedGoat {
         let mut values: Vec<f32> = (0..events.len() * classes).map(|at| middle(at) as f32).collect();
         for row in values.chunks_exact_mut(classes) {
             let sum: f32 = row.iter().sum();
-            row.iter_mut().for_each(|p| *p = if sum > 0.0 { *p / sum } else { 1.0 / classes as f32 });
+            let share = |p: &mut f32| *p = if sum > 0.0 { *p / sum } else { 1.0 / classes as f32 };
+            let () = row.iter_mut().map(share).collect();
         }
         Ok(Scores { classes, values })
     }

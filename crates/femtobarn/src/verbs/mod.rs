@@ -1,5 +1,6 @@
 //! The commands of `fb`, one file each.
 
+mod bubble;
 mod cluster;
 mod convert;
 mod data;
@@ -52,6 +53,7 @@ enum Verb {
     Data(data::Arguments),
     Substructure(substructure::Arguments),
     Cluster(cluster::Arguments),
+    Bubble(bubble::Arguments),
     Fit(fit::Arguments),
     Limit(limit::Arguments),
 }
@@ -73,6 +75,7 @@ impl Cli {
             Verb::Data(arguments) => data::execute(&arguments),
             Verb::Substructure(arguments) => substructure::execute(&arguments),
             Verb::Cluster(arguments) => cluster::execute(&arguments),
+            Verb::Bubble(arguments) => bubble::execute(&arguments),
             Verb::Fit(arguments) => fit::execute(&arguments),
             Verb::Limit(arguments) => limit::execute(&arguments),
         }
