@@ -37,6 +37,7 @@ const OPERATORS: &[&str] = &[
     "Greater",
     "GreaterOrEqual",
     "Identity",
+    "IsNaN",
     "LSTM",
     "LeakyRelu",
     "Less",
@@ -110,6 +111,13 @@ fn every_method_is_a_whole_graph() {
             let names: Vec<&str> = inputs.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!(names, ["jet_m", "jet_msd", "jet_tau1", "jet_tau2", "jet_tau3"]);
             assert!(inputs.iter().all(|(_, shape)| shape == &["events"]));
+        } else if matches!(input, Input::Lists { .. }) {
+            for (name, shape) in &inputs {
+                let entries = name.split('_').next().map(|list| format!("{list} entries"));
+                let of_list = shape.len() == 2 && entries.as_ref() == shape.last();
+                assert!(shape[0] == "events" && (shape.len() == 1 || of_list), "{name}: {shape:?}");
+            }
+            assert!(inputs.iter().any(|(_, shape)| shape.len() == 2));
         } else {
             let named = |name: &str, shape: &[&str]| {
                 (name.to_owned(), shape.iter().map(|&size| size.to_owned()).collect::<Vec<_>>())
