@@ -188,7 +188,7 @@ pub enum Op {
     },
     /// Gaussian error unit x·Φ(x) with the normal distribution Φ (arXiv:1606.08415).
     Gelu,
-    /// γ·(x − μ)/√(σ² + ε) + β with μ and σ² over each row (arXiv:1607.06450); parameters γ, β [width].
+    /// γ·(x − μ)/√(σ² + ε) + β with μ and σ² over each row (arXiv:1607.06450); parameters γ, β `[width]`.
     LayerNorm,
     /// γ·x; parameter γ `[groups]`, each entry for width / groups neighbouring columns.
     Scale {
@@ -267,7 +267,7 @@ pub enum Op {
     },
     /// x_ii of each particle; edges are all pairs.
     Diagonal,
-    /// `activation(x·(n/mean)^α)` for n particles; parameter α [width].
+    /// `activation(x·(n/mean)^α)` for n particles; parameter α `[width]`.
     Multiplicity {
         /// What n is measured in.
         mean: f64,
@@ -275,12 +275,12 @@ pub enum Op {
         activation: Activation,
     },
     /// ((|1 + p_i·p_j|)^a − 1)/a with a = α² + 10⁻⁶ of every edge (arXiv:2211.00454); input px, py, pz, E [particle, 4] in
-    /// GeV; parameter α [width].
+    /// GeV; parameter α `[width]`.
     Invariants,
     /// Leaky rectifier of the general linear map from pairs to pairs that commutes with permutations (arXiv:2211.00454,
     /// section 3.2), Σ_b B_b(x)·W_b and a bias on all and on the diagonal; edges are all pairs. The maps that take means do
     /// so in units of (n/mean)^α. Of the weights W_b = c₀₀·c₁₀ + c₀₁·c₁₁ the parameters are c₀₀ [in, 15], c₀₁ [out, 15],
-    /// c₁₀ and c₁₁ [in, out]; then α [10, in] and the biases [out].
+    /// c₁₀ and c₁₁ [in, out]; then α [10, in] and the biases `[out]`.
     Equivariant {
         /// What n is measured in.
         mean: f64,
