@@ -36,6 +36,7 @@ const OPERATORS: &[&str] = &[
     "Greater",
     "GreaterOrEqual",
     "Identity",
+    "IsNaN",
     "LSTM",
     "Less",
     "LessOrEqual",
@@ -108,6 +109,14 @@ fn every_method_is_a_whole_graph() {
             let names: Vec<&str> = inputs.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!(names, ["jet_m", "jet_msd", "jet_tau1", "jet_tau2", "jet_tau3"]);
             assert!(inputs.iter().all(|(_, shape)| shape == &["events"]));
+        } else if let Input::Lists { lists, .. } = &input {
+            for (name, shape) in &inputs {
+                let entries = lists.iter().find(|list| list.owns(name)).map(|list| format!("{} entries", list.name));
+                let expected: Vec<String> = std::iter::once("events".to_owned()).chain(entries).collect();
+                assert_eq!(*shape, expected, "{name}");
+            }
+            let has = |wanted: &str| inputs.iter().any(|(name, _)| name == wanted);
+            assert!(["jet_pt", "trk_sd0_sig", "sv_mass"].into_iter().all(has), "{inputs:?}");
         } else {
             let shape = ["events", "particles", "4"].map(str::to_owned).to_vec();
             assert_eq!(inputs, [("part".to_owned(), shape)]);

@@ -115,10 +115,9 @@ fn needed(inputs: &[Input]) -> Vec<String> {
                     }
                 }
             }
-            // What is not a number there is missing.
-            Input::Columns { .. } => {}
-            // Some entries of a list are left out, and those that are taken are looked at one by one.
-            Input::Lists { .. } => {}
+            // What is not a number in columns is missing; of lists some entries are left out, and the others are looked at
+            // one by one.
+            Input::Columns { .. } | Input::Lists { .. } => {}
             Input::Particles { collection, .. }
             | Input::Observables { collection, .. }
             | Input::Image { collection, .. } => {

@@ -172,7 +172,9 @@ impl Method for CsvV2 {
         for (at, category) in config.vertex_categories.iter().enumerate() {
             let (own, others) = (of_category(&of_train, at), of_category(&of_validation, at));
             let part = train.take(&own);
-            own.iter().for_each(|&i| sums[at][train.labels[i] as usize] += weights[i]);
+            for &i in &own {
+                sums[at][train.labels[i] as usize] += weights[i];
+            }
             let seen = sums[at].iter().filter(|&&sum| sum > 0.0).count();
             // Where there is one class or none, the frequencies say all.
             if seen < 2 {

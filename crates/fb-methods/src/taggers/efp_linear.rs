@@ -63,7 +63,9 @@ impl Columns {
         }
         for (column, (c, s)) in columns.iter_mut().zip(center.iter().zip(scale)) {
             // A jet without particles has no polynomial but the first.
-            column.iter_mut().for_each(|x| *x = if x.is_finite() { ((*x - c) * s).clamp(-BOUND, BOUND) } else { 0.0 });
+            for x in column {
+                *x = if x.is_finite() { ((*x - c) * s).clamp(-BOUND, BOUND) } else { 0.0 };
+            }
         }
         Ok(Self { events: events.len(), columns })
     }

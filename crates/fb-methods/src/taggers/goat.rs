@@ -79,13 +79,11 @@ impl Config {
         count("members", self.members.len(), 1..=64)?;
         count("folds", self.folds, 2..=20)?;
         self.train.check()?;
-        match self.members.iter().find(|member| member.method == Goat::CARD.name) {
-            None => self.members.iter().try_for_each(|member| crate::method(&member.method).map(|_| ())),
-            Some(_) => {
-                let reason = "found `goat` as a member of itself, expected other methods".to_owned();
-                Err(Error::Config { place: "method `goat`, `members`".to_owned(), reason })
-            }
+        if self.members.iter().any(|member| member.method == Goat::CARD.name) {
+            let reason = "found `goat` as a member of itself, expected other methods".to_owned();
+            return Err(Error::Config { place: "method `goat`, `members`".to_owned(), reason });
         }
+        self.members.iter().try_for_each(|member| crate::method(&member.method).map(|_| ()))
     }
 
     /// How often each member is trained.
@@ -250,16 +248,11 @@ impl Method for Goat {
         let members = config.members.iter().enumerate();
         let models = members.map(|(i, m)| (0..config.trainings()).map(|fold| model(i, m, fold)).collect());
         let models = models.collect::<Result<Vec<Vec<Box<dyn Fitted>>>>>()?;
-        let network = match config.combine {
-            Combine::Network => {
-                let model = network(&artifact.part("network")?)?;
-                if model.graph != config.graph(classes).map_err(|e| broken(e.to_string()))? {
-                    return Err(broken("the network does not fit the members".to_owned()));
-                }
-                Some(model)
-            }
-            Combine::Mean | Combine::Median => None,
-        };
+        let network = (config.combine == Combine::Network).then(|| network(&artifact.part("network")?)).transpose()?;
+        let graph = config.graph(classes).map_err(|e| broken(e.to_string()))?;
+        if network.as_ref().is_some_and(|model| model.graph != graph) {
+            return Err(broken("the network does not fit the members".to_owned()));
+        }
         Ok(FittedGoat { config, classes, models, network })
     }
 }
@@ -312,7 +305,9 @@ impl Fitted for FittedGoat {
         let mut values: Vec<f32> = (0..events.len() * classes).map(|at| middle(at) as f32).collect();
         for row in values.chunks_exact_mut(classes) {
             let sum: f32 = row.iter().sum();
-            row.iter_mut().for_each(|p| *p = if sum > 0.0 { *p / sum } else { 1.0 / classes as f32 });
+            for p in row {
+                *p = if sum > 0.0 { *p / sum } else { 1.0 / classes as f32 };
+            }
         }
         Ok(Scores { classes, values })
     }
