@@ -80,6 +80,7 @@ class Job:
             options["k"] = request["k"]
         if name in ("p_cnn", "topodnn"):
             options["particles"] = particles
+        options |= {key: request[key] for key in ("hidden", "depth") if key in request}
         if "pixels" in request and name.startswith("jet_image"):
             options["pixels"] = request["pixels"]
         seed = request.get("events_seed", 1)

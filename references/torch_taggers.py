@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import torch_pairs
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Starting values: uniform in ±sqrt(6/inputs) before a rectifier, ±sqrt(3/inputs) else; biases zero.
 
@@ -528,6 +530,7 @@ FAST = {
 }
 # Also by a name of their own.
 NETWORKS |= {f"{name}_fast": network for name, network in FAST.items()}
+NETWORKS |= torch_pairs.NETWORKS
 
 PUBLISHED = {
     "logistic": 5,
@@ -540,6 +543,9 @@ PUBLISHED = {
     "particlenet": 366_160,
     "particlenet_lite": 26_416,
 }
+
+
+PUBLISHED |= torch_pairs.PUBLISHED
 
 
 def network(name, variant="stock", **options):
@@ -556,6 +562,8 @@ def parameter_count(model):
 
 def example(model, events, particles, generator=None):
     """Random input of the right shape: every event has `particles` constituents."""
+    if model.layout == "own":
+        return model.example(events, particles, generator)
     if model.layout == "image":
         image = torch.rand(events, 1, model.pixels, model.pixels, generator=generator)
         return (image / image.sum(dim=(2, 3), keepdim=True),)

@@ -21,6 +21,9 @@ fn requests() -> Vec<(Json, usize)> {
         (json!({"network": "lstm_tagger", "batch": 128, "particles": 60}), 4),
         (json!({"network": "p_cnn", "batch": 128, "particles": 100}), 3),
         (json!({"network": "interaction_network", "batch": 128, "particles": 60}), 2),
+        (json!({"network": "part_small", "batch": 128, "particles": 50}), 2),
+        (json!({"network": "lorentznet", "batch": 32, "particles": 50, "hidden": 32, "depth": 3}), 2),
+        (json!({"network": "lundnet", "batch": 256, "particles": 50}), 2),
         (json!({"network": "mlp", "batch": 512}), 20),
         (json!({"network": "jet_image_cnn_small", "batch": 128}), 2),
         (json!({"network": "jet_image_cnn", "batch": 16}), 2),
@@ -171,7 +174,7 @@ fn compare(request: &Json, steps: usize, threads: usize, gemm: f64) -> Result<()
     }
     let ratio = |i: usize| median(seconds[0].iter().zip(&seconds[i]).map(|(a, b)| a / b).collect());
     let ms = |i: usize| 1e3 * median(seconds[i].clone());
-    let label: Vec<String> = ["batch", "particles", "k"]
+    let label: Vec<String> = ["batch", "particles", "k", "hidden", "depth"]
         .iter()
         .filter_map(|key| request[key].as_u64().map(|n| format!("{key} {n}")))
         .collect();

@@ -91,8 +91,8 @@ fn steps(request: &Json, batch: usize, particles: usize, steps: usize, workers: 
 /// The options of a network in this benchmark.
 fn configured(mut config: Json, request: &Json, train: &Train, particles: usize) -> Json {
     config["train"] = json!(train);
-    for (key, value) in [("max", json!(particles)), ("k", request["k"].clone()), ("pixels", request["pixels"].clone())]
-    {
+    let asked = ["k", "pixels", "hidden", "depth"].map(|key| (key, request[key].clone()));
+    for (key, value) in [("max", json!(particles))].into_iter().chain(asked) {
         if config.get(key).is_some() && !value.is_null() {
             config[key] = value;
         }
@@ -156,10 +156,16 @@ fn flops(graph: &Graph, batch: usize, particles: usize) -> f64 {
     let width = |node: usize| graph.nodes[node].width;
     let mut sum = 0;
     for node in &graph.nodes {
-        let rows = if node.rows == Rows::Particle { batch * particles } else { batch };
+        let rows = match node.rows {
+            Rows::Event => batch,
+            Rows::Particle | Rows::Joint => batch * particles,
+            Rows::Edge => batch * graph.edges.map_or(0, |edges| edges.count(graph.fixed.len() + particles)),
+            Rows::Near { k } => batch * particles * k.min(particles),
+        };
         let from = node.inputs.first().map_or(0, |&i| width(i));
         sum += match node.op {
             Op::Linear { .. } => rows * from * node.width,
+            Op::Attention { .. } => 2 * rows * particles * node.width,
             Op::EdgeConv { k, channels: [a, b, c] } => {
                 rows * 2 * width(node.inputs[1]) * a + rows * k.min(particles - 1) * (a * b + b * c)
             }

@@ -10,7 +10,7 @@ pub enum Kind {
     Usage,
     /// The data cannot be used (exit code 3).
     Data,
-    /// The training diverged (exit code 4).
+    /// The training diverged, or a fit did not converge (exit code 4).
     Diverged,
     /// A signal asked to stop; a checkpoint was left (exit code 85).
     Stopped,
@@ -120,6 +120,28 @@ pub enum Error {
         /// The loss.
         loss: f64,
     },
+    /// A statistical model that cannot be built or evaluated.
+    #[error("{place}: {reason}")]
+    Model {
+        /// Where in the model.
+        place: String,
+        /// Found against expected.
+        reason: String,
+    },
+    /// A fit ended without a minimum.
+    #[error("the fit did not converge: {reason}")]
+    Fit {
+        /// How it ended.
+        reason: String,
+    },
+    /// An iteration ended without the solution of an equation.
+    #[error("{what} did not converge: {reason}")]
+    NotConverged {
+        /// Which solution.
+        what: String,
+        /// How it ended, and what may help.
+        reason: String,
+    },
     /// A signal asked the training to stop.
     #[error("stopped in epoch {epoch} with a checkpoint")]
     Stopped {
@@ -141,7 +163,7 @@ impl Error {
             Self::UnknownKey { .. } | Self::UnknownName { .. } | Self::Config { .. } | Self::Expression { .. } => {
                 Kind::Usage
             }
-            Self::Diverged { .. } => Kind::Diverged,
+            Self::Diverged { .. } | Self::Fit { .. } | Self::NotConverged { .. } => Kind::Diverged,
             Self::Stopped { .. } => Kind::Stopped,
             _ => Kind::Data,
         }

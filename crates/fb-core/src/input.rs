@@ -147,6 +147,16 @@ pub enum Input {
         /// What is multiplied by then; where empty, one over the standard deviations.
         scale: Vec<f64>,
     },
+    /// The declusterings of a jet, clustered with Cambridge/Aachen: one row for each of either branch, from the widest to
+    /// the narrowest.
+    Lund {
+        /// Prefix of the columns.
+        collection: String,
+        /// One number each, in z = pT_b/(pT_a + pT_b), delta, kt = pT_b·delta in GeV, the mass m of a + b in GeV and
+        /// psi = atan2(y_b − y_a, φ_b − φ_a); a is the harder part. After them come [`Input::LUND_LINKS`] columns with the
+        /// places of neighbours in the tree, −1 for none.
+        variables: Vec<Variable>,
+    },
     /// Numbers of an event and lists of objects in it. One row per event holds the numbers of the event and then its
     /// sequences; every cloud has rows of its own.
     Lists {
@@ -168,6 +178,11 @@ pub enum Input {
         /// The image covers −half_width ≤ u, v < half_width.
         half_width: f64,
     },
+}
+
+impl Input {
+    /// Neighbours of a declustering: that which made its mother branch, those of its harder and of its softer part.
+    pub const LUND_LINKS: usize = 3;
 }
 
 /// What a network sees of a sample: rows of numbers, one per event or several.

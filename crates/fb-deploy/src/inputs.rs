@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fb_core::expression::Expression;
-use fb_core::{Column, Events, Input, List, Tensor, Variable};
+use fb_core::{Column, Events, Features, Input, List, Tensor, Variable};
 
 use crate::Error;
 
@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Particle,
     /// One number per event `[event]`.
     Event,
+    /// Rows as fb-physics prepares them [event, row, width].
+    Rows,
     /// One number per entry of the list of this place [event, entry]; NaN is padding.
     Entry(usize),
 }
@@ -46,6 +48,13 @@ pub(crate) fn slots(input: &Input) -> Result<Vec<Slot>, Error> {
         Input::Table { variables } => (of(variables), None),
         Input::Columns { variables, .. } => (variables.clone(), None),
         Input::Particles { variables, collection, .. } => (of(variables), Some(collection)),
+        Input::Lund { collection, .. } => {
+            let slot = |name: String, kind| Slot { alias: String::new(), name, kind };
+            return Ok(vec![
+                slot(format!("{collection}_lund"), Kind::Rows),
+                slot(format!("{collection}_lund_n"), Kind::Event),
+            ]);
+        }
         Input::Observables { set, .. } => {
             let reason = format!("it sees `{set}`, which is no graph; compute it with `fb substructure`");
             return Err(Error::Unsupported { reason });
@@ -101,6 +110,8 @@ impl Inputs {
     /// Momenta are read from `{collection}_px, _py, _pz, _E` or from `{collection}_pt, _eta, _phi` and, if there,
     /// `_mass` or `_m`. Every event has as many rows as the one with the most particles, and at least one.
     ///
+    /// A model that sees the Lund tree is to be given it by [`Inputs::prepared`].
+    ///
     /// # Errors
     /// Of a column that is missing, has one number per event where a list is expected, or the other way round.
     pub fn new(input: &Input, events: &Events) -> Result<Self, Error> {
@@ -108,6 +119,10 @@ impl Inputs {
         for slot in slots(input)? {
             let name = slot.name;
             tensors.push(match slot.kind {
+                Kind::Rows => {
+                    let reason = format!("`{name}` is no column; prepare it first");
+                    return Err(Error::Unsupported { reason });
+                }
                 Kind::Momenta => momenta(events, name)?,
                 Kind::Particle => {
                     let column = events.column(&name)?;
@@ -132,6 +147,27 @@ impl Inputs {
             });
         }
         Ok(Self { events: events.len(), tensors })
+    }
+
+    /// Pads what the network sees of each row of an event, where the export takes just that (the Lund tree).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for an input that is prepared within the export.
+    pub fn prepared(input: &Input, features: &Features) -> Result<Self, Error> {
+        let (slots, events) = (slots(input)?, features.events());
+        let [Slot { name, kind: Kind::Rows, .. }, Slot { name: count, .. }] = &slots[..] else {
+            return Err(Error::Unsupported { reason: "the export prepares what it sees itself".to_owned() });
+        };
+        let counts: Vec<usize> = (0..events).map(|i| features.rows(i).len()).collect();
+        let (rows, width) = (counts.iter().copied().max().unwrap_or(0).max(1), features.width);
+        let mut values = vec![0.0; events * rows * width];
+        for (i, event) in values.chunks_exact_mut(rows * width).enumerate() {
+            let of = features.rows(i);
+            event[..of.len() * width].copy_from_slice(&features.values[of.start * width..of.end * width]);
+        }
+        let rows = Tensor { name: name.clone(), shape: vec![events, rows, width], values };
+        let values = counts.iter().map(|&n| n as f32).collect();
+        Ok(Self { events, tensors: vec![rows, Tensor { name: count.clone(), shape: vec![events], values }] })
     }
 
     /// Number of events.

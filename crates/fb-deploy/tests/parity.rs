@@ -35,7 +35,11 @@ fn difference(library: &Path, artifact: &Artifact, events: &Events) -> f32 {
     let expected = FittedNetwork::load(artifact).unwrap().scores(events, &fb_core::run::Alone).unwrap();
     let input: Input = serde_json::from_value(artifact.header["input"].clone()).unwrap();
     let mut runtime = Runtime::open(Some(library), &onnx(artifact).unwrap()).unwrap();
-    let found = runtime.probabilities(&Inputs::new(&input, events).unwrap()).unwrap();
+    let inputs = match &input {
+        Input::Lund { .. } => Inputs::prepared(&input, &fb_physics::features::prepare(&input, events).unwrap()),
+        _ => Inputs::new(&input, events),
+    };
+    let found = runtime.probabilities(&inputs.unwrap()).unwrap();
     assert_eq!(found.len(), expected.values.len());
     assert!(found.iter().all(|p| p.is_finite()));
     let spread = expected.values.iter().fold(0.0, |spread, p| f32::max(spread, (p - expected.values[0]).abs()));
@@ -64,6 +68,7 @@ fn network(input: &Input, build: impl FnOnce(&mut Graph)) -> Artifact {
         Input::Particles { layout: Layout::Cloud, variables, .. } => (Rows::Particle, variables.len()),
         Input::Particles { max, variables, .. } => (Rows::Event, max * variables.len()),
         Input::Observables { center, .. } => (Rows::Event, center.len()),
+        Input::Lund { variables, .. } => (Rows::Particle, variables.len() + Input::LUND_LINKS),
         Input::Image { pixels, .. } => (Rows::Event, pixels * pixels),
         Input::Lists { event, lists } => fb_nn::graph::of_lists(event.len(), lists)[0],
     };
@@ -242,8 +247,8 @@ fn lists_agree() {
                 let x = graph.linear(node, 6, Activation::Tanh);
                 let x = match rows {
                     Rows::Event => x,
-                    Rows::Particle if width == 4 => graph.lstm(x, 6),
-                    Rows::Particle => {
+                    _ if width == 4 => graph.lstm(x, 6),
+                    _ => {
                         let x = graph.interaction(x, [5, 4, 6]);
                         graph.mean(x)
                     }

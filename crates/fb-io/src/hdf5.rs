@@ -10,9 +10,12 @@
 //!   `jets_pt`, if the group has more than this data set.
 //! - A frame of pandas in the fixed format is a table of its columns, without the index.
 //!
+//! Chunks that Blosc packed, as PyTables likes to have it, are unpacked here ([`crate::blosc`]).
+//!
 //! Sequences of variable length, references and numbers of unusual widths are branches that are not read.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -30,6 +33,7 @@ use hdf5_pure::{
 };
 
 use crate::arrays::{self, Array, Store};
+use crate::blosc;
 use crate::file::{Whole, system};
 use crate::raw::{Element, Records, Scalar};
 use crate::spool::{Spool, Spooled};
@@ -84,6 +88,40 @@ impl Set {
             }
         };
         self.checked.get_or_init(check).clone()
+    }
+
+    /// The bytes of rows whose chunks Blosc packed. What was never written is zero.
+    fn unpacked(&self, path: &Path, rows: Range<u64>) -> Kind<Vec<u8>> {
+        let words = |e: hdf5_pure::Error| e.to_string();
+        let (shape, chunk) = (self.handle.shape().map_err(words)?, self.handle.chunk_shape().map_err(words)?);
+        let chunk = chunk.filter(|chunk| chunk.len() == shape.len() && chunk[1..] == shape[1..]);
+        let deep = chunk.and_then(|chunk| chunk.first().copied()).filter(|&deep| deep > 0);
+        let deep = deep.ok_or_else(|| "chunks that do not hold whole rows".to_owned())?;
+        let row = self.records.saturating_mul(self.stride);
+        let room = |rows: u64| usize::try_from(rows).ok().and_then(|rows| rows.checked_mul(row));
+        let too_large = || "a chunk that memory cannot hold".to_owned();
+        let (size, whole) = (room(rows.end - rows.start).ok_or_else(too_large)?, room(deep).ok_or_else(too_large)?);
+        let mut bytes = vec![0; size];
+        let mut file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+        for chunk in self.handle.chunks().map_err(words)? {
+            let first = chunk.offset.first().copied().unwrap_or_default();
+            let (from, to) = (first.max(rows.start), first.saturating_add(deep).min(rows.end));
+            if from >= to {
+                continue;
+            }
+            if whole as u64 > LARGEST_RATIO.saturating_mul(chunk.storage_size.max(1)) {
+                return Err(format!("a chunk of {} bytes that claims to hold {whole}", chunk.storage_size));
+            }
+            let mut packed = vec![0; chunk.storage_size as usize];
+            file.seek(SeekFrom::Start(chunk.address)).map_err(|e| e.to_string())?;
+            file.read_exact(&mut packed).map_err(|e| e.to_string())?;
+            let held = if chunk.filter_mask & 1 == 0 { blosc::unpack(&packed, whole)? } else { packed };
+            let (source, target) = ((from - first) as usize * row, (from - rows.start) as usize * row);
+            let length = (to - from) as usize * row;
+            let part = held.get(source..source + length).ok_or_else(|| "a chunk that ends early".to_owned())?;
+            bytes[target..target + length].copy_from_slice(part);
+        }
+        Ok(bytes)
     }
 }
 
@@ -376,8 +414,14 @@ impl Store for Sets {
                     }
                     return Ok(());
                 }
-                let bytes =
-                    if count == 0 { Vec::new() } else { set.handle.read_raw_rows(rows.start, count).map_err(fail)? };
+                let bytes = if count == 0 {
+                    Vec::new()
+                } else if set.handle.filters() == [blosc::FILTER] {
+                    let unpacked = set.unpacked(&self.path, rows.clone());
+                    unpacked.map_err(|reason| Error::corrupt(&self.path, &place, reason))?
+                } else {
+                    set.handle.read_raw_rows(rows.start, count).map_err(fail)?
+                };
                 let expected = (count as usize).saturating_mul(set.records).saturating_mul(set.stride);
                 if bytes.len() != expected {
                     let reason = format!("{} bytes, expected {expected}", bytes.len());

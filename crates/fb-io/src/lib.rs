@@ -7,6 +7,7 @@
 
 mod arrays;
 mod batches;
+mod blosc;
 mod csv;
 mod file;
 mod hdf5;

@@ -1,6 +1,9 @@
 //! The catalogue: one file per method, and the list of them.
 
+pub mod bubble;
 pub mod forest;
+#[cfg(test)]
+mod invariance;
 pub mod neural;
 mod stages;
 pub mod tables;
@@ -26,14 +29,22 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Neural<taggers::interaction_network::InteractionNetwork>>(),
     &entry::<Neural<taggers::jet_image_cnn::JetImageCnn>>(),
     &entry::<Neural<taggers::jet_image_cnn::JetImageCnnSmall>>(),
+    &entry::<Neural<taggers::lbn::Lbn>>(),
     &entry::<Neural<taggers::logistic::Logistic>>(),
+    &entry::<Neural<taggers::lola::Lola>>(),
+    &entry::<Neural<taggers::lorentznet::LorentzNet>>(),
     &entry::<Neural<taggers::lstm_tagger::LstmTagger>>(),
+    &entry::<Neural<taggers::lundnet::LundNet>>(),
     &entry::<Neural<tables::mlp::Mlp>>(),
     &entry::<Neural<taggers::nsubjettiness_mlp::NsubjettinessMlp>>(),
     &entry::<Trees<trees::oblivious_bdt::ObliviousBdt>>(),
     &entry::<Neural<taggers::p_cnn::PCnn>>(),
+    &entry::<Neural<taggers::part::Part>>(),
+    &entry::<Neural<taggers::part_small::PartSmall>>(),
     &entry::<Neural<taggers::particlenet::ParticleNet>>(),
     &entry::<Neural<taggers::particlenet_lite::ParticleNetLite>>(),
+    &entry::<Neural<taggers::particlenext::ParticleNext>>(),
+    &entry::<Neural<taggers::pelican::Pelican>>(),
     &entry::<Neural<taggers::pfn::Pfn>>(),
     &entry::<Trees<trees::random_forest::RandomForest>>(),
     &entry::<Neural<taggers::topodnn::TopoDnn>>(),

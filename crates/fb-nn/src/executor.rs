@@ -54,12 +54,25 @@ pub(crate) struct Norm<T> {
     pub gradient_dot: Vec<T>,
 }
 
+/// The pairs of particles of a lane, receiver by receiver.
+#[derive(Debug, Default)]
+pub(crate) struct EdgeList {
+    /// Particles + 1 offsets of the edge rows.
+    pub offsets: Vec<usize>,
+    /// Particle rows.
+    pub senders: Vec<u32>,
+    pub receivers: Vec<u32>,
+    /// Offsets of the first k of each receiver, by k.
+    pub near: Vec<(usize, Vec<usize>)>,
+}
+
 /// The working memory of a lane.
 #[derive(Debug, Default)]
 pub(crate) struct Lane<T> {
     pub events: usize,
     /// Events + 1 offsets of the particle rows of the collection that the current operation works on.
     pub offsets: Vec<usize>,
+    pub edges: EdgeList,
     /// The same of the other collections; empty for the current one.
     waiting: Vec<Vec<usize>>,
     current: usize,
@@ -107,6 +120,32 @@ impl<T: Real> Lane<T> {
         match rows {
             Rows::Event => self.events,
             Rows::Particle => self.offsets.last().copied().unwrap_or(0),
+            Rows::Edge => self.edges.senders.len(),
+            Rows::Near { .. } => self.segments(rows).last().copied().unwrap_or(0),
+            Rows::Joint => self.events + self.offsets.last().copied().unwrap_or(0),
+        }
+    }
+
+    /// Where the particles of each event, or the edges of each receiver, begin and end.
+    pub fn segments(&self, rows: Rows) -> &[usize] {
+        match rows {
+            Rows::Edge => &self.edges.offsets,
+            Rows::Near { k } => self.edges.near.iter().find(|(at, _)| *at == k).map_or(&[], |(_, offsets)| offsets),
+            _ => &self.offsets,
+        }
+    }
+
+    /// The rows of an event.
+    pub fn rows_of(&self, rows: Rows, event: usize) -> std::ops::Range<usize> {
+        let particles = self.offsets[event]..self.offsets[event + 1];
+        match rows {
+            Rows::Event => event..event + 1,
+            Rows::Particle => particles,
+            Rows::Edge | Rows::Near { .. } => {
+                let ends = self.segments(rows);
+                ends[particles.start]..ends[particles.end]
+            }
+            Rows::Joint => particles.start + event..particles.end + event + 1,
         }
     }
 
@@ -132,22 +171,31 @@ impl<T: Real> Lane<T> {
         grad
     }
 
-    fn load(&mut self, batch: &Batch<'_>, events: std::ops::Range<usize>, training: bool) {
+    fn load(&mut self, graph: &Graph, batch: &Batch<'_>, events: std::ops::Range<usize>, training: bool) {
         let indices = &batch.indices[events];
         self.events = indices.len();
         self.touched.fill(false);
         for collection in 0..self.waiting.len() {
             self.select(collection);
             let features = batch.features.collection(collection);
+            // Pairs and fixed rows are of the first collection.
+            let fixed: &[Vec<f32>] = if collection == 0 { &graph.fixed } else { &[] };
             self.offsets.clear();
             self.offsets.push(0);
             let mut input = std::mem::take(&mut self.values[collection]);
             input.clear();
             for &i in indices {
                 let rows = features.rows(i);
-                self.offsets.push(self.offsets[self.offsets.len() - 1] + rows.len());
+                self.offsets.push(self.offsets[self.offsets.len() - 1] + fixed.len() + rows.len());
+                input.extend(fixed.iter().flatten().map(|&x| T::of(f64::from(x))));
                 let range = rows.start * features.width..rows.end * features.width;
                 input.extend(features.values[range].iter().map(|&x| T::of(f64::from(x))));
+            }
+            if let Some(edges) = graph.edges.filter(|_| collection == 0) {
+                ops::list(&mut self.edges, edges, &input, features.width, &self.offsets);
+                let near =
+                    graph.nodes.iter().filter_map(|node| if let Op::Head { k } = node.op { Some(k) } else { None });
+                near.for_each(|k| ops::list_near(&mut self.edges, k));
             }
             self.values[collection] = input;
         }
@@ -237,7 +285,7 @@ impl<T: Real> Executor<T> {
                 let mut lane = lock(&this.lanes[l]);
                 let share = share(batch.indices.len(), lanes, l);
                 for start in share.clone().step_by(piece) {
-                    lane.load(batch, start..(start + piece).min(share.end), true);
+                    lane.load(&this.graph, batch, start..(start + piece).min(share.end), true);
                     for node in 1..this.graph.nodes.len() {
                         this.forward(&mut lane, node, 0, mode);
                     }
@@ -267,7 +315,7 @@ impl<T: Real> Executor<T> {
             let mut out = Vec::new();
             let share = share(n, this.lanes.len(), l);
             for start in share.clone().step_by(piece) {
-                lane.load(&batch, start..(start + piece).min(share.end), false);
+                lane.load(&this.graph, &batch, start..(start + piece).min(share.end), false);
                 for node in 1..this.graph.nodes.len() {
                     this.forward(&mut lane, node, 0, Mode::Inference);
                 }
@@ -311,7 +359,7 @@ impl<T: Real> Executor<T> {
             workers.for_each(lanes, &|l| {
                 let mut lane = lock(&this.lanes[l]);
                 if i == 0 {
-                    lane.load(batch, share(batch.indices.len(), lanes, l), true);
+                    lane.load(&this.graph, batch, share(batch.indices.len(), lanes, l), true);
                 }
                 for &(node, phase) in round {
                     this.forward(&mut lane, node, phase, mode);
@@ -468,19 +516,31 @@ impl<T: Real> Executor<T> {
     /// Events that a lane takes at a time.
     fn piece(&self, batch: &Batch<'_>) -> usize {
         let events = batch.indices.len().max(1);
-        let count = |c: usize| batch.indices.iter().map(|&i| batch.features.collection(c).rows(i).len()).sum();
-        let particles: Vec<usize> = (0..self.graph.inputs().len()).map(count).collect();
+        let counts = |c: usize| {
+            let fixed = if c == 0 { self.graph.fixed.len() } else { 0 };
+            batch.indices.iter().map(move |&i| fixed + batch.features.collection(c).rows(i).len())
+        };
+        let particles: Vec<usize> = (0..self.graph.inputs().len()).map(|c| counts(c).sum()).collect();
+        let edges: usize = self.graph.edges.map_or(0, |edges| counts(0).map(|n| edges.count(n)).sum());
         let per_event: usize = self
             .graph
             .nodes
             .iter()
             .map(|node| {
                 let width = node.width + ops::memory(&node.op);
-                if node.rows == Rows::Particle { width * particles[node.collection] / events } else { width }
+                let particles = particles[node.collection];
+                match node.rows {
+                    Rows::Event => width,
+                    Rows::Particle => width * particles / events,
+                    Rows::Edge => width * edges / events,
+                    Rows::Near { k } => width * edges.min(particles.saturating_mul(k)) / events,
+                    Rows::Joint => width * (particles + events) / events,
+                }
             })
             .sum();
         let least = if self.graph.nodes.iter().any(|n| matches!(n.op, Op::Lstm { .. })) { 32 } else { 4 };
-        let least = if self.graph.nodes.iter().any(|n| matches!(n.op, Op::Conv { .. })) { 1 } else { least };
+        let heavy = self.graph.edges.is_some() || self.graph.nodes.iter().any(|n| matches!(n.op, Op::Conv { .. }));
+        let least = if heavy { 1 } else { least };
         (PIECE_BYTES / (2 * size_of::<T>() * per_event.max(1))).clamp(least, 256)
     }
 }

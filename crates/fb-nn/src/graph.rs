@@ -3,7 +3,10 @@
 //! Any shapes can be put together, as they follow from options; [`Graph::check`] tells whether they fit. It is stored with the model and read by the executor and the exporters alike, so all
 //! of them compute the same network.
 
-use fb_core::{Error, Layout, List, Philox, Result};
+mod check;
+mod relations;
+
+use fb_core::{Layout, List, Philox};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +28,48 @@ pub enum Rows {
     Event,
     /// One row per particle of an event.
     Particle,
+    /// One row per pair of particles of an event that the graph names: see [`Edges`].
+    Edge,
+    /// The first `k` edges of each receiver.
+    Near {
+        /// How many, at most.
+        k: usize,
+    },
+    /// One row for the event, and then one per particle of it.
+    Joint,
+}
+
+impl Rows {
+    /// What a sum over rows gives: edges belong to their receiver, particles to their event.
+    #[must_use]
+    pub fn above(self) -> Self {
+        if matches!(self, Self::Edge | Self::Near { .. }) { Self::Particle } else { Self::Event }
+    }
+}
+
+/// The pairs (i, j) of particles of an event that have rows of their own: i receives, j sends. Rows are in order of i.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "pairs", rename_all = "snake_case")]
+pub enum Edges {
+    /// Each pair once and each particle with itself, j ≤ i: what is computed for it must be symmetric.
+    Unordered,
+    /// All pairs of different particles.
+    Ordered,
+    /// All pairs, also of each particle with itself.
+    All,
+    /// Each particle itself and then the nearest others in the first two columns of the input, `k` in all; fewer where the
+    /// event has fewer particles.
+    Nearest {
+        /// Edges of a receiver.
+        k: usize,
+    },
+    /// Columns `from..to` of the input hold the places of neighbours in the event, counted from zero, or −1 for none.
+    Listed {
+        /// First column.
+        from: usize,
+        /// One past the last.
+        to: usize,
+    },
 }
 
 /// Element-wise non-linearity. All of these give their derivative from their own output.
@@ -39,6 +84,8 @@ pub enum Activation {
     Sigmoid,
     /// Hyperbolic tangent.
     Tanh,
+    /// x for x > 0, x/100 else.
+    Leaky,
     /// λ·x for x > 0, λ·α·(eˣ − 1) else (arXiv:1706.02515).
     Selu,
 }
@@ -82,11 +129,12 @@ pub enum Op {
         /// What follows.
         activation: Activation,
     },
-    /// Sum of the particle rows of each event.
+    /// Sum of the particle rows of each event, or of the edge rows of each receiver.
     Sum,
-    /// Mean of the particle rows of each event; zero for an event without particles.
+    /// Their mean; zero for an event without particles and a particle without edges.
     Mean,
-    /// Σ z·x over the particles of each event; inputs x [particle, width] and z [particle, 1].
+    /// Σ z·x over the particles of each event (the edges of each particle); inputs x [particle, width] and z
+    /// [particle, heads], the columns of x shared out among the heads.
     WeightedSum,
     /// EdgeConv (arXiv:1801.07829, as used in arXiv:1902.08570): for each particle i and its `k` nearest neighbours j
     /// of the same event, the mean over j of a shared network of [x_i, x_j − x_i] whose layers are
@@ -138,7 +186,125 @@ pub enum Op {
         /// Channels.
         channels: usize,
     },
+    /// Gaussian error unit x·Φ(x) with the normal distribution Φ (arXiv:1606.08415).
+    Gelu,
+    /// γ·(x − μ)/√(σ² + ε) + β with μ and σ² over each row (arXiv:1607.06450); parameters γ, β `[width]`.
+    LayerNorm,
+    /// γ·x; parameter γ `[groups]`, each entry for width / groups neighbouring columns.
+    Scale {
+        /// Factors.
+        groups: usize,
+    },
+    /// x·y, entry by entry; y may have a column for several neighbouring ones of x, or one row per event.
+    Multiply,
+    /// The row of the sender of each edge.
+    Senders,
+    /// The rows of the first `k` edges of each receiver.
+    Head {
+        /// How many, at most.
+        k: usize,
+    },
+    /// All inputs side by side.
+    Concat,
+    /// A row of parameters, the same for every event; its input only says that there are events.
+    Token,
+    /// Every particle gets the row of its event, every edge that of its receiver.
+    Spread,
+    /// eˣ/Σeˣ for each column over the particles of each event, or the edges of each receiver.
+    Softmax,
+    /// `activation(a_i + b_j + e_ij + δ_ij·d_i)`; inputs a, b [particle, width] and,
+    /// in any case of the two, e [edge, width] and d [particle, width].
+    Join {
+        /// What follows.
+        activation: Activation,
+    },
+    /// ln kT, ln z, ln Δ and ln m² of two particles (arXiv:2202.03772, Eq. 3), with Δ² = Δy² + Δφ², kT = min(pT)·Δ,
+    /// z = min(pT)/(pT + pT′), each bounded by 10⁻⁸ from below; input px, py, pz, E [particle, 4] in GeV. No gradient.
+    PairKinematics,
+    /// ψ(‖x_i − x_j‖²) and ψ(⟨x_i, x_j⟩) with ψ(t) = sgn(t)·ln(1 + |t|) (arXiv:2201.08187, Eq. 3.2) and the metric
+    /// (−, −, −, +) of px, py, pz, E. Input x as of `Displace`, or px, py, pz, E [particle, 4] in GeV.
+    Minkowski,
+    /// x_i + c·mean_j clamp(s_ij·(x_i − x_j), ±limit) (arXiv:2201.08187, Eq. 3.3). Inputs x [particle, 4 or 8], s
+    /// [edge, 1]; the result [particle, 8] holds four numbers and then what their rounding left over.
+    Displace {
+        /// c.
+        step: f64,
+        /// Bound of each component of what is averaged.
+        limit: f64,
+    },
+    /// Σ_j softmax_j(q_i·k_j/√(width/heads) + u_ij)·v_j for each head; inputs q, k, v [particle, width] and, if there is
+    /// a fourth, u on unordered edges [edge, heads]. A share `dropout` of the softmax is set to zero in training.
+    Attention {
+        /// Heads, which share out the columns.
+        heads: usize,
+        /// Share that is dropped.
+        dropout: f64,
+    },
+    /// The row of each event and the rows of its particles, one after the other; inputs [event, width] and
+    /// [particle, width].
+    Stack,
+    /// The same for one query of each event; inputs q [event, width], and k, v [joint, width].
+    ClassAttention {
+        /// Heads.
+        heads: usize,
+    },
+    /// Lorentz boost network (arXiv:1812.09722): momenta P_m = Σ_i |w_im|·p_i, each boosted into the rest frame of
+    /// R_m = Σ_i |v_im|·p_i, with E, pT, η, φ, m of each and the cosine of each pair. Input: px, py, pz, E of particles
+    /// side by side; parameters w, v [particles, combinations].
+    Boost {
+        /// Momenta P, and rest frames R.
+        combinations: usize,
+    },
+    /// Lorentz layer (arXiv:1707.08966, Eqs. 8 to 12): combinations k of momenta (the sum of all, each, and Σ_i c_im·p_i),
+    /// and of each k_j: k_j², pT, Σ_m e_jm·E_m, two sums and two minima over others of w_jm·(k_j − k_m)². Input: px, py, pz,
+    /// E of particles side by side; parameters c [particles, combinations], e [n, n], w for sums and for minima
+    /// [2, n, n] with n = 1 + particles + combinations and, if `learned`, the diagonal of the metric `[4]`.
+    Lola {
+        /// Trainable ones.
+        combinations: usize,
+        /// Whether the metric is a parameter, or (−, −, −, +).
+        learned: bool,
+    },
+    /// x_ii of each particle; edges are all pairs.
+    Diagonal,
+    /// `activation(x·(n/mean)^α)` for n particles; parameter α `[width]`.
+    Multiplicity {
+        /// What n is measured in.
+        mean: f64,
+        /// What follows.
+        activation: Activation,
+    },
+    /// ((|1 + p_i·p_j|)^a − 1)/a with a = α² + 10⁻⁶ of every edge (arXiv:2211.00454); input px, py, pz, E [particle, 4] in
+    /// GeV; parameter α `[width]`.
+    Invariants,
+    /// Leaky rectifier of the general linear map from pairs to pairs that commutes with permutations (arXiv:2211.00454,
+    /// section 3.2), Σ_b B_b(x)·W_b and a bias on all and on the diagonal; edges are all pairs. The maps that take means do
+    /// so in units of (n/mean)^α. Of the weights W_b = c₀₀·c₁₀ + c₀₁·c₁₁ the parameters are c₀₀ [in, 15], c₀₁ [out, 15],
+    /// c₁₀ and c₁₁ [in, out]; then α [10, in] and the biases `[out]`.
+    Equivariant {
+        /// What n is measured in.
+        mean: f64,
+    },
 }
+
+/// The order of the maps in [`Op::Equivariant`]: x_ij and x_ji; then those that give something to the receiver, to the
+/// sender and to the diagonal.
+pub struct Equivariant;
+
+impl Equivariant {
+    /// Maps.
+    pub const BASIS: usize = 15;
+    /// First map of receiver, sender and diagonal, and how many there are, of: x_ii, the mean over senders, over receivers,
+    /// of the diagonal, of all.
+    pub const STACKS: [(usize, usize); 3] = [(2, 5), (7, 3), (10, 5)];
+    /// Maps with a power of their own: those that take means.
+    pub const ALPHAS: usize = 10;
+}
+
+/// Added to squares in [`Op::Boost`] before their root is taken, and the least energy of a rest frame.
+pub const BOOST_LEAST: f64 = 1e-10;
+/// Lower bound of 1 − β² of a rest frame in [`Op::Boost`].
+pub const BOOST_SLOWEST: f64 = 1e-6;
 
 /// How a parameter starts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -150,6 +316,8 @@ pub enum Init {
     Uniform(f64),
     /// Normal with this standard deviation.
     Normal(f64),
+    /// From one number to another in equal steps.
+    Even([f64; 2]),
 }
 
 /// A block of trainable numbers.
@@ -211,6 +379,12 @@ fn is_first(collection: &usize) -> bool {
 /// A network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Graph {
+    /// The pairs of particles that have rows, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edges: Option<Edges>,
+    /// Rows of the input that stand before the particles of every event (reference momenta of the beam).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixed: Vec<Vec<f32>>,
     /// In order of evaluation; the last is the output, a row of logits per event.
     pub nodes: Vec<Node>,
     /// Trainable.
@@ -225,7 +399,7 @@ pub type NodeId = usize;
 impl Graph {
     /// A network that sees `width` numbers per row.
     pub fn new(rows: Rows, width: usize) -> Self {
-        let mut graph = Self { nodes: vec![], parameters: vec![], buffers: vec![] };
+        let mut graph = Self { edges: None, fixed: vec![], nodes: vec![], parameters: vec![], buffers: vec![] };
         graph.input(rows, width);
         graph
     }
@@ -277,15 +451,23 @@ impl Graph {
             let mut all = Vec::new();
             for (i, block) in blocks.iter().enumerate() {
                 let mut random = Philox::new(seed, u64::from(u32::MAX), i as u64);
-                all.extend((0..block.len()).map(|_| match block.init {
+                all.extend((0..block.len()).map(|i| match block.init {
                     Init::Constant(c) => c,
                     Init::Uniform(bound) => (2.0 * random.uniform() - 1.0) * bound,
                     Init::Normal(sigma) => sigma * random.normal(),
+                    Init::Even([from, to]) => from + (to - from) * i as f64 / (block.len() - 1).max(1) as f64,
                 }));
             }
             all
         };
         (fill(&self.parameters), fill(&self.buffers))
+    }
+
+    /// Lets the first parameter of a node start in another way.
+    pub fn start(&mut self, node: NodeId, init: Init) {
+        if let Some(&at) = self.nodes[node].parameters.first() {
+            self.parameters[at].init = init;
+        }
     }
 
     fn block(blocks: &mut Vec<Parameter>, name: String, shape: Vec<usize>, init: Init) -> usize {
@@ -295,7 +477,7 @@ impl Graph {
     }
 
     fn node(&mut self, op: Op, inputs: Vec<NodeId>, rows: Rows, width: usize) -> NodeId {
-        let particles = inputs.iter().map(|&i| &self.nodes[i]).find(|node| node.rows == Rows::Particle);
+        let particles = inputs.iter().map(|&i| &self.nodes[i]).find(|node| node.rows != Rows::Event);
         let collection = particles.map_or(0, |node| node.collection);
         self.nodes.push(Node { op, inputs, parameters: vec![], buffers: vec![], rows, collection, width });
         self.nodes.len() - 1
@@ -331,6 +513,11 @@ impl Graph {
         self.linear_with(x, out, false, Activation::Identity)
     }
 
+    /// `activation(x·W)`.
+    pub fn linear_bare(&mut self, x: NodeId, out: usize, activation: Activation) -> NodeId {
+        self.linear_with(x, out, false, activation)
+    }
+
     fn linear_with(&mut self, x: NodeId, out: usize, bias: bool, activation: Activation) -> NodeId {
         let width = self.nodes[x].width;
         let node = self.node(Op::Linear { bias, activation }, vec![x], self.nodes[x].rows, out);
@@ -358,19 +545,19 @@ impl Graph {
         self.node(Op::Add { activation }, vec![x, y], self.nodes[x].rows, self.nodes[x].width)
     }
 
-    /// Sum over the particles of each event.
+    /// Sum over the particles of each event, or the edges of each receiver.
     pub fn sum(&mut self, x: NodeId) -> NodeId {
-        self.node(Op::Sum, vec![x], Rows::Event, self.nodes[x].width)
+        self.node(Op::Sum, vec![x], self.nodes[x].rows.above(), self.nodes[x].width)
     }
 
-    /// Mean over the particles of each event.
+    /// Mean over the particles of each event, or the edges of each receiver.
     pub fn mean(&mut self, x: NodeId) -> NodeId {
-        self.node(Op::Mean, vec![x], Rows::Event, self.nodes[x].width)
+        self.node(Op::Mean, vec![x], self.nodes[x].rows.above(), self.nodes[x].width)
     }
 
-    /// Σ z·x over the particles of each event.
+    /// Σ z·x over the particles of each event, or the edges of each receiver.
     pub fn weighted_sum(&mut self, x: NodeId, z: NodeId) -> NodeId {
-        self.node(Op::WeightedSum, vec![x, z], Rows::Event, self.nodes[x].width)
+        self.node(Op::WeightedSum, vec![x, z], self.nodes[x].rows.above(), self.nodes[x].width)
     }
 
     /// EdgeConv with `k` neighbours in `coordinates`.
@@ -469,139 +656,4 @@ fn size(shape: &[usize]) -> usize {
 fn weight_init(inputs: usize, activation: Activation) -> Init {
     let gain = if activation == Activation::Relu { 6.0 } else { 3.0 };
     Init::Uniform((gain / inputs as f64).sqrt())
-}
-
-impl Graph {
-    /// Whether the graph can be run: options may not fit together, and a stored graph may have been altered.
-    ///
-    /// It is built again from its own operations; the result must be the same.
-    ///
-    /// # Errors
-    /// [`Error::Artifact`] naming the node.
-    pub fn check(&self) -> Result<()> {
-        const LARGEST: usize = 1 << 24;
-        let bad =
-            |node: usize, reason: &str| Error::Artifact { reason: format!("node {node} of the network: {reason}") };
-        let Some(first) = self.nodes.first() else { return Err(bad(0, "there is none")) };
-        let inputs = self.inputs();
-        if inputs.is_empty() || inputs.iter().any(|&(_, width)| width == 0 || width > LARGEST) {
-            return Err(bad(0, "it must be the input, with a positive width"));
-        }
-        let mut again = Self::new(first.rows, first.width);
-        for &(rows, width) in &inputs[1..] {
-            again.input(rows, width);
-        }
-        for (i, node) in self.nodes.iter().enumerate().skip(inputs.len()) {
-            let x = |n: usize| match node.inputs.get(n) {
-                Some(&j) if j < i => Ok(j),
-                _ => Err(bad(i, "an input is missing or comes later")),
-            };
-            let width = |n: usize| x(n).map(|j| self.nodes[j].width);
-            let rows = |n: usize| x(n).map(|j| self.nodes[j].rows);
-            let sized = |sizes: &[usize]| match sizes.iter().try_fold(1usize, |a, &b| a.checked_mul(b)) {
-                Some(1..=LARGEST) => Ok(()),
-                _ => Err(bad(i, "a size is zero or too large")),
-            };
-            let require = |ok: bool, reason: &str| if ok { Ok(()) } else { Err(bad(i, reason)) };
-            let particles = |n: usize| require(rows(n)? == Rows::Particle, "its input must have particles");
-            let seen = node.inputs.iter().filter_map(|&j| self.nodes.get(j)).filter(|n| n.rows == Rows::Particle);
-            let mut collections = seen.map(|node| node.collection);
-            let first = collections.next();
-            require(collections.all(|c| Some(c) == first), "it takes particles of two collections")?;
-            match node.op {
-                Op::Input => return Err(bad(i, "inputs come before operations")),
-                Op::Columns { from, to } => {
-                    require(from < to && to <= width(0)?, "its columns are out of range")?;
-                    again.columns(x(0)?, from, to);
-                }
-                Op::Linear { bias, activation } => {
-                    sized(&[node.width, width(0)?])?;
-                    again.linear_with(x(0)?, node.width, bias, activation);
-                }
-                Op::BatchNorm { channels, activation } => {
-                    sized(&[channels])?;
-                    require(width(0)?.is_multiple_of(channels), "its channels do not divide its width")?;
-                    again.batch_norm(x(0)?, channels, activation);
-                }
-                Op::Dropout { rate } => {
-                    require((0.0..1.0).contains(&rate), "its rate is not from 0 to below 1")?;
-                    again.dropout(x(0)?, rate);
-                }
-                Op::Add { activation } => {
-                    require((rows(0)?, width(0)?) == (rows(1)?, width(1)?), "its inputs differ in shape")?;
-                    again.add(x(0)?, x(1)?, activation);
-                }
-                Op::Sum | Op::Mean => {
-                    particles(0)?;
-                    if node.op == Op::Sum {
-                        again.sum(x(0)?)
-                    } else {
-                        again.mean(x(0)?)
-                    };
-                }
-                Op::WeightedSum => {
-                    particles(0)?;
-                    particles(1)?;
-                    require(width(1)? == 1, "its second input must have one column")?;
-                    again.weighted_sum(x(0)?, x(1)?);
-                }
-                Op::EdgeConv { k, channels } => {
-                    particles(0)?;
-                    particles(1)?;
-                    sized(&[k])?;
-                    sized(&[2 * width(1)?, channels[0]])?;
-                    sized(&channels)?;
-                    again.edge_conv(x(0)?, x(1)?, k, channels);
-                }
-                Op::Interaction { channels } => {
-                    particles(0)?;
-                    sized(&[2 * width(0)?, channels[0]])?;
-                    sized(&channels)?;
-                    again.interaction(x(0)?, channels);
-                }
-                Op::Lstm { hidden } => {
-                    particles(0)?;
-                    sized(&[hidden, hidden])?;
-                    sized(&[hidden, width(0)?])?;
-                    again.lstm(x(0)?, hidden);
-                }
-                Op::Conv { shape, out, kernel, stride, padding, bias, activation } => {
-                    sized(&shape)?;
-                    sized(&[kernel, kernel, shape[2], out])?;
-                    sized(&[stride])?;
-                    require(shape.iter().product::<usize>() == width(0)?, "its shape does not fit its input")?;
-                    require(padding < kernel, "its padding is not smaller than its kernel")?;
-                    require(stride == 1 || shape[0] == 1, "strides are for sequences")?;
-                    let fits = |n: usize| n + 2 * padding >= kernel;
-                    require(
-                        fits(shape[1]) && (shape[0] == 1 || fits(shape[0])),
-                        "its kernel is larger than its input",
-                    )?;
-                    sized(&conv_shape(shape, out, kernel, stride, padding))?;
-                    again.conv(x(0)?, shape, Convolution { out, kernel, stride, padding, bias, activation });
-                }
-                Op::MaxPool { shape } => {
-                    sized(&shape)?;
-                    require(shape.iter().product::<usize>() == width(0)?, "its shape does not fit its input")?;
-                    require(shape[0] >= 2 && shape[1] >= 2, "there is nothing to pool")?;
-                    again.max_pool(x(0)?, shape);
-                }
-                Op::MeanPositions { channels } => {
-                    sized(&[channels])?;
-                    require(width(0)?.is_multiple_of(channels), "its channels do not divide its width")?;
-                    again.mean_positions(x(0)?, channels);
-                }
-            }
-            if again.nodes[i].width != node.width || again.nodes[i].rows != node.rows {
-                return Err(bad(i, "its width or rows are not those of its operation"));
-            }
-        }
-        if self.nodes[self.output()].rows != Rows::Event {
-            return Err(bad(self.output(), "the result must have one row per event"));
-        }
-        if *self != again {
-            return Err(bad(self.output(), "its parameters are not those of its operations"));
-        }
-        Ok(())
-    }
 }

@@ -14,7 +14,7 @@ pub mod schedule;
 pub mod training;
 
 pub use executor::{Batch, Executor, Mode};
-pub use graph::{Activation, Graph, Init, Node, Op, Parameter, Rows};
+pub use graph::{Activation, Edges, Graph, Init, Node, Op, Parameter, Rows};
 pub use kernels::Real;
 pub use optimiser::Optimiser;
 pub use schedule::Schedule;

@@ -5,7 +5,7 @@
 use fb_core::run::Alone;
 use fb_core::{Features, Philox};
 use fb_nn::graph::{Convolution, Graph};
-use fb_nn::{Activation, Batch, Executor, Mode, Real, Rows};
+use fb_nn::{Activation, Batch, Edges, Executor, Init, Mode, Real, Rows};
 
 const TRAINING: Mode = Mode::Training { seed: 5, step: 3 };
 
@@ -69,9 +69,18 @@ fn executor(graph: &Graph) -> Executor<f64> {
 }
 
 fn check(graph: &Graph, events: usize) {
+    check_with(graph, events, |_| true);
+}
+
+/// The same for the parameters of these names; others stay as they start.
+fn check_with(graph: &Graph, events: usize, tested: impl Fn(&str) -> bool) {
     graph.check().unwrap();
     let problem = Problem::new(graph, events);
     let mut double = executor(graph);
+    for block in graph.parameters.iter().filter(|block| !tested(&block.name)) {
+        let (start, _) = graph.initial(3);
+        double.parameters[block.range()].copy_from_slice(&start[block.range()]);
+    }
     problem.loss(&mut double);
     let gradient = double.gradient.clone();
     let length = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
@@ -79,7 +88,7 @@ fn check(graph: &Graph, events: usize) {
     let n = gradient.len();
     // All parameters of small networks, some of each block of large ones.
     let mut worst = (0.0f64, String::new());
-    for block in &graph.parameters {
+    for block in graph.parameters.iter().filter(|block| tested(&block.name)) {
         for i in block.range().step_by((block.len() / 12).max(1)) {
             let h = 1e-6;
             let start = double.parameters[i];
@@ -383,5 +392,306 @@ fn interaction_equals_its_definition() {
         for (f, e) in found[event * 3..].iter().zip(expected) {
             assert!((f - e).abs() < 1e-11 * (1.0 + e.abs()), "event {event}: {f}, expected {e}");
         }
+    }
+}
+
+/// A column for each head of what there is on pairs, from differences of particles.
+fn on_edges(g: &mut Graph, width: usize) -> usize {
+    let a = g.linear(Graph::INPUT, width, Activation::Tanh);
+    let b = g.linear(Graph::INPUT, width, Activation::Identity);
+    g.join(a, b, &[], Activation::Tanh)
+}
+
+#[test]
+fn rows_and_their_gates() {
+    for rows in [Rows::Event, Rows::Particle] {
+        let mut g = Graph::new(rows, 4);
+        let x = g.linear(Graph::INPUT, 22, Activation::Identity);
+        let norm = g.layer_norm(x);
+        let x = g.gelu(norm);
+        let x = g.scale(x, 11);
+        let y = g.linear(Graph::INPUT, 22, Activation::Sigmoid);
+        let x = g.multiply(x, y);
+        let mut x = g.concat(&[x, Graph::INPUT, y, x]);
+        if rows == Rows::Particle {
+            x = g.sum(x);
+            let token = g.token(70);
+            x = g.add(x, token, Activation::Tanh);
+        }
+        head(&mut g, x);
+        check(&g, 12);
+    }
+}
+
+#[test]
+fn edges_of_every_kind() {
+    let kinds =
+        [Edges::Unordered, Edges::Ordered, Edges::All, Edges::Nearest { k: 3 }, Edges::Listed { from: 2, to: 4 }];
+    for edges in kinds {
+        let mut g = Graph::new(Rows::Particle, 4);
+        g.edges = Some(edges);
+        g.fixed = vec![vec![0.3, -0.2, 1.0, 0.5], vec![-1.3, 0.7, 0.1, 1.5]];
+        let e = on_edges(&mut g, 4);
+        let [a, b, d] = [0, 1, 2].map(|_| g.linear(Graph::INPUT, 4, Activation::Tanh));
+        let e = g.batch_norm(e, 4, Activation::Identity);
+        let e = g.join(a, b, &[e, d], Activation::Tanh);
+        let e = g.dropout(e, 0.2);
+        let z = g.linear(e, 2, Activation::Identity);
+        let z = g.softmax(z);
+        let few = g.linear(Graph::INPUT, 4, Activation::Identity);
+        let few = g.senders(few);
+        let few = g.head(few, 2);
+        let few = g.batch_norm(few, 4, Activation::Tanh);
+        let z_few = g.linear(few, 2, Activation::Identity);
+        let z_few = g.softmax(z_few);
+        let parts = [g.weighted_sum(e, z), g.sum(e), g.mean(e), g.weighted_sum(few, z_few)];
+        let x = g.concat(&parts);
+        let event = g.mean(x);
+        let all = g.linear(event, 4, Activation::Sigmoid);
+        let e = g.multiply(e, all);
+        let one = g.linear(e, 2, Activation::Sigmoid);
+        let e = g.multiply(e, one);
+        let back = g.spread(event);
+        let x = g.add(x, back, Activation::Tanh);
+        let gate = g.spread(x);
+        let gate = g.linear(gate, 4, Activation::Sigmoid);
+        let gated = g.multiply(e, gate);
+        let gated = g.sum(gated);
+        let x = g.concat(&[x, gated]);
+        let z = g.linear(x, 1, Activation::Identity);
+        let z = g.softmax(z);
+        let x = g.weighted_sum(x, z);
+        head(&mut g, x);
+        check(&g, 13);
+    }
+}
+
+#[test]
+fn maps_from_pairs_to_pairs() {
+    let mut g = Graph::new(Rows::Particle, 4);
+    g.edges = Some(Edges::All);
+    let e = on_edges(&mut g, 3);
+    let p = g.invariants(Graph::INPUT, 3);
+    let both = g.concat(&[e, p]);
+    let e = g.equivariant(both, 4, 2.5);
+    let e = g.linear(e, 5, Activation::Leaky);
+    let e = g.equivariant(e, 3, 3.5);
+    let own = g.diagonal(e);
+    let own = g.multiplicity(own, 3.0, Activation::Tanh);
+    let e = g.join(own, own, &[own], Activation::Leaky);
+    let x = g.sum(e);
+    let x = g.sum(x);
+    let x = g.multiplicity(x, 9.0, Activation::Identity);
+    head(&mut g, x);
+    check(&g, 13);
+}
+
+/// The fifteen maps, written out over all pairs of pairs.
+#[test]
+fn equivariant_maps_equal_their_definition() {
+    let (width, mean) = (2, 3.0);
+    let mut g = Graph::new(Rows::Particle, 4);
+    g.edges = Some(Edges::All);
+    let p = g.invariants(Graph::INPUT, width);
+    let e = g.equivariant(p, width, mean);
+    let pool = g.sum(e);
+    // One event at a time: the sum over receivers of squares tells pairs apart.
+    let square = g.multiply(pool, pool);
+    let pool = g.sum(square);
+    g.linear_no_bias(pool, width);
+    let mut executor = executor(&g);
+    let last = g.parameters.last().unwrap();
+    for (i, p) in executor.parameters[last.range()].iter_mut().enumerate() {
+        *p = f64::from(u8::from(i % (width + 1) == 0));
+    }
+    let block = |name: &str| {
+        let of = g.parameters.iter().find(|b| b.name == format!("{e}.{name}")).unwrap();
+        executor.parameters[of.range()].to_vec()
+    };
+    let [c_in, c_out, first, second, alpha, bias, diagonal] =
+        ["in", "out", "first", "second", "alpha", "bias", "diagonal"].map(block);
+    let powers: Vec<f64> = executor.parameters[g.parameters[0].range()].iter().map(|a| a * a + 1e-6).collect();
+    let features = features(Rows::Particle, 4, 8);
+    let found = executor.logits(&features, &Alone);
+    for event in 0..8 {
+        let rows: Vec<[f64; 4]> =
+            features.rows(event).map(|r| [0, 1, 2, 3].map(|c| f64::from(features.values[4 * r + c]))).collect();
+        let n = rows.len();
+        let x = |i: usize, j: usize, d: usize| {
+            let (p, q) = (rows[i], rows[j]);
+            let t = 1.0 + p[3] * q[3] - p[0] * q[0] - p[1] * q[1] - p[2] * q[2];
+            (t.abs().powf(powers[d]) - 1.0) / powers[d]
+        };
+        let over = |f: &dyn Fn(usize) -> f64| (0..n).map(f).sum::<f64>() / n as f64;
+        let mut expected = [0.0; 2];
+        for i in 0..n {
+            let mut sums = [0.0; 2];
+            for j in 0..n {
+                let mut z: Vec<f64> = (0..width).map(|o| bias[o] + if i == j { diagonal[o] } else { 0.0 }).collect();
+                for d in 0..width {
+                    let kinds = |k: usize| {
+                        [
+                            x(k, k, d),
+                            over(&|m| x(k, m, d)),
+                            over(&|m| x(m, k, d)),
+                            over(&|m| x(m, m, d)),
+                            over(&|m| over(&|l| x(m, l, d))),
+                        ]
+                    };
+                    let own = if i == j { kinds(i) } else { [0.0; 5] };
+                    let maps: Vec<f64> = [x(i, j, d), x(j, i, d)]
+                        .into_iter()
+                        .chain(kinds(i))
+                        .chain(kinds(j).into_iter().take(3))
+                        .chain(own)
+                        .collect();
+                    let mut power = 0;
+                    for (b, map) in maps.into_iter().enumerate() {
+                        // Those of a single entry are not rescaled.
+                        let factor = if [0, 1, 2, 7, 10].contains(&b) {
+                            1.0
+                        } else {
+                            power += 1;
+                            (n as f64 / mean).powf(alpha[(power - 1) * width + d])
+                        };
+                        for (o, z) in z.iter_mut().enumerate() {
+                            let w = c_in[d * 15 + b] * first[d * width + o] + c_out[o * 15 + b] * second[d * width + o];
+                            *z += w * factor * map;
+                        }
+                    }
+                }
+                sums.iter_mut().zip(z).for_each(|(s, z)| *s += z.max(0.01 * z));
+            }
+            expected.iter_mut().zip(sums).for_each(|(e, s)| *e += s * s);
+        }
+        for (f, e) in found[event * width..].iter().zip(expected) {
+            assert!((f - e).abs() < 1e-9 * (1.0 + e.abs()), "event {event}: {f}, expected {e}");
+        }
+    }
+}
+
+#[test]
+fn attention_among_particles_and_of_the_event() {
+    for (bias, dropout) in [(false, 0.0), (true, 0.0), (true, 0.3)] {
+        let mut g = Graph::new(Rows::Particle, 4);
+        g.edges = Some(Edges::Unordered);
+        let qkv = [0, 1, 2].map(|_| g.linear(Graph::INPUT, 6, Activation::Identity));
+        let u = bias.then(|| {
+            let u = g.pair_kinematics(Graph::INPUT);
+            g.linear(u, 2, Activation::Tanh)
+        });
+        let x = g.attention(qkv, u, 2, dropout);
+        let token = g.token(6);
+        let mean = g.mean(x);
+        let token = g.add(token, mean, Activation::Tanh);
+        let both = g.stack(token, x);
+        let [k, v] = [0, 1].map(|_| g.linear(both, 6, Activation::Identity));
+        let k = g.layer_norm(k);
+        let x = g.class_attention([token, k, v], 3);
+        head(&mut g, x);
+        check(&g, 13);
+    }
+}
+
+#[test]
+fn momenta_that_move() {
+    for limit in [0.6, 100.0] {
+        let mut g = Graph::new(Rows::Particle, 5);
+        g.edges = Some(Edges::Ordered);
+        let mut x = g.columns(Graph::INPUT, 0, 4);
+        let mut sums = Vec::new();
+        for _ in 0..3 {
+            let e = g.minkowski(x);
+            let s = g.linear(e, 1, Activation::Tanh);
+            let sum = g.sum(s);
+            sums.push(g.sum(sum));
+            x = g.displace(x, s, 0.7, limit);
+        }
+        let x = g.concat(&sums);
+        head(&mut g, x);
+        check(&g, 13);
+    }
+}
+
+/// Attention written out for one query after the other, with the bias of pairs looked up.
+#[test]
+fn attention_equals_its_definition() {
+    let (heads, width) = (2, 4);
+    let mut g = Graph::new(Rows::Particle, 4);
+    g.edges = Some(Edges::Unordered);
+    let u = g.pair_kinematics(Graph::INPUT);
+    let bias = g.columns(u, 0, heads);
+    let y = g.attention([Graph::INPUT; 3], Some(bias), heads, 0.0);
+    let pool = g.sum(y);
+    g.linear_no_bias(pool, width);
+    let mut executor = executor(&g);
+    for (i, p) in executor.parameters.iter_mut().enumerate() {
+        *p = f64::from(u8::from(i % (width + 1) == 0));
+    }
+    let features = features(Rows::Particle, 4, 9);
+    let found = executor.logits(&features, &Alone);
+    for event in 0..9 {
+        let rows: Vec<Vec<f64>> = features
+            .rows(event)
+            .map(|r| features.values[4 * r..4 * r + 4].iter().map(|&x| x.into()).collect())
+            .collect();
+        // ln kT and ln z of a pair, from pT, rapidity and azimuth.
+        let pair = |a: &[f64], b: &[f64]| {
+            let [s, t] = [a, b].map(|p| {
+                let y = 0.5 * (1.0 + 2.0 * p[2] / (p[3] - p[2]).max(1e-20)).max(1e-20).ln();
+                [p[0].hypot(p[1]), y, p[1].atan2(p[0])]
+            });
+            let turn =
+                (s[2] - t[2] + 3.0 * std::f64::consts::PI).rem_euclid(std::f64::consts::TAU) - std::f64::consts::PI;
+            let delta = (s[1] - t[1]).hypot(turn);
+            [s[0].min(t[0]) * delta, s[0].min(t[0]) / (s[0] + t[0])].map(|x| x.max(1e-8).ln())
+        };
+        let mut expected = [0.0; 4];
+        for q in &rows {
+            for head in 0..heads {
+                let part = 2 * head..2 * head + 2;
+                let score = |k: &Vec<f64>| {
+                    let dot: f64 = q[part.clone()].iter().zip(&k[part.clone()]).map(|(q, k)| q * k).sum();
+                    (dot / 2f64.sqrt() + pair(q, k)[head]).exp()
+                };
+                let total: f64 = rows.iter().map(score).sum();
+                for c in part.clone() {
+                    expected[c] += rows.iter().map(|k| score(k) / total * k[c]).sum::<f64>();
+                }
+            }
+        }
+        for (f, e) in found[event * 4..].iter().zip(expected) {
+            assert!((f - e).abs() < 1e-9 * (1.0 + e.abs()), "event {event}: {f}, expected {e}");
+        }
+    }
+}
+
+/// Momenta that a boost can be made of: E above the length of p.
+fn massive(graph: &mut Graph, particles: usize) -> usize {
+    let momenta: Vec<usize> = (0..particles)
+        .flat_map(|i| {
+            let p = graph.columns(Graph::INPUT, 3 * i, 3 * i + 3);
+            let e = graph.multiply(p, p);
+            let ones = graph.linear(e, 1, Activation::Identity);
+            [p, ones]
+        })
+        .collect();
+    graph.concat(&momenta)
+}
+
+#[test]
+fn boosts_and_lorentz_layers() {
+    for kind in 0..3 {
+        let mut g = Graph::new(Rows::Event, 9);
+        let p = massive(&mut g, 3);
+        let x = if kind == 0 { g.boost(p, 4) } else { g.lola(p, 2, kind == 2) };
+        let x = g.linear(x, 4, Activation::Tanh);
+        head(&mut g, x);
+        // Energies |p|² + 2 keep every combination slower than light; what makes them is not a matter of this test.
+        let node = |name: &str| name.split('.').next().unwrap().parse::<usize>().unwrap();
+        for block in g.parameters.iter_mut().filter(|block| node(&block.name) < p) {
+            block.init = Init::Constant(if block.name.ends_with("bias") { 2.0 } else { 1.0 });
+        }
+        check_with(&g, 9, |name| node(name) > p);
     }
 }

@@ -7,6 +7,7 @@ use crate::expression::{Source, Values, evaluate, finite, flat, sparse};
 use crate::lists;
 use crate::particles::{Particles, particles};
 use crate::substructure::Jet;
+use crate::substructure::lund::{self, Splitting};
 use crate::substructure::observable::{Observables, Value};
 
 /// What a network sees of these events: see [`Input`].
@@ -58,6 +59,18 @@ pub fn prepare(input: &Input, events: &Events) -> Result<Features> {
                 fitted.map(|(column, (&c, &s))| column.iter().map(|&x| number(x, c, s)).collect()).collect();
             Ok(Features { width: columns.len(), values: interleave(&columns), offsets: None, others: Vec::new() })
         }
+        Input::Lund { collection, variables } => {
+            let trees = trees(events, collection)?;
+            let mut columns: Vec<Vec<f32>> =
+                variables.iter().map(|v| scaled(v, trees.column(v)?)).collect::<Result<_>>()?;
+            columns.extend(trees.links());
+            Ok(Features {
+                width: columns.len(),
+                values: interleave(&columns),
+                offsets: Some(trees.offsets),
+                others: Vec::new(),
+            })
+        }
         Input::Lists { event, lists } => lists::prepare(event, lists, events),
         Input::Image { collection, max, frame, pixels, half_width } => {
             let particles = particles(events, collection, *max, *frame)?;
@@ -107,6 +120,17 @@ pub fn fit(input: &Input, events: &Events, weights: &[f64]) -> Result<Input> {
                 scale.extend(variable.center.zip(variable.scale).map(|(c, s)| if constant(c, s) { 1.0 } else { s }));
             }
         }
+        Input::Lund { collection, variables } => {
+            if variables.iter().any(|v| v.center.is_none() || v.scale.is_none()) {
+                let trees = trees(events, collection)?;
+                let repeat = |(o, &w): (&[usize], &f64)| std::iter::repeat_n(w, o[1] - o[0]);
+                let weights: Vec<f64> = trees.offsets.windows(2).zip(weights).flat_map(repeat).collect();
+                for v in variables.iter_mut().filter(|v| v.center.is_none() || v.scale.is_none()) {
+                    let values = trees.column(v)?;
+                    fit_variable(v, &values, &weights);
+                }
+            }
+        }
         Input::Lists { event, lists } => lists::fit(event, lists, events, weights)?,
         Input::Observables { .. } | Input::Columns { .. } | Input::Image { .. } => {}
     }
@@ -151,6 +175,68 @@ pub fn observables(events: &Events, collection: &str, set: &str) -> Result<Vec<V
         }
     }
     Ok(columns)
+}
+
+/// The declusterings of jets, one after the other.
+struct Trees {
+    splittings: Vec<Splitting>,
+    offsets: Vec<usize>,
+}
+
+fn trees(events: &Events, collection: &str) -> Result<Trees> {
+    let (momenta, offsets) = crate::particles::momenta(events, collection)?;
+    let mut trees = Trees { splittings: Vec::new(), offsets: vec![0] };
+    for (event, o) in offsets.windows(2).enumerate() {
+        let splittings = Jet::new(&momenta[o[0]..o[1]], None).and_then(|jet| lund::full(&jet));
+        trees.splittings.extend(splittings.map_err(|error| Error::Config {
+            place: "Lund tree".to_owned(),
+            reason: format!("event {event}: {error}"),
+        })?);
+        trees.offsets.push(trees.splittings.len());
+    }
+    Ok(trees)
+}
+
+impl Trees {
+    fn column(&self, variable: &Variable) -> Result<Vec<f64>> {
+        per_row(variable, self, &self.offsets)
+    }
+
+    /// Places in the jet of each declustering's mother, harder and softer daughter; −1 for none.
+    fn links(&self) -> [Vec<f32>; Input::LUND_LINKS] {
+        let mut links = [(); Input::LUND_LINKS].map(|()| vec![-1.0; self.splittings.len()]);
+        for o in self.offsets.windows(2) {
+            for (place, splitting) in self.splittings[o[0]..o[1]].iter().enumerate() {
+                if let Some(mother) = splitting.mother {
+                    links[0][o[0] + place] = mother as f32;
+                    links[if splitting.harder { 1 } else { 2 }][o[0] + mother] = place as f32;
+                }
+            }
+        }
+        links
+    }
+}
+
+impl Source for Trees {
+    fn events(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    fn values(&self, name: &str) -> Result<Values<'_>> {
+        let of: fn(&Splitting) -> f64 = match name {
+            "z" => |s| s.z,
+            "delta" => |s| s.delta,
+            "kt" => |s| s.kt,
+            "m" => |s| s.mass,
+            "psi" => |s| s.psi,
+            _ => {
+                let known = ["z", "delta", "kt", "m", "psi"];
+                let closest = fb_core::closest(name, known);
+                return Err(Error::UnknownName { what: "quantity of a declustering", name: name.to_owned(), closest });
+            }
+        };
+        Ok(Values { values: self.splittings.iter().map(of).collect(), offsets: Some(&self.offsets) })
+    }
 }
 
 pub(crate) fn fit_variable(variable: &mut Variable, values: &[f64], weights: &[f64]) {
@@ -212,17 +298,21 @@ struct Cloud<'a> {
 
 impl Cloud<'_> {
     fn column(&self, variable: &Variable) -> Result<Vec<f64>> {
-        let offsets = &self.particles.offsets;
-        let x = evaluate(&Expression::parse(&variable.expression)?, self)?;
-        let values = if x.offsets.is_some() {
-            x.values
-        } else {
-            let repeat = |(o, v): (&[usize], f64)| std::iter::repeat_n(v, o[1] - o[0]);
-            offsets.windows(2).zip(x.values).flat_map(repeat).collect()
-        };
-        finite(&variable.expression, &values, |i| offsets.partition_point(|&o| o <= i) - 1)?;
-        Ok(values)
+        per_row(variable, self, &self.particles.offsets)
     }
+}
+
+/// The values of a variable, one for each row of an event.
+fn per_row(variable: &Variable, source: &impl Source, offsets: &[usize]) -> Result<Vec<f64>> {
+    let x = evaluate(&Expression::parse(&variable.expression)?, source)?;
+    let values = if x.offsets.is_some() {
+        x.values
+    } else {
+        let repeat = |(o, v): (&[usize], f64)| std::iter::repeat_n(v, o[1] - o[0]);
+        offsets.windows(2).zip(x.values).flat_map(repeat).collect()
+    };
+    finite(&variable.expression, &values, |i| offsets.partition_point(|&o| o <= i) - 1)?;
+    Ok(values)
 }
 
 impl Source for Cloud<'_> {
@@ -323,6 +413,44 @@ mod tests {
         assert_eq!(cloud.values, [10.0, 2.0, 0.5, 10.0, 3.0, 0.5]);
         let sequence = prepare(&input(Layout::Sequence, &["E"]), &events).unwrap();
         assert_eq!((sequence.width, sequence.values), (2, vec![10.0, 20.0, 0.0, 0.0]));
+    }
+
+    #[test]
+    fn declusterings_and_their_links() {
+        let particle = |pt: f64, y: f64, phi: f64| [pt * phi.cos(), pt * phi.sin(), pt * y.sinh(), pt * y.cosh()];
+        // A jet of two; one of four whose wide splitting has a pair on either side; one of a single particle.
+        let close = 0.01;
+        let jets = [
+            vec![particle(10.0, 0.0, 0.0), particle(5.0, 0.3, 0.4)],
+            vec![
+                particle(20.0, 0.0, 0.0),
+                particle(4.0, 0.0, close),
+                particle(10.0, 0.5, 0.0),
+                particle(1.0, 0.5, 2.0 * close),
+            ],
+            vec![particle(3.0, 0.0, 0.0)],
+        ];
+        let offsets = Arc::new(vec![0, 2, 6, 7]);
+        let column = |(i, name): (usize, &str)| {
+            let values = jets.iter().flatten().map(|p| p[i]).collect();
+            Column::jagged(name, Data::F64(values), Arc::clone(&offsets))
+        };
+        let names = ["part_px", "part_py", "part_pz", "part_E"];
+        let events = Events::new(names.into_iter().enumerate().map(column).collect()).unwrap();
+        let variables = ["z", "delta", "psi", "m", "kt"].map(Variable::plain).to_vec();
+        let input = Input::Lund { collection: "part".into(), variables };
+        let found = prepare(&input, &events).unwrap();
+        assert_eq!((found.width, found.offsets), (8, Some(vec![0, 1, 4, 4])));
+        let mass = (100.0 * (0.3f64.cosh() - 0.4f64.cos())).sqrt();
+        let first = [1.0 / 3.0, 0.5, 0.3f64.atan2(0.4), mass, 2.5, -1.0, -1.0, -1.0];
+        for (f, e) in found.values.iter().zip(first) {
+            assert!((f64::from(*f) - e).abs() < 1e-6, "{f}, expected {e}");
+        }
+        // Mother, harder and softer part: the pair around 20 GeV is narrower and was clustered first.
+        let links: Vec<&[f32]> = found.values.chunks_exact(8).skip(1).map(|row| &row[5..]).collect();
+        assert_eq!(links, [[-1.0, 2.0, 1.0], [0.0, -1.0, -1.0], [0.0, -1.0, -1.0]]);
+        let unknown = Input::Lund { collection: "part".into(), variables: vec![Variable::plain("deltas")] };
+        assert!(prepare(&unknown, &events).unwrap_err().to_string().contains("did you mean `delta`"));
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! Numbers that physicists publish, with their errors: ROC curves and their metrics under signed weights, the
-//! bootstrap that gives intervals and paired differences, residuals of regressions, histograms.
+//! bootstrap that gives intervals and paired differences, residuals of regressions, histograms, and fits of
+//! HistFactory models with the limits that follow from them.
 
 #![forbid(unsafe_code)]
 
 pub mod bootstrap;
 pub mod classes;
+pub mod histfactory;
 pub mod histogram;
 pub mod matrix;
 pub mod metric;
+pub mod minimise;
 pub mod regression;
 pub mod roc;
+pub mod special;
 
 pub use bootstrap::Bootstrap;
 pub use classes::Classes;

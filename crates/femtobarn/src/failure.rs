@@ -31,8 +31,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// 2 for a command or experiment file, 3 for data, 4 for a training that diverged, 85 for one that was stopped and
-    /// left a checkpoint.
+    /// 2 for a command or experiment file, 3 for data, 4 for a training that diverged or a fit that did not converge, 85
+    /// for a training that was stopped and left a checkpoint.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Core(e) | Self::In { source: e, .. } => match e.kind() {

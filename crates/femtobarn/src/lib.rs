@@ -13,6 +13,7 @@ pub mod failure;
 pub mod folder;
 pub mod importance;
 pub mod pipeline;
+pub mod public_sets;
 pub mod read;
 pub mod report;
 pub mod results;

@@ -115,11 +115,12 @@ fn needed(inputs: &[Input]) -> Vec<String> {
                     }
                 }
             }
-            // What is not a number in columns is missing; of lists some entries are left out, and the others are looked at
-            // one by one.
+            // What is not a number there is missing.
+            // Some entries of a list are left out, and those that are taken are looked at one by one.
             Input::Columns { .. } | Input::Lists { .. } => {}
             Input::Particles { collection, .. }
             | Input::Observables { collection, .. }
+            | Input::Lund { collection, .. }
             | Input::Image { collection, .. } => {
                 names.extend(["px", "py", "pz", "E", "pt", "eta", "phi"].map(|s| format!("{collection}_{s}")));
             }

@@ -17,7 +17,9 @@ mod expressions;
 mod forest;
 mod functions;
 mod lists;
+mod lorentz;
 mod network;
+mod pairs;
 mod preparation;
 pub mod proto;
 
@@ -111,6 +113,7 @@ fn shapes(input: &Input) -> Option<Vec<(Rows, usize)>> {
             (Rows::Event, max.checked_mul(variables.len())?)
         }
         Input::Observables { center, .. } => (Rows::Event, center.len()),
+        Input::Lund { variables, .. } => (Rows::Particle, variables.len() + Input::LUND_LINKS),
         Input::Image { pixels, .. } => (Rows::Event, pixels.checked_mul(*pixels)?),
         Input::Lists { event, lists } => return Some(fb_nn::graph::of_lists(event.len(), lists)),
     }])

@@ -8,27 +8,22 @@ use fb_nn::graph::conv_shape;
 use fb_nn::{Activation, Graph, Node, Op, Rows};
 
 use super::builder::{Builder, Element, Setting, Value};
+use super::pairs::EdgeView;
 use super::preparation::Prepared;
 use crate::Error;
 
 /// Added to a variance before its square root is taken.
-const EPSILON: f32 = 1e-5;
+pub(super) const EPSILON: f32 = 1e-5;
 /// The largest number of coordinates whose differences are formed pair by pair.
 const FEW: usize = 4;
 
 /// Writes the network into the graph; gives the logits [event, width].
 pub(super) fn network(b: &mut Builder, artifact: &Artifact, graph: &Graph, seen: &[Prepared]) -> Result<Value, Error> {
-    let count = |part: &Prepared| {
-        let mask = part.mask.clone()?;
-        let ones = b.cast(&mask, Element::F32);
-        let counts = b.sum_keep(&ones, 1);
-        Some((mask, counts))
-    };
-    let particles = seen.iter().map(count).collect();
-    let mut network = Network { b, artifact, graph, particles, collection: 0, values: Vec::new() };
+    let particles = vec![None; seen.len()];
+    let mut network = Network { b, artifact, graph, particles, collection: 0, edges: None, values: Vec::new() };
     for node in &graph.nodes {
         network.collection = node.collection;
-        let value = if node.op == Op::Input { seen[node.collection].value.clone() } else { network.node(node)? };
+        let value = if node.op == Op::Input { network.input(&seen[node.collection]) } else { network.node(node)? };
         network.values.push(value);
     }
     network.values.pop().ok_or_else(|| Error::Unsupported { reason: "the network is empty".to_owned() })
@@ -45,19 +40,55 @@ pub(super) fn probabilities(b: &mut Builder, logits: &str, width: usize) -> Valu
     b.concat(&[&background, &signal], 1)
 }
 
-struct Network<'a> {
-    b: &'a mut Builder,
+pub(super) struct Network<'a> {
+    pub b: &'a mut Builder,
     artifact: &'a Artifact,
     graph: &'a Graph,
     /// Of each collection, which particles there are [event, particle] and how many [event, 1].
     particles: Vec<Option<(Value, Value)>>,
     /// That of the current node.
     collection: usize,
+    /// The pairs of particles of the first collection that have rows.
+    pub edges: Option<EdgeView>,
     values: Vec<Value>,
 }
 
 impl Network<'_> {
-    fn parameter(&self, node: &Node, i: usize) -> Result<&Tensor, Error> {
+    /// The input of the current collection, of the first one with its fixed rows in front; works out which particles and
+    /// edges there are.
+    fn input(&mut self, seen: &Prepared) -> Value {
+        let mut input = seen.value.clone();
+        let Some(mut mask) = seen.mask.clone() else { return input };
+        let is_first = self.collection == 0;
+        let rows = &self.graph.fixed;
+        if is_first && !rows.is_empty() {
+            let width = self.graph.nodes[0].width;
+            let fixed = self.b.floats(&[1, rows.len(), width], &rows.concat());
+            let (events, rest) = (self.b.size(&input, 0), self.b.integers(&[rows.len() as i64, width as i64]));
+            let shape = self.b.concat(&[&events, &rest], 0);
+            let fixed = self.b.op("Expand", &[&fixed, &shape]);
+            input = self.b.concat(&[&fixed, &input], 1);
+            let there = self.always(&mask, rows.len());
+            mask = self.b.concat(&[&there, &mask], 1);
+        }
+        let ones = self.b.cast(&mask, Element::F32);
+        let counts = self.b.sum_keep(&ones, 1);
+        self.particles[self.collection] = Some((mask.clone(), counts));
+        if let Some(edges) = self.graph.edges.filter(|_| is_first) {
+            self.edges = Some(EdgeView::new(self, edges, &input, &mask));
+        }
+        input
+    }
+
+    pub(super) fn width(&self, node: usize) -> usize {
+        self.graph.nodes[node].width
+    }
+
+    pub(super) fn rows_at(&self, node: usize) -> Rows {
+        self.graph.nodes[node].rows
+    }
+
+    pub(super) fn parameter(&self, node: &Node, i: usize) -> Result<&Tensor, Error> {
         Ok(self.artifact.tensor(&self.graph.parameters[node.parameters[i]].name)?)
     }
 
@@ -66,13 +97,13 @@ impl Network<'_> {
     }
 
     /// A parameter as a constant.
-    fn constant(&mut self, node: &Node, i: usize) -> Result<Value, Error> {
+    pub(super) fn constant(&mut self, node: &Node, i: usize) -> Result<Value, Error> {
         let tensor = self.artifact.tensor(&self.graph.parameters[node.parameters[i]].name)?;
         Ok(self.b.floats(&tensor.shape, &tensor.values))
     }
 
     /// Which particles of the current collection there are, and how many in each event [event, 1].
-    fn particles(&self) -> Result<(Value, Value), Error> {
+    pub(super) fn particles(&self) -> Result<(Value, Value), Error> {
         let none = || Error::Unsupported { reason: "the network wants particles and sees none".to_owned() };
         self.particles.get(self.collection).cloned().flatten().ok_or_else(none)
     }
@@ -80,6 +111,7 @@ impl Network<'_> {
     fn node(&mut self, node: &Node) -> Result<Value, Error> {
         let inputs: Vec<Value> = node.inputs.iter().map(|&i| self.values[i].clone()).collect();
         let width = node.inputs.first().map_or(0, |&i| self.graph.nodes[i].width);
+        let rows = node.inputs.first().map_or(node.rows, |&i| self.graph.nodes[i].rows);
         let x = inputs.first().map_or("", String::as_str);
         let y = inputs.get(1).map_or("", String::as_str);
         Ok(match node.op {
@@ -105,15 +137,20 @@ impl Network<'_> {
                 let z = self.b.add(x, y);
                 self.activate(z, activation)
             }
-            Op::Sum => self.sum(x)?,
+            Op::Sum => self.sum(x, rows)?,
             Op::Mean => {
-                let sum = self.sum(x)?;
-                let n = self.at_least_one(&self.particles()?.1);
+                let sum = self.sum(x, rows)?;
+                let (mask, axis) = self.rows(rows)?;
+                let n = self.b.cast(&mask, Element::F32);
+                let n = self.b.sum_keep(&n, axis);
+                let n = self.at_least_one(&n);
                 self.b.div(&sum, &n)
             }
             Op::WeightedSum => {
-                let z = self.b.mul(x, y);
-                self.sum(&z)?
+                let heads = self.width(node.inputs[1]);
+                let z = self.repeat(y, heads, width);
+                let z = self.b.mul(x, &z);
+                self.sum(&z, rows)?
             }
             Op::EdgeConv { k, .. } => {
                 let coordinates = node.inputs.first().map_or(0, |&i| self.graph.nodes[i].width);
@@ -134,37 +171,40 @@ impl Network<'_> {
                 let mean = self.b.op_with("ReduceMean", &[&positions], options);
                 self.unfold(node, &mean)?
             }
+            Op::Boost { .. } | Op::Lola { .. } => self.momentum_node(node, x, width)?,
+            _ => self.pair_node(node, &inputs, width)?,
         })
     }
 
-    fn activate(&mut self, x: Value, activation: Activation) -> Value {
+    pub(super) fn activate(&mut self, x: Value, activation: Activation) -> Value {
         match activation {
             Activation::Identity => x,
             Activation::Relu => self.b.op("Relu", &[&x]),
             Activation::Sigmoid => self.b.op("Sigmoid", &[&x]),
             Activation::Tanh => self.b.op("Tanh", &[&x]),
+            Activation::Leaky => self.b.op("LeakyRelu", &[&x]),
             // The operator's own constants are those of arXiv:1706.02515.
             Activation::Selu => self.b.op("Selu", &[&x]),
         }
     }
 
-    fn at_least_one(&mut self, n: &str) -> Value {
+    pub(super) fn at_least_one(&mut self, n: &str) -> Value {
         let one = self.b.f32(1.0);
         self.b.op("Max", &[n, &one])
     }
 
     /// `x` where `mask` [.., rows], else zero; x is [.., rows, width].
-    fn only(&mut self, mask: &str, x: &str) -> Value {
+    pub(super) fn only(&mut self, mask: &str, x: &str) -> Value {
         let mask = self.b.unsqueeze(mask, -1);
         let zero = self.b.f32(0.0);
         self.b.choose(&mask, x, &zero)
     }
 
-    /// Sum over the particles.
-    fn sum(&mut self, x: &str) -> Result<Value, Error> {
-        let mask = self.particles()?.0;
+    /// Sum over the particles of an event, or the edges of a receiver.
+    fn sum(&mut self, x: &str, rows: Rows) -> Result<Value, Error> {
+        let (mask, axis) = self.rows(rows)?;
         let x = self.only(&mask, x);
-        Ok(self.b.sum(&x, 1))
+        Ok(self.b.sum(&x, axis))
     }
 
     /// Batch normalisation as x·scale + shift, from the places of γ, β and of μ, σ².
@@ -224,6 +264,19 @@ impl Network<'_> {
         self.b.op("And", &[&mask, &other])
     }
 
+    /// The `k` nearest others of each particle by their places, and whether they are there [event, particle, k].
+    pub(super) fn nearest(&mut self, place: &str, coordinates: usize, mask: &str, k: usize) -> (Value, Value) {
+        let distance = self.distances(place, coordinates, mask);
+        let (size, k) = (self.b.size(&distance, 2), self.b.integers(&[k as i64]));
+        let k = self.b.op("Min", &[&size, &k]);
+        let options =
+            vec![("axis", Setting::Integer(2)), ("largest", Setting::Integer(0)), ("sorted", Setting::Integer(1))];
+        let nearest = self.b.op_many("TopK", &[&distance, &k], options, 2);
+        let infinity = self.b.f32(f32::INFINITY);
+        let there = self.b.op("Less", &[&nearest[0], &infinity]);
+        (nearest[1].clone(), there)
+    }
+
     fn edge_conv(&mut self, node: &Node, [place, x]: [&str; 2], k: usize, coordinates: usize) -> Result<Value, Error> {
         let mask = self.particles()?.0;
         let mut layers = Vec::new();
@@ -245,20 +298,12 @@ impl Network<'_> {
                 layers.push((self.b.floats(&[rows, out], &scaled), self.b.floats(&[out], &shift)));
             }
         }
-        let distance = self.distances(place, coordinates, &mask);
-        let (size, k) = (self.b.size(&distance, 2), self.b.integers(&[k as i64]));
-        let k = self.b.op("Min", &[&size, &k]);
-        let options =
-            vec![("axis", Setting::Integer(2)), ("largest", Setting::Integer(0)), ("sorted", Setting::Integer(1))];
-        let nearest = self.b.op_many("TopK", &[&distance, &k], options, 2);
-        let infinity = self.b.f32(f32::INFINITY);
-        let edge = self.b.op("Less", &[&nearest[0], &infinity]);
-
+        let (senders, edge) = self.nearest(place, coordinates, &mask, k);
         let own = self.b.op("MatMul", &[x, &first[0]]);
         let own = self.b.add(&own, &first[2]);
         let own = self.b.unsqueeze(&own, 2);
         let other = self.b.op("MatMul", &[x, &first[1]]);
-        let index = self.b.unsqueeze(&nearest[1], 3);
+        let index = self.b.unsqueeze(&senders, 3);
         let other = self.b.op_with("GatherND", &[&other, &index], vec![("batch_dims", Setting::Integer(1))]);
         let z = self.b.add(&own, &other);
         let mut z = self.b.op("Relu", &[&z]);

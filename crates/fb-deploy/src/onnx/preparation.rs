@@ -51,6 +51,17 @@ pub(super) fn prepare(b: &mut Builder, input: &Input) -> Result<Vec<Prepared>, E
             }
             Ok(Prepared { value: sequence(b, &value, *max, variables.len()), mask: None })
         }
+        Input::Lund { variables, .. } => {
+            let width = variables.len() + Input::LUND_LINKS;
+            let meaning = "declusterings: variables, then places of mother, harder and softer daughter, -1 for none";
+            let shape = [Size::Free("events"), Size::Free("declusterings"), Size::Fixed(width)];
+            let value = b.input(&slots[0].name, &shape, meaning);
+            let n = b.input(&slots[1].name, &[Size::Free("events")], "how many rows are declusterings");
+            let (n, count) = (b.unsqueeze(&n, 1), b.count_up(&value, 1));
+            let count = b.cast(&count, Element::F32);
+            let count = b.unsqueeze(&count, 0);
+            Ok(Prepared { value, mask: Some(b.op("Less", &[&count, &n])) })
+        }
         Input::Image { max, frame, pixels, half_width, .. } => {
             let particles = Particles::read(b, &slots, *max);
             let (u, v) = particles.coordinates(b, *frame);
@@ -180,8 +191,8 @@ impl Particles {
                     let x = b.input(&slot.name, &[Size::Free(events), Size::Free(rows)], "one number per particle");
                     columns.push((slot.alias.clone(), b.cast(&x, Element::F64), true));
                 }
-                // Of lists, which are prepared elsewhere.
-                Kind::Entry(_) => {}
+                // No input has rows beside particles; lists are prepared elsewhere.
+                Kind::Rows | Kind::Entry(_) => {}
                 Kind::Event => {
                     let x = b.input(&slot.name, &[Size::Free(events)], "one number per event");
                     let x = b.cast(&x, Element::F64);

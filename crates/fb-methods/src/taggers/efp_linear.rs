@@ -63,7 +63,7 @@ impl Columns {
         }
         for (column, (c, s)) in columns.iter_mut().zip(center.iter().zip(scale)) {
             // A jet without particles has no polynomial but the first.
-            for x in column {
+            for x in column.iter_mut() {
                 *x = if x.is_finite() { ((*x - c) * s).clamp(-BOUND, BOUND) } else { 0.0 };
             }
         }

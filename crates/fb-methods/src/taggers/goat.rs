@@ -1,11 +1,9 @@
-//! GoaT, the greatest of all taggers: a dense network on the scores of other taggers (arXiv:1902.09914, section 4), or their
-//! mean or median.
+//! GoaT: a dense network on the scores of other taggers (arXiv:1902.09914, section 4), or their mean or median.
 //!
 //! Sees the log-odds ln p/(1 − p) of each class but the first by each member, within ±10. A network that is trained on
-//! scores of jets that the members know by heart learns to believe them too much, so the members are trained on all folds
-//! but one at a time and give their scores of that one; new jets take the mean of the models of all folds. Mean and median
-//! need no training: each member is trained once on all jets. The paper gives 35k parameters for 100-100-100-20-2 rectifiers on its
-//! taggers' outputs, whose number it does not state; here it is 22,362 + 100 for each member and class but the first.
+//! scores of jets that the members know by heart learns to believe them too much, so members are trained on all folds but
+//! one at a time and score that one; new jets take the mean of the models of all folds. For mean and median each member is
+//! trained once on all jets. Parameters: 22,362 + 100 for each member and class but the first (paper: 35k, its inputs are not told).
 
 use fb_core::{
     Artifact, Card, Error, Events, Features, Fitted, Input, Method, Paper, Result, Run, Sample, Scores, Status, Task,
@@ -248,11 +246,16 @@ impl Method for Goat {
         let members = config.members.iter().enumerate();
         let models = members.map(|(i, m)| (0..config.trainings()).map(|fold| model(i, m, fold)).collect());
         let models = models.collect::<Result<Vec<Vec<Box<dyn Fitted>>>>>()?;
-        let network = (config.combine == Combine::Network).then(|| network(&artifact.part("network")?)).transpose()?;
-        let graph = config.graph(classes).map_err(|e| broken(e.to_string()))?;
-        if network.as_ref().is_some_and(|model| model.graph != graph) {
-            return Err(broken("the network does not fit the members".to_owned()));
-        }
+        let network = match config.combine {
+            Combine::Network => {
+                let model = network(&artifact.part("network")?)?;
+                if model.graph != config.graph(classes).map_err(|e| broken(e.to_string()))? {
+                    return Err(broken("the network does not fit the members".to_owned()));
+                }
+                Some(model)
+            }
+            Combine::Mean | Combine::Median => None,
+        };
         Ok(FittedGoat { config, classes, models, network })
     }
 }
@@ -305,9 +308,8 @@ impl Fitted for FittedGoat {
         let mut values: Vec<f32> = (0..events.len() * classes).map(|at| middle(at) as f32).collect();
         for row in values.chunks_exact_mut(classes) {
             let sum: f32 = row.iter().sum();
-            for p in row {
-                *p = if sum > 0.0 { *p / sum } else { 1.0 / classes as f32 };
-            }
+            let share = |p: &mut f32| *p = if sum > 0.0 { *p / sum } else { 1.0 / classes as f32 };
+            let () = row.iter_mut().map(share).collect();
         }
         Ok(Scores { classes, values })
     }

@@ -8,16 +8,24 @@ pub mod efp_linear;
 pub mod goat;
 pub mod interaction_network;
 pub mod jet_image_cnn;
+pub mod lbn;
 pub mod logistic;
+pub mod lola;
+pub mod lorentznet;
 pub mod lstm_tagger;
+pub mod lundnet;
 pub mod nsubjettiness_mlp;
 pub mod p_cnn;
+pub mod part;
+pub mod part_small;
 pub mod particlenet;
 pub mod particlenet_lite;
+pub mod particlenext;
+pub mod pelican;
 pub mod pfn;
 pub mod topodnn;
 
-use fb_core::{Frame, Input, Layout, List, Variable};
+use fb_core::{Error, Frame, Input, Layout, List, Result, Variable};
 use fb_nn::{Activation, Graph};
 
 /// Names of the columns of constituents: `part_px`, `part_py`, `part_pz`, `part_E`.
@@ -37,6 +45,22 @@ fn cloud(max: usize, variables: &[Variable]) -> Input {
         frame: Frame::Jet,
         variables: variables.to_vec(),
     }
+}
+
+/// px, py, pz, E of the `max` hardest constituents side by side, in units of 100 GeV.
+fn momenta(max: usize) -> Input {
+    Input::Particles {
+        collection: COLLECTION.to_owned(),
+        max,
+        layout: Layout::Sequence,
+        frame: Frame::Jet,
+        variables: ["px", "py", "pz", "E"].map(|p| Variable::affine(p, 0.0, 0.01)).to_vec(),
+    }
+}
+
+/// A cloud whose last four numbers are px, py, pz, E of the constituent in GeV.
+fn cloud_with_momenta(max: usize, variables: &[Variable]) -> Input {
+    cloud(max, &[variables, &["px", "py", "pz", "E"].map(Variable::plain)].concat())
 }
 
 /// The seven variables of ParticleNet (arXiv:1902.08570, Table 1) with the ranges that bring them to order one. The
@@ -103,6 +127,27 @@ fn dense(graph: &mut Graph, mut x: usize, widths: &[usize]) -> usize {
         x = graph.linear(x, width, Activation::Relu);
     }
     x
+}
+
+/// Blocks of a network, at most.
+const DEEPEST: usize = 256;
+
+/// Refuses none.
+fn at_least_one(method: &str, option: &str, found: usize) -> Result<()> {
+    if found > 0 {
+        return Ok(());
+    }
+    let reason = "found none, expected at least one".to_owned();
+    Err(Error::Config { place: format!("method `{method}`, `{option}`"), reason })
+}
+
+/// Refuses a number of things that no machine could hold.
+fn at_most(method: &str, option: &str, found: usize, limit: usize) -> Result<()> {
+    if found <= limit {
+        return Ok(());
+    }
+    let reason = format!("found {found}, expected at most {limit}");
+    Err(Error::Config { place: format!("method `{method}`, `{option}`"), reason })
 }
 
 /// A logit for each class.

@@ -1,6 +1,7 @@
 //! What every method of the catalogue keeps to, checked over the whole list.
 //!
 //! A check that a method cannot pass stands among the `known_failures` of its card, with the reason, and must fail.
+#![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, reason = "a test may fall over")]
 
 use std::cell::Cell;
@@ -12,12 +13,11 @@ use fb_core::{
     AnyMethod, Artifact, Data, Error, Events, Fitted, Philox, Promise, Result, Run, Sample, Scores, Workers,
 };
 use fb_methods::METHODS;
-use options::{has_epochs, has_steps, tiny};
 use serde_json::{Value as Json, json};
 use toys::{Jet, Memory, PARTICLE, TABLE, Threads, jets, particle, sample};
 
-mod options;
 mod regression;
+mod symmetry;
 mod toys;
 
 type AMethod = &'static dyn AnyMethod;
@@ -85,6 +85,73 @@ fn largest_difference(a: &Scores, b: &Scores) -> f64 {
     assert_eq!(a.values.len(), b.values.len());
     let difference = a.values.iter().zip(&b.values).map(|(a, b)| f64::from((a - b).abs()));
     difference.fold(0.0, |max, d| if d.is_nan() { f64::INFINITY } else { d.max(max) })
+}
+
+/// Whether it is trained in epochs, as networks are; else in trees.
+fn has_epochs(method: AMethod) -> bool {
+    method.defaults().get("train").is_some()
+}
+
+/// Toy particles, or numbers of the toy jet as a list of one entry, laid out as the method's own lists are.
+fn list(name: &str, order: &str, own: &Json) -> Json {
+    let names: &[&str] = if name == "part" { &PARTICLE } else { &TABLE };
+    let variables: Vec<Json> =
+        names.iter().map(|x| json!({"expression": format!("{x} / 10"), "clip": [-5, 5]})).collect();
+    json!({
+        "name": name, "select": format!("{order} > 0"), "order": order, "max": 6, "layout": own[0]["layout"],
+        "reversed": own[0]["reversed"], "variables": variables,
+    })
+}
+
+/// A category that sees numbers of the toy jet and sums over its particles.
+fn category(name: &str, select: &str) -> Json {
+    let names = TABLE.iter().map(|&x| x.to_owned()).chain(PARTICLE.map(|x| format!("sum({x}) / 10")));
+    let event: Vec<Json> = names.map(|x| json!({"expression": x})).collect();
+    json!({"name": name, "select": select, "event": event, "lists": []})
+}
+
+/// A method in a method, trained in one step over all events: there their order does not enter.
+fn member(method: &str, options: &str) -> Json {
+    let mut options: Json = serde_json::from_str(options).unwrap();
+    options["train"] = json!({"epochs": 1, "batch": 10_000, "optimiser": "sgd", "lr": 0.2, "schedule": "constant"});
+    json!({"method": method, "options": options})
+}
+
+/// Whether it is trained step by step, in epochs or trees; else its numbers follow in closed form.
+fn has_steps(method: AMethod) -> bool {
+    has_epochs(method) || method.defaults().get("trees").is_some()
+}
+
+/// Options with which a method trains in milliseconds: every size that it has, made small.
+fn tiny(method: AMethod) -> Json {
+    let small = json!({
+        "max": 8, "pixels": 12, "filters": [[4, 6], [6, 4]], "phi": [7, 6], "f": [6], "layers": [8, 5], "k": 3,
+        "blocks": [[4, 4, 4], [5, 5, 6]], "channels": [4, 4, 6, 8], "messages": [6, 5, 4], "objects": [6, 5],
+        "classifier": [6], "hidden": 6, "trees": 9, "depth": 2, "min_child_weight": 0.5, "subsample": 0.9,
+        "track_variables": ["part_px", "part_py", "part_E"], "event_variables": TABLE, "charge": "part_pz",
+        "categories": [{"name": "up", "target": "part_pz > 0 && jet_m > 85"}, {"name": "hard", "target": "part_E > 9"}],
+        "embed": [8, 6], "reductions": [2, 1], "node": 4, "edge": 3, "message": 6, "edge_heads": 2, "fusion": 7, "combinations": 3, "powers": 5, "labels": 3, "squeeze": 2, "pairs": [5], "heads": 2, "class_depth": 1, "expansion": 2,
+        "event": [{"expression": "sum(part_E)"}, {"expression": "count(part_pz > 0)"}],
+        "reweight": {"axes": [{"expression": "jet_m", "edges": [0, 85, 100, 200]}], "reference": 0, "most": 10.0},
+        "branches": [{"convolutions": [5, 4], "hidden": 6}, {"convolutions": [3], "hidden": 4}],
+        "vertex_categories": [category("heavy", "jet_m > 95"), category("light", "1")],
+        "members": [member("logistic", "{}"), member("pfn", r#"{"phi": [7, 6], "f": [6]}"#)],
+        "degree": 3, "bodies": 4, "flat": ["jet_tau1"], "neighbours": 7, "bagging_temperature": 0.5, "min_node_size": 0.02,
+    });
+    let defaults = method.defaults();
+    let mut config = if has_epochs(method) { json!({"train": {"epochs": 2, "batch": 16}}) } else { json!({}) };
+    for (key, value) in defaults.as_object().unwrap() {
+        if key == "variables" && value.as_array().is_some_and(Vec::is_empty) {
+            config[key] = json!(TABLE);
+        } else if key == "lists" {
+            config[key] = json!([list("part", "part_E", value), list("jet", "jet_tau3", value)]);
+        } else if let Some(small) = small.get(key) {
+            config[key] = small.clone();
+        } else if key == "dense" {
+            config[key] = if value.is_array() { json!([8]) } else { json!(6) };
+        }
+    }
+    config
 }
 
 /// The same with other values at some places: `train.epochs`.
@@ -701,66 +768,4 @@ fn patience_without_a_validation_part_is_refused() {
         let config = with(config, &[(patience, Json::Null)]);
         assert!(fit(method, &config, [&train, &validation.take(&[])]).is_ok());
     });
-}
-
-// Promises
-
-#[test]
-fn permutation_invariance() {
-    let unseen = jets(30, 5);
-    let mut shuffled = unseen.clone();
-    for (i, jet) in shuffled.iter_mut().enumerate() {
-        let order = Philox::new(4, 0, i as u64).permutation(jet.particles.len());
-        jet.particles = order.iter().map(|&i| jet.particles[i]).collect();
-    }
-    let mut promised = 0;
-    for &method in METHODS.iter().filter(|m| m.card().promises(Promise::PermutationInvariant)) {
-        let fitted = tiny_fit(method);
-        let difference = largest_difference(&scores(&*fitted, &unseen), &scores(&*fitted, &shuffled));
-        assert!(difference < 1e-5, "{}: {difference}", method.card().name);
-        promised += 1;
-    }
-    assert!(promised >= 4);
-}
-
-/// Scores before and after a collinear splitting and a soft emission in every event.
-fn emission(method: AMethod) -> f64 {
-    let [train, validation] = parts();
-    // All particles are kept, so that no emission pushes another out.
-    let mut config = with(tiny(method), &[("train.epochs", json!(5)), ("train.lr", json!(0.01))]);
-    if method.defaults().get("max").is_some() {
-        config["max"] = json!(64);
-    }
-    let fitted = fit(method, &config, [&train, &validation]).unwrap();
-    let unseen = jets(30, 5);
-    let mut emitted = unseen.clone();
-    for (i, jet) in emitted.iter_mut().enumerate() {
-        let mut random = Philox::new(6, 0, i as u64);
-        let (at, share) = (random.below(jet.particles.len()), 0.1 + 0.8 * random.uniform());
-        let mother = jet.particles[at];
-        jet.particles[at] = mother.map(|x| x * share);
-        jet.particles.push(mother.map(|x| x * (1.0 - share)));
-        // At a wide angle, where a score that counts it would notice.
-        let [px, py, pz, e] = mother;
-        let (eta, phi) = ((pz / px.hypot(py)).asinh(), py.atan2(px));
-        jet.particles.push(particle(1e-9 * e, eta + 0.4, phi - 0.4));
-    }
-    largest_difference(&scores(&*fitted, &unseen), &scores(&*fitted, &emitted))
-}
-
-#[test]
-fn infrared_and_collinear_safety() {
-    let (mut safe, mut others) = (0, 0);
-    for &method in METHODS {
-        let name = method.card().name;
-        if method.card().promises(Promise::InfraredCollinearSafe) {
-            let difference = emission(method);
-            assert!(difference < 1e-4, "{name}: {difference}");
-            safe += 1;
-        } else if name == "pfn" {
-            assert!(emission(method) > 1e-4, "{name}: the check notices what is not safe");
-            others += 1;
-        }
-    }
-    assert!(safe >= 1 && others == 1);
 }

@@ -33,6 +33,9 @@ pub trait Real:
     /// e to this power, to the last digit or two of this precision.
     #[must_use]
     fn exp(self) -> Self;
+    /// Of the normal distribution: the probability below this number, and the density there.
+    #[must_use]
+    fn normal(self) -> (Self, Self);
     /// Square root.
     #[must_use]
     fn sqrt(self) -> Self;
@@ -76,6 +79,19 @@ impl Real for f32 {
         p * Self::from_bits(((n as i32 + 127) as u32) << 23)
     }
 
+    /// Abramowitz and Stegun, 7.1.26: absolute error below 10⁻⁷.
+    #[inline(always)]
+    fn normal(self) -> (Self, Self) {
+        let bell = Real::exp(-0.5 * self * self);
+        let t = 1.0 / (1.0 + 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2 * self.abs());
+        let p = 1.061_405_4 * t - 1.453_152;
+        let p = p * t + 1.421_413_7;
+        let p = p * t - 0.284_496_74;
+        let p = (p * t + 0.254_829_6) * t;
+        let tail = 0.5 * p * bell;
+        (if self > 0.0 { 1.0 - tail } else { tail }, 0.398_942_3 * bell)
+    }
+
     #[inline(always)]
     fn sqrt(self) -> Self {
         Self::sqrt(self)
@@ -111,6 +127,24 @@ impl Real for f64 {
         Self::exp(self)
     }
 
+    /// The series Φ(x) = 1/2 + φ(x)·(x + x³/3 + x⁵/15 + …), and far out the continued fraction of the tail.
+    fn normal(self) -> (Self, Self) {
+        let bell = Self::exp(-0.5 * self * self) / std::f64::consts::TAU.sqrt();
+        let x = self.abs();
+        let tail = if x < 4.0 {
+            let (mut term, mut sum, mut n) = (x, x, 1.0);
+            while term > 1e-18 * sum {
+                n += 2.0;
+                term *= x * x / n;
+                sum += term;
+            }
+            0.5 - bell * sum
+        } else {
+            bell / (1..60).rev().fold(x, |below, n| x + f64::from(n) / below)
+        };
+        (if self > 0.0 { 1.0 - tail } else { tail }, bell)
+    }
+
     #[inline(always)]
     fn sqrt(self) -> Self {
         Self::sqrt(self)
@@ -130,6 +164,25 @@ impl Real for f64 {
 #[cfg(test)]
 mod tests {
     use super::Real;
+
+    /// Φ from its definition, the integral of the density.
+    #[test]
+    fn normal_distribution() {
+        let (mut below, h) = (0.5, 1e-3);
+        let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+        for i in 0..8000 {
+            let x = f64::from(i) * h;
+            for (x, below) in [(x, below), (-x, 1.0 - below)] {
+                let (found, bell) = x.normal();
+                assert!((found - below).abs() < 1e-13 && (bell - density(x)).abs() < 1e-15, "{x}: {found}");
+                let (found, bell) = (x as f32).normal();
+                assert!((f64::from(found) - below).abs() < 3e-7, "{x}: {found}, expected {below}");
+                assert!((f64::from(bell) - density(x)).abs() < 2e-7);
+            }
+            // Simpson's rule.
+            below += h / 6.0 * (density(x) + 4.0 * density(x + h / 2.0) + density(x + h));
+        }
+    }
 
     #[test]
     fn fast_exponential_is_accurate() {

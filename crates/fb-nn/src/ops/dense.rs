@@ -7,6 +7,7 @@ use crate::executor::Mode;
 use crate::graph::Activation;
 use crate::kernels::{Matrix, Real, add, add_bias, product, sigmoid, sum_rows, tanh, vector};
 
+const LEAKY_SLOPE: f64 = 0.01;
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 
@@ -26,6 +27,13 @@ pub(super) fn activate<T: Real>(y: &mut [T], activation: Activation) {
             #[inline(always)]
             || y.iter_mut().for_each(|y| *y = tanh(*y)),
         ),
+        Activation::Leaky => {
+            let slope = T::of(LEAKY_SLOPE);
+            vector(
+                #[inline(always)]
+                || y.iter_mut().for_each(|y| *y = y.max(slope * *y)),
+            );
+        }
         Activation::Selu => {
             let (scale, alpha) = (T::of(SELU_SCALE), T::of(SELU_SCALE * SELU_ALPHA));
             vector(
@@ -61,6 +69,13 @@ pub(super) fn deactivate<T: Real>(g: &mut [T], y: &[T], activation: Activation) 
             #[inline(always)]
             || pairs.for_each(|(g, &y)| *g = *g * (T::ONE - y * y)),
         ),
+        Activation::Leaky => {
+            let slope = T::of(LEAKY_SLOPE);
+            vector(
+                #[inline(always)]
+                || pairs.for_each(|(g, &y)| *g = *g * if y > T::ZERO { T::ONE } else { slope }),
+            );
+        }
         Activation::Selu => {
             let (scale, alpha) = (T::of(SELU_SCALE), T::of(SELU_SCALE * SELU_ALPHA));
             vector(
@@ -167,31 +182,39 @@ fn for_each_mask<T: Real>(cell: &Cell<'_, T>, mut each: impl FnMut(std::ops::Ran
     let Mode::Training { seed, step } = cell.mode else { return };
     let seed = fb_core::philox::hash(seed, cell.id as u64);
     for event in 0..cell.lane.events {
-        let rows = match cell.node().rows {
-            crate::Rows::Event => event..event + 1,
-            crate::Rows::Particle => cell.lane.offsets[event]..cell.lane.offsets[event + 1],
-        };
+        let rows = cell.lane.rows_of(cell.node().rows, event);
         let width = cell.node().width;
         each(rows.start * width..rows.end * width, &mut Philox::new(seed, step, cell.lane.identity[event]));
     }
 }
 
+/// Sets entries to zero where the next random word is below the share `rate` of all words, and scales the others.
+pub(super) fn drop_entries<T: Real>(x: &mut [T], random: &mut Philox, words: &mut Vec<u32>, rate: f64) {
+    words.resize(x.len(), 0);
+    let (limit, scale) = ((rate * 4_294_967_296.0).ceil() as u32, T::of(1.0 / (1.0 - rate)));
+    vector(
+        #[inline(always)]
+        || {
+            random.fill(words);
+            for (x, &word) in x.iter_mut().zip(&*words) {
+                *x = if word < limit { T::ZERO } else { *x * scale };
+            }
+        },
+    );
+}
+
 pub(super) fn dropout_forward<T: Real>(cell: &mut Cell<'_, T>, rate: f64) {
     let mut y = cell.take_value();
     y.copy_from_slice(&cell.lane.values[cell.source(0)]);
-    let scale = T::of(1.0 / (1.0 - rate));
-    for_each_mask(cell, |range, random| {
-        y[range].iter_mut().for_each(|y| *y = if random.uniform() < rate { T::ZERO } else { *y * scale });
-    });
+    let mut words = Vec::new();
+    for_each_mask(cell, |range, random| drop_entries(&mut y[range], random, &mut words, rate));
     cell.lane.values[cell.id] = y;
 }
 
 pub(super) fn dropout_backward<T: Real>(cell: &mut Cell<'_, T>, rate: f64) {
     let mut g = std::mem::take(&mut cell.lane.grads[cell.id]);
-    let scale = T::of(1.0 / (1.0 - rate));
-    for_each_mask(cell, |range, random| {
-        g[range].iter_mut().for_each(|g| *g = if random.uniform() < rate { T::ZERO } else { *g * scale });
-    });
+    let mut words = Vec::new();
+    for_each_mask(cell, |range, random| drop_entries(&mut g[range], random, &mut words, rate));
     pass_on(cell, 0, &g);
     cell.lane.grads[cell.id] = g;
 }

@@ -55,7 +55,7 @@ fn tiles(offsets: &[usize], k: usize) -> Vec<Tile> {
 }
 
 /// For each particle the rows of its k nearest others of the same event by squared distance; equals by row.
-fn nearest<T: Real>(index: &mut Vec<u32>, x: &[T], d: usize, offsets: &[usize], k: usize) {
+pub(super) fn nearest<T: Real>(index: &mut Vec<u32>, x: &[T], d: usize, offsets: &[usize], k: usize) {
     index.clear();
     let mut columns: Vec<T> = Vec::new();
     let mut distance: Vec<T> = Vec::new();

@@ -1,12 +1,22 @@
 //! The operations: what each computes forward, and how the gradient runs back through it.
 
+mod attention;
+mod boost;
 mod conv;
 mod dense;
+mod dual;
 mod edge_conv;
+mod edges;
+mod equivariant;
 mod interaction;
+mod lola;
+mod lorentz;
 mod lstm;
 mod norm;
 mod pool;
+mod rowwise;
+
+pub(crate) use edges::{list, list_near};
 
 use crate::executor::{Lane, Mode, Norm};
 use crate::graph::{Graph, Node, Op};
@@ -95,6 +105,8 @@ pub(crate) fn memory(op: &Op) -> usize {
     match op {
         Op::EdgeConv { k, channels } => k * (channels[1] + channels[2]),
         Op::Lstm { hidden } => 6 * hidden,
+        // Softmax and its gradient among some fifty particles.
+        Op::Attention { heads, .. } => 100 * heads,
         _ => 0,
     }
 }
@@ -117,13 +129,36 @@ pub(crate) fn forward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::Interaction { channels } => interaction::forward(cell, channels),
         Op::Lstm { hidden } => lstm::forward(cell, hidden),
         Op::Conv { .. } => conv::forward(cell),
+        Op::Gelu => rowwise::gelu_forward(cell),
+        Op::LayerNorm => rowwise::layer_norm_forward(cell),
+        Op::Scale { groups } => rowwise::scale_forward(cell, groups),
+        Op::Multiply => rowwise::multiply_forward(cell),
+        Op::Concat => rowwise::concat_forward(cell),
+        Op::Token => rowwise::token_forward(cell),
+        Op::Multiplicity { mean, activation } => rowwise::multiplicity_forward(cell, mean, activation),
+        Op::Invariants => lorentz::invariants_forward(cell),
+        Op::Equivariant { mean } => equivariant::forward(cell, mean),
+        Op::Softmax => attention::softmax_forward(cell),
+        Op::Attention { heads, dropout } => attention::forward(cell, heads, dropout),
+        Op::ClassAttention { heads } => attention::class_forward(cell, heads),
+        Op::Spread => edges::spread_forward(cell),
+        Op::Senders => edges::senders_forward(cell),
+        Op::Head { .. } => edges::head_forward(cell),
+        Op::Stack => edges::stack_forward(cell),
+        Op::Join { activation } => edges::join_forward(cell, activation),
+        Op::Diagonal => edges::diagonal_forward(cell),
+        Op::Minkowski => lorentz::minkowski_forward(cell),
+        Op::Boost { combinations } => boost::forward(cell, combinations),
+        Op::Lola { combinations, .. } => lola::forward(cell, combinations),
+        Op::Displace { step, limit } => lorentz::displace_forward(cell, step, limit),
+        Op::PairKinematics => lorentz::kinematics_forward(cell),
     }
 }
 
 /// Adds the gradient with respect to a node's inputs and parameters, from the one with respect to its value.
 pub(crate) fn backward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
     match cell.node().op {
-        Op::Input => {}
+        Op::Input | Op::PairKinematics => {}
         Op::Columns { from, to } => dense::columns_backward(cell, from, to),
         Op::Linear { bias, activation } => dense::linear_backward(cell, bias, activation),
         Op::Dropout { rate } => dense::dropout_backward(cell, rate),
@@ -138,5 +173,27 @@ pub(crate) fn backward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::Interaction { channels } => interaction::backward(cell, channels),
         Op::Lstm { hidden } => lstm::backward(cell, hidden),
         Op::Conv { .. } => conv::backward(cell),
+        Op::Gelu => rowwise::gelu_backward(cell),
+        Op::LayerNorm => rowwise::layer_norm_backward(cell),
+        Op::Scale { groups } => rowwise::scale_backward(cell, groups),
+        Op::Multiply => rowwise::multiply_backward(cell),
+        Op::Concat => rowwise::concat_backward(cell),
+        Op::Token => rowwise::token_backward(cell),
+        Op::Multiplicity { mean, activation } => rowwise::multiplicity_backward(cell, mean, activation),
+        Op::Invariants => lorentz::invariants_backward(cell),
+        Op::Equivariant { mean } => equivariant::backward(cell, mean),
+        Op::Softmax => attention::softmax_backward(cell),
+        Op::Attention { heads, dropout } => attention::backward(cell, heads, dropout),
+        Op::ClassAttention { heads } => attention::class_backward(cell, heads),
+        Op::Spread => edges::spread_backward(cell),
+        Op::Senders => edges::senders_backward(cell),
+        Op::Head { .. } => edges::head_backward(cell),
+        Op::Stack => edges::stack_backward(cell),
+        Op::Join { activation } => edges::join_backward(cell, activation),
+        Op::Diagonal => edges::diagonal_backward(cell),
+        Op::Minkowski => lorentz::minkowski_backward(cell),
+        Op::Boost { combinations } => boost::backward(cell, combinations),
+        Op::Lola { combinations, .. } => lola::backward(cell, combinations),
+        Op::Displace { step, limit } => lorentz::displace_backward(cell, step, limit),
     }
 }

@@ -1,6 +1,7 @@
 //! From particles to events, from positions to channels, from pixels to fewer pixels.
 
 use super::Cell;
+use super::rowwise::fold;
 use crate::kernels::{Real, sum_rows, vector};
 
 /// Sum or mean over the particles of an event.
@@ -23,9 +24,10 @@ impl Pool {
 pub(super) fn sum_forward<T: Real>(cell: &mut Cell<'_, T>, pool: Pool) {
     let mut y = cell.take_value();
     y.fill(T::ZERO);
-    let width = cell.node().width;
-    let x = &cell.lane.values[cell.source(0)];
-    for (y, rows) in y.chunks_exact_mut(width).zip(cell.lane.offsets.windows(2)) {
+    let (width, source) = (cell.node().width, cell.source(0));
+    let x = &cell.lane.values[source];
+    let segments = cell.lane.segments(cell.graph.nodes[source].rows);
+    for (y, rows) in y.chunks_exact_mut(width).zip(segments.windows(2)) {
         sum_rows(y, &x[rows[0] * width..rows[1] * width]);
         let factor = pool.factor::<T>(rows[1] - rows[0]);
         for y in y.iter_mut() {
@@ -42,7 +44,8 @@ pub(super) fn sum_backward<T: Real>(cell: &mut Cell<'_, T>, pool: Pool) {
     }
     let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
     let g = &cell.lane.grads[cell.id];
-    for (g, rows) in g.chunks_exact(width).zip(cell.lane.offsets.windows(2)) {
+    let segments = cell.lane.segments(cell.graph.nodes[source].rows);
+    for (g, rows) in g.chunks_exact(width).zip(segments.windows(2)) {
         let factor = pool.factor::<T>(rows[1] - rows[0]);
         vector(
             #[inline(always)]
@@ -59,14 +62,20 @@ pub(super) fn sum_backward<T: Real>(cell: &mut Cell<'_, T>, pool: Pool) {
 pub(super) fn weighted_sum_forward<T: Real>(cell: &mut Cell<'_, T>) {
     let mut y = cell.take_value();
     y.fill(T::ZERO);
-    let width = cell.node().width;
-    let [x, z] = [0, 1].map(|i| &cell.lane.values[cell.source(i)]);
-    for (y, rows) in y.chunks_exact_mut(width).zip(cell.lane.offsets.windows(2)) {
+    let (width, [sx, sz]) = (cell.node().width, [cell.source(0), cell.source(1)]);
+    let heads = cell.graph.nodes[sz].width;
+    let each = width / heads;
+    let [x, z] = [sx, sz].map(|source| &cell.lane.values[source]);
+    let segments = cell.lane.segments(cell.graph.nodes[sx].rows);
+    for (y, rows) in y.chunks_exact_mut(width).zip(segments.windows(2)) {
         vector(
             #[inline(always)]
             || {
-                for (x, &z) in x[rows[0] * width..rows[1] * width].chunks_exact(width).zip(&z[rows[0]..rows[1]]) {
-                    y.iter_mut().zip(x).for_each(|(y, &x)| *y += z * x);
+                for row in rows[0]..rows[1] {
+                    let (x, z) = (&x[row * width..][..width], &z[row * heads..][..heads]);
+                    for ((y, x), &z) in y.chunks_exact_mut(each).zip(x.chunks_exact(each)).zip(z) {
+                        y.iter_mut().zip(x).for_each(|(y, &x)| *y += z * x);
+                    }
                 }
             },
         );
@@ -76,26 +85,42 @@ pub(super) fn weighted_sum_forward<T: Real>(cell: &mut Cell<'_, T>) {
 
 pub(super) fn weighted_sum_backward<T: Real>(cell: &mut Cell<'_, T>) {
     let (width, [sx, sz]) = (cell.node().width, [cell.source(0), cell.source(1)]);
+    let heads = cell.graph.nodes[sz].width;
+    let each = width / heads;
+    let rows = cell.graph.nodes[sx].rows;
     let g = std::mem::take(&mut cell.lane.grads[cell.id]);
     if cell.needs_gradient[sx] {
         let mut gx = cell.lane.take_grad_zeroed(sx, cell.lane.values[sx].len());
         let z = &cell.lane.values[sz];
-        for (g, rows) in g.chunks_exact(width).zip(cell.lane.offsets.windows(2)) {
+        for (g, rows) in g.chunks_exact(width).zip(cell.lane.segments(rows).windows(2)) {
             let gx = &mut gx[rows[0] * width..rows[1] * width];
-            for (gx, &z) in gx.chunks_exact_mut(width).zip(&z[rows[0]..rows[1]]) {
-                gx.iter_mut().zip(g).for_each(|(gx, &g)| *gx += z * g);
-            }
+            let z = &z[rows[0] * heads..rows[1] * heads];
+            vector(
+                #[inline(always)]
+                || {
+                    let parts = g.chunks_exact(each).cycle();
+                    for ((gx, &z), g) in gx.chunks_exact_mut(each).zip(z).zip(parts) {
+                        gx.iter_mut().zip(g).for_each(|(gx, &g)| *gx += z * g);
+                    }
+                },
+            );
         }
         cell.lane.give_grad(sx, gx);
     }
     if cell.needs_gradient[sz] {
         let mut gz = cell.lane.take_grad_zeroed(sz, cell.lane.values[sz].len());
         let x = &cell.lane.values[sx];
-        for (g, rows) in g.chunks_exact(width).zip(cell.lane.offsets.windows(2)) {
+        for (g, rows) in g.chunks_exact(width).zip(cell.lane.segments(rows).windows(2)) {
             let x = &x[rows[0] * width..rows[1] * width];
-            for (gz, x) in gz[rows[0]..rows[1]].iter_mut().zip(x.chunks_exact(width)) {
-                *gz += x.iter().zip(g).fold(T::ZERO, |sum, (&x, &g)| sum + x * g);
-            }
+            let gz = &mut gz[rows[0] * heads..rows[1] * heads];
+            vector(
+                #[inline(always)]
+                || {
+                    for ((gz, x), g) in gz.iter_mut().zip(x.chunks_exact(each)).zip(g.chunks_exact(each).cycle()) {
+                        *gz += fold(x, g, |x, g| x * g);
+                    }
+                },
+            );
         }
         cell.lane.give_grad(sz, gz);
     }

@@ -1,14 +1,10 @@
 //! The history of a clustering, and what is read from it.
 
-use super::engine::{Cylinder, Engine, Metric, Sphere, Tiles};
+use super::engine::{Cylinder, Engine, Metric, Sphere};
 use super::kinematics::{Point, cylinder, direction, prepared, pt2, scale, sum, weighted};
+use super::tiles::Layout;
 use super::{Algorithm, Definition, JetError, Scheme, Strategy};
 use crate::four_vector::FourVector;
-
-/// From so many particles on tiles are faster than lists, by measurement.
-const TILED: usize = 60;
-/// From so many particles on tiles are smaller; measured equal at 10,000 particles, faster at 30,000.
-const DENSE: usize = 4000;
 
 /// One step of a clustering.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -161,37 +157,41 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Runs on the best vector unit of the machine: same operations in the same order, so the same bits.
-    fn vectorised<M: Metric>(self, metric: M, locate: fn(&FourVector) -> Point) -> Clustering {
-        struct Body<'a, M>(Run<'a>, M, fn(&FourVector) -> Point);
-        impl<M: Metric> pulp::WithSimd for Body<'_, M> {
+    fn vectorised<const D: usize, M: Metric<D>>(self, metric: M, locate: fn(&FourVector) -> Point) -> Clustering {
+        struct Body<'a, M, const D: usize>(Run<'a>, M, fn(&FourVector) -> Point);
+        impl<const D: usize, M: Metric<D>> pulp::WithSimd for Body<'_, M, D> {
             type Output = Clustering;
 
             #[inline(always)]
-            fn with_simd<S: pulp::Simd>(self, _: S) -> Clustering {
-                self.0.run(self.1, self.2)
+            fn with_simd<S: pulp::Simd>(self, simd: S) -> Clustering {
+                self.0.run(simd, self.1, self.2)
             }
         }
-        pulp::Arch::new().dispatch(Body(self, metric, locate))
+        pulp::Arch::new().dispatch(Body::<M, D>(self, metric, locate))
     }
 
-    fn tiles(&self, points: &[Point]) -> Tiles {
-        let (n, radius) = (points.len(), self.definition.radius);
+    fn layout(&self) -> Layout {
+        let radius = self.definition.radius;
         match self.definition.strategy {
-            _ if self.definition.algorithm.is_spherical() => Tiles::ONE,
-            Strategy::Plain => Tiles::ONE,
-            Strategy::Best if n < TILED => Tiles::ONE,
-            Strategy::Best if n < DENSE => Tiles::new(radius, 1, points),
-            Strategy::Tiled => Tiles::new(radius, 1, points),
-            Strategy::Best | Strategy::NLnN => Tiles::new(radius, 2, points),
+            _ if self.definition.algorithm.is_spherical() => Layout::One,
+            Strategy::Best => Layout::Best { radius },
+            Strategy::Plain => Layout::One,
+            Strategy::Tiled => Layout::Grid { width: radius, reach: 1 },
+            Strategy::NLnN => Layout::Grid { width: radius / 2.0, reach: 2 },
         }
     }
 
     #[inline(always)]
-    fn run<M: Metric>(self, metric: M, locate: fn(&FourVector) -> Point) -> Clustering {
+    fn run<S: pulp::Simd, const D: usize, M: Metric<D>>(
+        self,
+        simd: S,
+        metric: M,
+        locate: fn(&FourVector) -> Point,
+    ) -> Clustering {
         let (algorithm, scheme) = (self.definition.algorithm, self.definition.scheme);
         let mut points: Vec<Point> = self.momenta.iter().map(locate).collect();
         let scales: Vec<f64> = self.momenta.iter().map(|p| scale(p, algorithm)).collect();
-        let mut engine = Engine::new(metric, self.tiles(&points), self.limit, &points, &scales);
+        let mut engine = Engine::new(simd, metric, self.layout(), self.limit, &points, &scales);
         let flat = !self.definition.algorithm.is_spherical();
         let n = points.len();
         let mut momenta = self.momenta;

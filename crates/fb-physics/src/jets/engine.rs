@@ -1,45 +1,49 @@
 //! Nearest neighbours of particles that merge and vanish (hep-ph/0512210: a smallest distance is that of a particle to
 //! its geometric nearest neighbour, so one candidate a particle is enough).
 //!
-//! Particles sit in slots, eight in a block, and blocks are searched lane by lane with vectors. Slots are sorted by tile, row by
-//! row: the tiles of a row that touch a neighbourhood are one stretch of blocks. What a stretch holds beyond its tiles is looked
-//! at too, which does no harm: it is too far away, or it is seen twice.
+//! Particles sit in slots that are sorted by tile, row by row: the tiles of a row that touch a neighbourhood are one stretch of
+//! slots, which vectors search. What they see beyond its end does no harm: it is too far away, or it is seen twice.
 //!
 //! Equal distances are broken by the lower node, for the nearest neighbour as for the smallest distance of all. Thus the history
 //! does not depend on tiles.
 
-use std::array::from_fn;
 use std::f64::consts::TAU;
+use std::mem::replace;
 use std::ops::Range;
 
-use super::kinematics::Point;
-use super::minimum::{Minimum, smallest_of_eight};
+use pulp::Simd;
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
-const LANES: usize = 8;
-/// No slot, no node.
-const NONE: u32 = u32::MAX;
-/// No slot; differs from `NONE`, so that empty slots match no partner.
-const EMPTY: u32 = u32::MAX - 1;
+use super::kinematics::Point;
+use super::minimum::Minimum;
+use super::tiles::{Layout, Tiles};
+
+/// The widest vector.
+const WIDEST: usize = 8;
+/// No slot.
+const NONE: u64 = u64::MAX;
+/// The nearest neighbour of an empty slot; differs from `NONE`, and matches no slot.
+const EMPTY: u64 = u64::MAX - 1;
+/// No node.
+const NOBODY: u32 = u32::MAX;
 
 /// A squared distance between two points.
-pub(super) trait Metric: Copy {
-    /// From one point to eight.
-    fn squared(self, from: Point, to: &[[f64; LANES]; 3]) -> [f64; LANES];
+pub(super) trait Metric<const D: usize>: Copy {
+    /// From one point to several, by their first coordinates.
+    fn squared<S: Simd>(self, simd: S, from: [S::f64s; D], to: [S::f64s; D]) -> S::f64s;
 }
 
 /// Δy² + Δφ².
 #[derive(Clone, Copy)]
 pub(super) struct Cylinder;
 
-impl Metric for Cylinder {
+impl Metric<2> for Cylinder {
     #[inline(always)]
-    fn squared(self, from: Point, to: &[[f64; LANES]; 3]) -> [f64; LANES] {
-        from_fn(|i| {
-            let (dy, dphi) = ((from[0] - to[0][i]).abs(), (from[1] - to[1][i]).abs());
-            let around = TAU - dphi;
-            let dphi = if around < dphi { around } else { dphi };
-            dphi * dphi + dy * dy
-        })
+    fn squared<S: Simd>(self, simd: S, from: [S::f64s; 2], to: [S::f64s; 2]) -> S::f64s {
+        let dy = simd.sub_f64s(from[0], to[0]);
+        let dphi = simd.abs_f64s(simd.sub_f64s(from[1], to[1]));
+        let dphi = simd.min_f64s(simd.sub_f64s(simd.splat_f64s(TAU), dphi), dphi);
+        simd.add_f64s(simd.mul_f64s(dphi, dphi), simd.mul_f64s(dy, dy))
     }
 }
 
@@ -47,210 +51,172 @@ impl Metric for Cylinder {
 #[derive(Clone, Copy)]
 pub(super) struct Sphere;
 
-impl Metric for Sphere {
+impl Metric<3> for Sphere {
     #[inline(always)]
-    fn squared(self, from: Point, to: &[[f64; LANES]; 3]) -> [f64; LANES] {
-        from_fn(|i| (1.0 - from[0] * to[0][i] - from[1] * to[1][i] - from[2] * to[2][i]) * 2.0)
+    fn squared<S: Simd>(self, simd: S, from: [S::f64s; 3], to: [S::f64s; 3]) -> S::f64s {
+        let less = |rest, axis: usize| simd.sub_f64s(rest, simd.mul_f64s(from[axis], to[axis]));
+        simd.mul_f64s(less(less(less(simd.splat_f64s(1.0), 0), 1), 2), simd.splat_f64s(2.0))
     }
 }
 
-/// Rows of φ and columns of y. The first and the last column reach to infinity.
+/// What is known of a node when slots are dealt.
+struct Live {
+    node: u32,
+    point: Point,
+    scale: f64,
+    near: f64,
+    /// The node of the nearest neighbour.
+    nearest: Option<u32>,
+}
+
+/// As many slots as a vector has lanes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tiles {
-    rows: usize,
-    columns: usize,
-    /// Rows and columns on either side that a radius reaches.
-    reach: usize,
-    lowest: f64,
-    per_y: f64,
-    per_phi: f64,
-}
-
-impl Tiles {
-    /// One tile for all.
-    pub const ONE: Self = Self { rows: 1, columns: 1, reach: 0, lowest: 0.0, per_y: 0.0, per_phi: 0.0 };
-
-    /// Tiles a little wider than `radius / reach` that cover these rapidities, at most about as many as particles.
-    pub fn new(radius: f64, reach: usize, points: &[Point]) -> Self {
-        // Wider than R by more than coordinates round.
-        let width = radius / reach as f64 * (1.0 + 1e-9);
-        let rows = ((TAU / width) as usize).min(4096);
-        if rows < 2 * reach + 1 {
-            return Self::ONE;
-        }
-        let (mut lowest, mut highest) = (f64::INFINITY, f64::NEG_INFINITY);
-        for p in points.iter().filter(|p| p[0].abs() < 20.0) {
-            (lowest, highest) = (lowest.min(p[0]), highest.max(p[0]));
-        }
-        let most = (4 * points.len() / rows).max(1);
-        let columns = if lowest < highest { (((highest - lowest) / width) as usize + 1).min(most) } else { 1 };
-        let lowest = if lowest.is_finite() { lowest } else { 0.0 };
-        Self { rows, columns, reach, lowest, per_y: 1.0 / width, per_phi: rows as f64 / TAU }
-    }
-
-    #[inline(always)]
-    fn home(&self, p: Point) -> Home {
-        let row = ((p[1] * self.per_phi) as usize).min(self.rows - 1);
-        let column = (((p[0] - self.lowest) * self.per_y).max(0.0) as usize).min(self.columns - 1);
-        Home { row, column }
-    }
-
-    #[inline(always)]
-    fn index(&self, home: Home) -> usize {
-        home.row * self.columns + home.column
-    }
-}
-
-/// A tile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Home {
-    row: usize,
-    column: usize,
-}
-
-/// Eight slots.
-#[derive(Debug, Clone)]
-struct Block {
+struct Block<S: Simd, const D: usize> {
     /// Coordinates; NaN where there is nobody.
-    at: [[f64; LANES]; 3],
+    at: [S::f64s; D],
     /// Squared distance of the nearest neighbour, R² where there is none nearer.
-    near: [f64; LANES],
-    scale: [f64; LANES],
+    near: S::f64s,
     /// The slot of the nearest neighbour, or `NONE`.
-    nearest: [u32; LANES],
-    node: [u32; LANES],
+    nearest: S::u64s,
 }
 
-impl Block {
-    const VACANT: Self = Self {
-        at: [[f64::NAN; LANES]; 3],
-        near: [0.0; LANES],
-        scale: [0.0; LANES],
-        nearest: [EMPTY; LANES],
-        node: [NONE; LANES],
-    };
-
-    #[inline(always)]
-    fn point(&self, lane: usize) -> Point {
-        [self.at[0][lane], self.at[1][lane], self.at[2][lane]]
-    }
+/// What else is known of a slot.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    node: u32,
+    /// Its tile.
+    home: u32,
+    scale: f64,
 }
 
 /// The candidates of a clustering.
-pub(super) struct Engine<M> {
+pub(super) struct Engine<S: Simd, M, const D: usize> {
+    simd: S,
     metric: M,
+    layout: Layout,
     tiles: Tiles,
     /// R².
     limit: f64,
-    blocks: Vec<Block>,
+    blocks: Vec<Block<S, D>>,
+    slots: Vec<Slot>,
     /// Where the slots of each tile begin, and the end.
     first: Vec<u32>,
+    /// The blocks of each row of each tile's neighbourhood.
+    around: Vec<[u32; 2]>,
     /// By node.
     slot: Vec<u32>,
-    queue: Minimum,
+    queue: Minimum<S>,
     alive: usize,
     /// So many were alive when slots were dealt.
     dealt: usize,
     /// Slots whose nearest neighbour went.
     stale: Vec<u32>,
-    /// What a search has looked at.
-    seen: Vec<Seen>,
 }
 
-impl<M: Metric> Engine<M> {
+impl<S: Simd, M: Metric<D>, const D: usize> Engine<S, M, D> {
     /// With nodes 0, 1, … at these points, and room for as many again.
     #[inline(always)]
-    pub fn new(metric: M, tiles: Tiles, limit: f64, points: &[Point], scales: &[f64]) -> Self {
+    pub fn new(simd: S, metric: M, layout: Layout, limit: f64, points: &[Point], scales: &[f64]) -> Self {
         let n = points.len();
         let mut slot = Vec::with_capacity(2 * n);
-        slot.resize(n, NONE);
+        slot.resize(n, 0);
         let mut engine = Self {
+            simd,
             metric,
-            tiles,
+            layout,
+            tiles: Tiles::ONE,
             limit,
             blocks: Vec::new(),
+            slots: Vec::new(),
             first: Vec::new(),
+            around: Vec::new(),
             slot,
-            queue: Minimum::new(2 * n),
+            queue: Minimum::new(simd, 2 * n),
             alive: n,
             dealt: n,
             stale: Vec::new(),
-            seen: Vec::new(),
         };
-        let homes: Vec<u32> = points.iter().map(|&p| engine.tiles.index(engine.tiles.home(p)) as u32).collect();
-        engine.deal(&homes);
-        for (node, (&point, &scale)) in points.iter().zip(scales).enumerate() {
-            engine.put(node as u32, point, scale);
-        }
+        let live = |(node, (&point, &scale))| Live { node: node as u32, point, scale, near: limit, nearest: None };
+        let live: Vec<Live> = points.iter().zip(scales).enumerate().map(live).collect();
+        engine.deal(&live);
         for node in 0..n {
             engine.search(engine.slot[node] as usize);
         }
         engine
     }
 
-    /// Makes empty blocks with room for these tiles, one slot more than each holds, and gives each node its slot.
+    /// Gives these nodes slots, one more a tile than it holds.
     #[inline(always)]
-    fn deal(&mut self, homes: &[u32]) {
-        let tiles = self.tiles.rows * self.tiles.columns;
+    fn deal(&mut self, live: &[Live]) {
+        self.tiles = Tiles::new(self.layout, live.iter().map(|one| one.point));
+        let homes: Vec<u32> = live.iter().map(|one| self.tiles.home(one.point)).collect();
         self.first.clear();
-        self.first.resize(tiles + 1, 0);
-        for &home in homes.iter().filter(|&&home| home != NONE) {
+        self.first.resize(self.tiles.len() + 1, 0);
+        for &home in &homes {
             self.first[home as usize] += 1;
         }
         let mut total = 0;
         for first in &mut self.first {
-            let count = std::mem::replace(first, total);
+            let count = replace(first, total);
             total += count + 1;
         }
-        self.blocks.resize(total.div_ceil(LANES as u32) as usize, Block::VACANT);
+        let blocks = (total as usize).div_ceil(S::F64_LANES);
+        let (nowhere, empty) = (self.simd.splat_f64s(f64::NAN), self.simd.splat_u64s(EMPTY));
+        let vacant = Block { at: [nowhere; D], near: self.simd.splat_f64s(0.0), nearest: empty };
+        self.blocks.clear();
+        self.blocks.resize(blocks, vacant);
+        self.slots.clear();
+        self.slots.resize(blocks * S::F64_LANES, Slot { node: NOBODY, home: 0, scale: 0.0 });
+        self.around.clear();
+        let (first, lanes) = (&self.first, S::F64_LANES as u32);
+        self.tiles.stretches(|tiles| {
+            self.around.push([first[tiles.start] / lanes, first[tiles.end].div_ceil(lanes)]);
+        });
         let mut next = self.first.clone();
-        for (slot, &home) in self.slot.iter_mut().zip(homes) {
-            if home != NONE {
-                *slot = next[home as usize];
-                next[home as usize] += 1;
+        for (one, &home) in live.iter().zip(&homes) {
+            let slot = next[home as usize];
+            next[home as usize] += 1;
+            self.slot[one.node as usize] = slot;
+            self.put(slot as usize, one.point, Slot { node: one.node, home, scale: one.scale });
+        }
+        for one in live {
+            let slot = self.slot[one.node as usize] as usize;
+            let (block, lane) = (&mut self.blocks[slot / S::F64_LANES], slot % S::F64_LANES);
+            *floats::<S>(&mut block.near, lane) = one.near;
+            if let Some(nearest) = one.nearest {
+                *integers::<S>(&mut block.nearest, lane) = u64::from(self.slot[nearest as usize]);
             }
         }
-        self.dealt = self.alive;
+        self.dealt = live.len();
     }
 
     /// Deals the slots again: there is a free one in every tile, and few that are empty.
     #[cold]
     fn deal_again(&mut self) {
-        let old = std::mem::take(&mut self.blocks);
-        let mut homes = vec![NONE; self.slot.len()];
-        let live = |block: &Block| (0..LANES).filter(|&lane| block.node[lane] != NONE).collect::<Vec<_>>();
-        for block in &old {
-            for lane in live(block) {
-                homes[block.node[lane] as usize] = self.tiles.index(self.tiles.home(block.point(lane))) as u32;
+        let mut live = Vec::with_capacity(self.alive);
+        for (slot, &Slot { node, scale, .. }) in self.slots.iter().enumerate().filter(|(_, slot)| slot.node != NOBODY) {
+            let mut block = self.blocks[slot / S::F64_LANES];
+            let lane = slot % S::F64_LANES;
+            let mut point = [0.0; 3];
+            for (x, axis) in point.iter_mut().zip(&mut block.at) {
+                *x = *floats::<S>(axis, lane);
             }
+            let nearest = self.slots.get(*integers::<S>(&mut block.nearest, lane) as usize).map(|other| other.node);
+            live.push(Live { node, point, scale, near: *floats::<S>(&mut block.near, lane), nearest });
         }
-        self.deal(&homes);
-        for block in &old {
-            for lane in live(block) {
-                let slot = self.put(block.node[lane], block.point(lane), block.scale[lane]);
-                let nearest = block.nearest[lane] as usize;
-                let new = &mut self.blocks[slot / LANES];
-                new.near[slot % LANES] = block.near[lane];
-                if let Some(other) = old.get(nearest / LANES) {
-                    new.nearest[slot % LANES] = self.slot[other.node[nearest % LANES] as usize];
-                }
-            }
-        }
+        self.deal(&live);
     }
 
-    /// Puts a node into its slot.
+    /// Puts a node into an empty slot.
     #[inline(always)]
-    fn put(&mut self, node: u32, point: Point, scale: f64) -> usize {
-        let slot = self.slot[node as usize] as usize;
-        let (block, lane) = (&mut self.blocks[slot / LANES], slot % LANES);
+    fn put(&mut self, slot: usize, point: Point, who: Slot) {
+        let (block, lane) = (&mut self.blocks[slot / S::F64_LANES], slot % S::F64_LANES);
         for (axis, x) in block.at.iter_mut().zip(point) {
-            axis[lane] = x;
+            *floats::<S>(axis, lane) = x;
         }
-        block.near[lane] = self.limit;
-        block.scale[lane] = scale;
-        block.nearest[lane] = NONE;
-        block.node[lane] = node;
-        slot
+        *floats::<S>(&mut block.near, lane) = self.limit;
+        *integers::<S>(&mut block.nearest, lane) = NONE;
+        self.slots[slot] = who;
     }
 
     /// The smallest distance (without its factor 1/R²), its node, and the node to merge with if it is not the beam.
@@ -258,9 +224,9 @@ impl<M: Metric> Engine<M> {
     pub fn smallest(&self) -> (f64, usize, Option<usize>) {
         let (node, distance) = self.queue.first();
         let slot = self.slot[node] as usize;
-        let nearest = self.blocks[slot / LANES].nearest[slot % LANES] as usize;
-        let partner = self.blocks.get(nearest / LANES).map(|block| block.node[nearest % LANES] as usize);
-        (distance, node, partner)
+        let mut nearest = self.blocks[slot / S::F64_LANES].nearest;
+        let nearest = *integers::<S>(&mut nearest, slot % S::F64_LANES);
+        (distance, node, self.slots.get(nearest as usize).map(|partner| partner.node as usize))
     }
 
     /// A node goes to the beam.
@@ -274,11 +240,12 @@ impl<M: Metric> Engine<M> {
     /// Two nodes become the next one.
     #[inline(always)]
     pub fn merge(&mut self, a: usize, b: usize, point: Point, scale: f64) {
-        let home = self.tiles.home(point);
-        let mut free = self.free(home);
-        if free.is_none() && self.home_of(a) != home && self.home_of(b) != home || self.dealt > 64.max(2 * self.alive) {
+        let mut home = self.tiles.home(point);
+        let elsewhere = |engine: &Self, node: usize| engine.slots[engine.slot[node] as usize].home != home;
+        let stuck = elsewhere(self, a) && elsewhere(self, b) && self.free(home).is_none();
+        if stuck || self.dealt > 32.max(2 * self.alive) {
             self.deal_again();
-            free = self.free(home);
+            home = self.tiles.home(point);
         }
         let ((slot_a, home_a), (slot_b, home_b)) = (self.take(a), self.take(b));
         self.collect(home_a, [slot_a, slot_b]);
@@ -286,83 +253,66 @@ impl<M: Metric> Engine<M> {
             self.collect(home_b, [slot_a, slot_b]);
         }
         let slot = if home == home_a {
-            slot_a
+            slot_a as u32
         } else if home == home_b {
-            slot_b
+            slot_b as u32
         } else {
-            free.unwrap_or(slot_a)
+            self.free(home).unwrap_or(slot_a as u32)
         };
         let node = self.slot.len() as u32;
         self.slot.push(slot);
         self.alive += 1;
-        self.introduce(node, home, point, scale);
+        self.introduce(point, Slot { node, home, scale });
         self.search_stale();
-    }
-
-    fn home_of(&self, node: usize) -> Home {
-        let slot = self.slot[node] as usize;
-        self.tiles.home(self.blocks[slot / LANES].point(slot % LANES))
     }
 
     /// An empty slot of a tile.
     #[inline(always)]
-    fn free(&self, home: Home) -> Option<u32> {
-        let tile = self.tiles.index(home);
-        let end = self.first.get(tile + 1).copied().unwrap_or(u32::MAX);
-        let all = (self.blocks.len() * LANES) as u32;
-        (self.first[tile]..end.min(all)).find(|&s| self.blocks[s as usize / LANES].node[s as usize % LANES] == NONE)
+    fn free(&self, home: u32) -> Option<u32> {
+        let (begin, end) = (self.first[home as usize], self.first[home as usize + 1]);
+        (begin..end).find(|&slot| self.slots[slot as usize].node == NOBODY)
     }
 
     /// Empties the slot of a node.
     #[inline(always)]
-    fn take(&mut self, node: usize) -> (u32, Home) {
-        let slot = self.slot[node];
-        let (block, lane) = (&mut self.blocks[slot as usize / LANES], slot as usize % LANES);
-        let home = self.tiles.home(block.point(lane));
+    fn take(&mut self, node: usize) -> (u64, u32) {
+        let slot = self.slot[node] as usize;
+        let (block, lane) = (&mut self.blocks[slot / S::F64_LANES], slot % S::F64_LANES);
         for axis in &mut block.at {
-            axis[lane] = f64::NAN;
+            *floats::<S>(axis, lane) = f64::NAN;
         }
-        block.nearest[lane] = EMPTY;
-        block.node[lane] = NONE;
+        *integers::<S>(&mut block.nearest, lane) = EMPTY;
+        self.slots[slot].node = NOBODY;
         self.queue.set(node, f64::INFINITY);
         self.alive -= 1;
-        (slot, home)
+        (slot as u64, self.slots[slot].home)
     }
 
-    /// The blocks of one row of a neighbourhood, the rows being numbered from `0` to `2 reach`.
+    /// Rows of the neighbourhood of a tile.
     #[inline(always)]
-    fn stretch(&self, home: Home, number: usize) -> Range<usize> {
-        let Tiles { rows, columns, reach, .. } = self.tiles;
-        let row = home.row + number + rows - reach;
-        let row = if row >= 2 * rows {
-            row - 2 * rows
-        } else if row >= rows {
-            row - rows
-        } else {
-            row
-        };
-        let (left, right) = (home.column.saturating_sub(reach), (home.column + reach + 1).min(columns));
-        let (begin, end) = (self.first[row * columns + left], self.first[row * columns + right]);
-        begin as usize / LANES..(end as usize).div_ceil(LANES)
+    fn rows(&self, home: u32) -> Range<usize> {
+        let rows = self.tiles.rows_around();
+        home as usize * rows..(home as usize + 1) * rows
     }
 
     /// Notes who had one of two slots as nearest neighbour. Until they have a new one, nothing is nearer.
     #[inline(always)]
-    fn collect(&mut self, home: Home, gone: [u32; 2]) {
-        for number in 0..=2 * self.tiles.reach {
-            let stretch = self.stretch(home, number);
-            let begin = stretch.start;
-            for (index, block) in self.blocks[stretch].iter_mut().enumerate() {
-                let lost = |nearest: u32| gone.contains(&nearest);
-                if !any(from_fn(|lane| lost(block.nearest[lane]))) {
+    fn collect(&mut self, home: u32, gone: [u64; 2]) {
+        let simd = self.simd;
+        let gone = gone.map(|slot| simd.splat_u64s(slot));
+        let rows = self.rows(home);
+        for &[begin, end] in &self.around[rows] {
+            for (block, index) in self.blocks[begin as usize..end as usize].iter_mut().zip(begin..) {
+                let lost =
+                    simd.or_m64s(simd.equal_u64s(block.nearest, gone[0]), simd.equal_u64s(block.nearest, gone[1]));
+                let lost = lanes(simd, lost);
+                if lost.0 == 0 {
                     continue;
                 }
-                for lane in 0..LANES {
-                    if lost(block.nearest[lane]) {
-                        block.nearest[lane] = NONE;
-                        block.near[lane] = -1.0;
-                        self.stale.push(((begin + index) * LANES + lane) as u32);
-                    }
+                for lane in lost {
+                    *integers::<S>(&mut block.nearest, lane) = NONE;
+                    *floats::<S>(&mut block.near, lane) = -1.0;
+                    self.stale.push(index * S::F64_LANES as u32 + lane as u32);
                 }
             }
         }
@@ -371,121 +321,191 @@ impl<M: Metric> Engine<M> {
     /// Finds new neighbours for all that lost theirs.
     #[inline(always)]
     fn search_stale(&mut self) {
-        let mut stale = std::mem::take(&mut self.stale);
-        for &slot in &stale {
-            self.search(slot as usize);
+        for index in 0..self.stale.len() {
+            self.search(self.stale[index] as usize);
         }
-        stale.clear();
-        self.stale = stale;
+        self.stale.clear();
     }
 
     /// Finds the nearest neighbour of a slot.
     #[inline(always)]
     fn search(&mut self, slot: usize) {
-        let (block, lane) = (&mut self.blocks[slot / LANES], slot % LANES);
-        let point = block.point(lane);
+        let simd = self.simd;
+        let (block, lane) = (&mut self.blocks[slot / S::F64_LANES], slot % S::F64_LANES);
+        let mut at = block.at;
+        let point = at.each_mut().map(|axis| *floats::<S>(axis, lane));
+        let from = point.map(|x| simd.splat_f64s(x));
         // Nobody is the neighbour of itself.
-        block.at[0][lane] = f64::NAN;
-        let home = self.tiles.home(point);
-        self.seen.clear();
-        let mut least = [self.limit; LANES];
-        for number in 0..=2 * self.tiles.reach {
-            let stretch = self.stretch(home, number);
-            let begin = stretch.start;
-            for (index, block) in self.blocks[stretch].iter().enumerate() {
-                let squared = self.metric.squared(point, &block.at);
-                least = lesser(&squared, &least);
-                self.seen.push(Seen { squared, block: begin + index });
+        *floats::<S>(&mut block.at[0], lane) = f64::NAN;
+        let home = self.slots[slot].home;
+        let mut best = Best::new(simd, self.limit);
+        for (number, &[begin, end]) in self.around[self.rows(home)].iter().enumerate() {
+            if self.tiles.is_beyond(point[1], home, number, &|| best.least(simd)) {
+                continue;
+            }
+            best.begin(simd, begin);
+            for block in &self.blocks[begin as usize..end as usize] {
+                best.look(simd, self.metric.squared(simd, from, block.at));
             }
         }
-        let nearest = self.nearest_seen(&least);
-        self.blocks[slot / LANES].at[0][lane] = point[0];
+        let nearest = self.nearest(&best, from, home);
+        *floats::<S>(&mut self.blocks[slot / S::F64_LANES].at[0], lane) = point[0];
         self.settle(slot, nearest);
     }
 
     /// Puts a new node into its slot: finds its nearest neighbour, and those that it is the nearest neighbour of.
     #[inline(always)]
-    fn introduce(&mut self, node: u32, home: Home, point: Point, scale: f64) {
-        let slot = self.slot[node as usize];
-        self.seen.clear();
-        let mut least = [self.limit; LANES];
-        for number in 0..=2 * self.tiles.reach {
-            let stretch = self.stretch(home, number);
-            let begin = stretch.start;
-            for (index, block) in self.blocks[stretch].iter_mut().enumerate() {
-                let squared = self.metric.squared(point, &block.at);
-                least = lesser(&squared, &least);
-                self.seen.push(Seen { squared, block: begin + index });
-                if !any(from_fn(|lane| squared[lane] < block.near[lane])) {
+    fn introduce(&mut self, point: Point, who: Slot) {
+        let (simd, slot) = (self.simd, self.slot[who.node as usize]);
+        let from: [S::f64s; D] = std::array::from_fn(|axis| simd.splat_f64s(point[axis]));
+        let mut best = Best::new(simd, self.limit);
+        let rows = self.rows(who.home);
+        for &[begin, end] in &self.around[rows] {
+            best.begin(simd, begin);
+            for (block, index) in self.blocks[begin as usize..end as usize].iter_mut().zip(begin..) {
+                let squared = self.metric.squared(simd, from, block.at);
+                best.look(simd, squared);
+                let nearer = simd.less_than_f64s(squared, block.near);
+                let found = lanes(simd, nearer);
+                if found.0 == 0 {
                     continue;
                 }
-                for (lane, &squared) in squared.iter().enumerate() {
-                    if squared < block.near[lane] {
-                        block.near[lane] = squared;
-                        block.nearest[lane] = slot;
-                        let smaller = if scale < block.scale[lane] { scale } else { block.scale[lane] };
-                        self.queue.set(block.node[lane] as usize, smaller * squared);
-                    }
+                block.near = simd.select_f64s(nearer, squared, block.near);
+                block.nearest = simd.select_u64s(nearer, simd.splat_u64s(u64::from(slot)), block.nearest);
+                for lane in found {
+                    let other = self.slots[index as usize * S::F64_LANES + lane];
+                    let smaller = if who.scale < other.scale { who.scale } else { other.scale };
+                    self.queue.set(other.node as usize, smaller * *floats::<S>(&mut block.near, lane));
                 }
             }
         }
-        let nearest = self.nearest_seen(&least);
-        let slot = self.put(node, point, scale);
-        self.settle(slot, nearest);
+        let nearest = self.nearest(&best, from, who.home);
+        self.put(slot as usize, point, who);
+        self.settle(slot as usize, nearest);
     }
 
-    /// The nearest neighbour among what was seen, of equal ones that of the lowest node.
+    /// The nearest neighbour that was found, of equal ones that of the lowest node.
     #[inline(always)]
-    fn nearest_seen(&self, least: &[f64; LANES]) -> Option<(f64, u32)> {
-        let least = smallest_of_eight(least);
+    fn nearest(&self, best: &Best<S>, from: [S::f64s; D], home: u32) -> Option<(f64, u64)> {
+        let simd = self.simd;
+        let least = best.least(simd);
         if least >= self.limit {
             return None;
         }
-        let (mut lowest, mut slot) = (NONE, NONE);
-        for seen in &self.seen {
-            if !any(from_fn(|lane| seen.squared[lane] == least)) {
-                continue;
-            }
-            let nodes = &self.blocks[seen.block].node;
-            for (lane, &node) in nodes.iter().enumerate() {
-                if seen.squared[lane] == least && node < lowest {
-                    (lowest, slot) = (node, (seen.block * LANES + lane) as u32);
+        let mut equal = lanes(simd, simd.equal_f64s(best.squared, simd.splat_f64s(least)));
+        let tied = equal.0 & (equal.0 - 1) != 0 || equal.0 & lanes(simd, best.tied).0 != 0;
+        let slot = if tied {
+            self.lowest(least, from, home)
+        } else {
+            let lane = equal.next().unwrap_or(0);
+            *integers::<S>(&mut { best.slot }, lane) + lane as u64
+        };
+        Some((least, slot))
+    }
+
+    /// The slot of the lowest node at a distance.
+    #[cold]
+    #[inline(never)]
+    fn lowest(&self, squared: f64, from: [S::f64s; D], home: u32) -> u64 {
+        let (simd, mut lowest) = (self.simd, (NOBODY, NONE));
+        for &[begin, end] in &self.around[self.rows(home)] {
+            for index in begin as usize..end as usize {
+                let there = self.metric.squared(simd, from, self.blocks[index].at);
+                for lane in lanes(simd, simd.equal_f64s(there, simd.splat_f64s(squared))) {
+                    let slot = index * S::F64_LANES + lane;
+                    lowest = lowest.min((self.slots[slot].node, slot as u64));
                 }
             }
         }
-        Some((least, slot))
+        lowest.1
     }
 
     /// Notes the nearest neighbour of a slot.
     #[inline(always)]
-    fn settle(&mut self, slot: usize, nearest: Option<(f64, u32)>) {
+    fn settle(&mut self, slot: usize, nearest: Option<(f64, u64)>) {
         let (near, neighbour) = nearest.unwrap_or((self.limit, NONE));
-        let other = self.blocks.get(neighbour as usize / LANES).map(|block| block.scale[neighbour as usize % LANES]);
-        let (block, lane) = (&mut self.blocks[slot / LANES], slot % LANES);
-        block.near[lane] = near;
-        block.nearest[lane] = neighbour;
-        let scale = block.scale[lane];
-        let smaller = other.filter(|&other| other < scale).unwrap_or(scale);
-        self.queue.set(block.node[lane] as usize, smaller * near);
+        let (block, lane) = (&mut self.blocks[slot / S::F64_LANES], slot % S::F64_LANES);
+        *floats::<S>(&mut block.near, lane) = near;
+        *integers::<S>(&mut block.nearest, lane) = neighbour;
+        let own = self.slots[slot];
+        let other = self.slots.get(neighbour as usize).map_or(own.scale, |other| other.scale);
+        let smaller = if other < own.scale { other } else { own.scale };
+        self.queue.set(own.node as usize, smaller * near);
     }
 }
 
-/// Squared distances of a point to a block.
-struct Seen {
-    squared: [f64; LANES],
-    block: usize,
+/// The least of the squared distances that were looked at, lane by lane.
+struct Best<S: Simd> {
+    squared: S::f64s,
+    /// Where the vector begins that it was seen in.
+    slot: S::u64s,
+    /// Whether it was seen twice.
+    tied: S::m64s,
+    here: S::u64s,
 }
 
-/// The lesser in each lane; `b` where `a` is not a number.
-#[inline(always)]
-fn lesser(a: &[f64; LANES], b: &[f64; LANES]) -> [f64; LANES] {
-    from_fn(|lane| if a[lane] < b[lane] { a[lane] } else { b[lane] })
+impl<S: Simd> Best<S> {
+    #[inline(always)]
+    fn new(simd: S, limit: f64) -> Self {
+        let zero = simd.splat_f64s(0.0);
+        let none = simd.splat_u64s(NONE);
+        Self { squared: simd.splat_f64s(limit), slot: none, tied: simd.less_than_f64s(zero, zero), here: none }
+    }
+
+    /// What is looked at next is this block.
+    #[inline(always)]
+    fn begin(&mut self, simd: S, block: u32) {
+        self.here = simd.splat_u64s(u64::from(block) * S::F64_LANES as u64);
+    }
+
+    #[inline(always)]
+    fn look(&mut self, simd: S, squared: S::f64s) {
+        self.tied = simd.or_m64s(self.tied, simd.equal_f64s(squared, self.squared));
+        let less = simd.less_than_f64s(squared, self.squared);
+        self.slot = simd.select_u64s(less, self.here, self.slot);
+        self.squared = simd.select_f64s(less, squared, self.squared);
+        self.here = simd.add_u64s(self.here, simd.splat_u64s(S::F64_LANES as u64));
+    }
+
+    #[inline(always)]
+    fn least(&self, simd: S) -> f64 {
+        simd.reduce_min_f64s(self.squared)
+    }
 }
 
-/// Whether something holds in any lane: by halves, which vectors do well.
+/// The lanes of a mask, rising.
+struct Lanes(u64);
+
+impl Iterator for Lanes {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        let lane = self.0.trailing_zeros() as usize;
+        (self.0 != 0).then(|| {
+            self.0 &= self.0 - 1;
+            lane
+        })
+    }
+}
+
 #[inline(always)]
-fn any(lanes: [bool; LANES]) -> bool {
-    let wide: [u64; LANES] = from_fn(|lane| if lanes[lane] { u64::MAX } else { 0 });
-    let half: [u64; LANES / 2] = from_fn(|lane| wide[lane] | wide[lane + LANES / 2]);
-    (half[0] | half[2]) | (half[1] | half[3]) != 0
+fn lanes<S: Simd>(simd: S, mask: S::m64s) -> Lanes {
+    let bits: [u64; WIDEST] = std::array::from_fn(|lane| 1 << lane);
+    let (bits, _) = S::as_simd_u64s(&bits);
+    let chosen = simd.select_u64s(mask, bits[0], simd.splat_u64s(0));
+    let chosen = cast_slice::<S::u64s, u64>(std::slice::from_ref(&chosen));
+    Lanes(chosen.iter().fold(0, |all, one| all | one))
+}
+
+/// One lane of a vector.
+#[inline(always)]
+fn floats<S: Simd>(vector: &mut S::f64s, lane: usize) -> &mut f64 {
+    &mut cast_slice_mut::<S::f64s, f64>(std::slice::from_mut(vector))[lane]
+}
+
+/// One lane of a vector.
+#[inline(always)]
+fn integers<S: Simd>(vector: &mut S::u64s, lane: usize) -> &mut u64 {
+    &mut cast_slice_mut::<S::u64s, u64>(std::slice::from_mut(vector))[lane]
 }

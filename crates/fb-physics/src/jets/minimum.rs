@@ -1,18 +1,22 @@
 //! The smallest of many numbers that change one at a time.
 
-/// Children of a node: two vectors of eight.
+use pulp::Simd;
+use pulp::bytemuck::cast_slice;
+
+/// Children of a node.
 const FAN: usize = 16;
 
 /// A tree of minima with sixteen children a node. Of equal numbers the first is the smallest. A change costs one look at the
 /// parent unless it touches the minimum of its block; finding the smallest costs log₁₆ N blocks.
-pub(super) struct Minimum {
+pub(super) struct Minimum<S> {
+    simd: S,
     /// Numbers first, then minima of blocks, up to one block; padded with ∞.
     levels: Vec<Vec<[f64; FAN]>>,
 }
 
-impl Minimum {
+impl<S: Simd> Minimum<S> {
     /// `n` places, all ∞.
-    pub fn new(n: usize) -> Self {
+    pub fn new(simd: S, n: usize) -> Self {
         let mut levels = Vec::new();
         let mut blocks = n.div_ceil(FAN).max(1);
         levels.push(vec![[f64::INFINITY; FAN]; blocks]);
@@ -20,7 +24,7 @@ impl Minimum {
             blocks = blocks.div_ceil(FAN);
             levels.push(vec![[f64::INFINITY; FAN]; blocks]);
         }
-        Self { levels }
+        Self { simd, levels }
     }
 
     /// Puts `value` at `place`.
@@ -36,7 +40,7 @@ impl Minimum {
                 if old != *parent {
                     return;
                 }
-                value = smallest(&below[level - 1][place]);
+                value = smallest(self.simd, &below[level - 1][place]);
             }
             old = std::mem::replace(parent, value);
             if old == value {
@@ -49,39 +53,40 @@ impl Minimum {
     #[inline(always)]
     pub fn first(&self) -> (usize, f64) {
         let top = self.levels.len() - 1;
-        let value = smallest(&self.levels[top][0]);
+        let value = smallest(self.simd, &self.levels[top][0]);
         let mut place = 0;
         for level in self.levels.iter().rev() {
-            place = place * FAN + position(&level[place], value);
+            place = place * FAN + position(self.simd, &level[place], value);
         }
         (place, value)
     }
 }
 
 #[inline(always)]
-fn smallest(block: &[f64; FAN]) -> f64 {
-    let mut lanes = [f64::INFINITY; 8];
-    for (i, lane) in lanes.iter_mut().enumerate() {
-        *lane = if block[i] < block[i + 8] { block[i] } else { block[i + 8] };
-    }
-    smallest_of_eight(&lanes)
+fn smallest<S: Simd>(simd: S, block: &[f64; FAN]) -> f64 {
+    let (vectors, _) = S::as_simd_f64s(block);
+    simd.reduce_min_f64s(vectors.iter().fold(simd.splat_f64s(f64::INFINITY), |least, &x| simd.min_f64s(x, least)))
 }
 
-/// By halves, which vectors do well.
+/// Where a number is first found.
 #[inline(always)]
-pub(super) fn smallest_of_eight(lanes: &[f64; 8]) -> f64 {
-    let least = |a: f64, b: f64| if a < b { a } else { b };
-    let half: [f64; 4] = std::array::from_fn(|i| least(lanes[i], lanes[i + 4]));
-    least(least(half[0], half[2]), least(half[1], half[3]))
-}
-
-#[inline(always)]
-fn position(block: &[f64; FAN], value: f64) -> usize {
-    let mut bits = 0u32;
-    for (i, &x) in block.iter().enumerate() {
-        bits |= u32::from(x == value) << i;
-    }
-    (bits.trailing_zeros() as usize).min(FAN - 1)
+fn position<S: Simd>(simd: S, block: &[f64; FAN], value: f64) -> usize {
+    const BITS: [u64; FAN] = {
+        let mut bits = [0; FAN];
+        let mut i = 0;
+        while i < FAN {
+            bits[i] = 1 << i;
+            i += 1;
+        }
+        bits
+    };
+    let value = simd.splat_f64s(value);
+    let none = simd.splat_u64s(0);
+    let bits = S::as_simd_u64s(&BITS).0.iter().zip(S::as_simd_f64s(block).0);
+    let found = bits
+        .fold(none, |found, (&bit, &x)| simd.or_u64s(found, simd.select_u64s(simd.equal_f64s(x, value), bit, none)));
+    let found = cast_slice::<S::u64s, u64>(std::slice::from_ref(&found)).iter().fold(0, |all, one| all | one);
+    (found.trailing_zeros() as usize).min(FAN - 1)
 }
 
 #[cfg(test)]
@@ -92,7 +97,7 @@ mod tests {
     fn finds_what_a_scan_finds() {
         let mut random = fb_core::Philox::new(5, 0, 0);
         for n in [1, 15, 16, 17, 300, 5000] {
-            let (mut tree, mut plain) = (Minimum::new(n), vec![f64::INFINITY; n]);
+            let (mut tree, mut plain) = (Minimum::new(pulp::Scalar::new(), n), vec![f64::INFINITY; n]);
             for _ in 0..2000 {
                 let (place, value) = (random.below(n), f64::from(random.next_u32() % 50));
                 tree.set(place, value);

@@ -16,13 +16,17 @@
 //! # Ok::<(), fb_physics::jets::JetError>(())
 //! ```
 
+mod background;
 mod clustering;
 mod engine;
 mod kinematics;
 mod minimum;
+pub mod pileup;
 #[cfg(test)]
 mod tests;
+mod tiles;
 
+pub use background::{Areas, Ghosts, Grid};
 pub use clustering::{Clustering, Step};
 
 /// What is clustered with what first.
@@ -75,9 +79,9 @@ pub enum Strategy {
     Plain,
     /// Tiles of size R in y and φ, a particle against nine of them: N²R² for fixed R, N for a fixed density.
     Tiled,
-    /// Tiles of size R/2, a particle against 25 of them: the scaling of [`Strategy::Tiled`] with two thirds of its
-    /// candidates but more stretches: no faster below 10,000 particles. In spite of its name it is not N ln N: at a fixed
-    /// R the candidates grow with the density.
+    /// Tiles of size R/2, a particle against 25 of them, or fewer where its neighbour is near: the scaling of
+    /// [`Strategy::Tiled`] with two thirds of its candidates. In spite of its name it is not N ln N: at a fixed R the
+    /// candidates grow with the density.
     NLnN,
 }
 
@@ -130,6 +134,14 @@ pub enum JetError {
     /// A power that is not a number.
     #[error("power {0} of the generalised kt algorithm, expected a finite number")]
     Power(f64),
+    /// Cells that are none, or too many.
+    #[error("cells of side {side} in |y| < {rapidity}, expected both above 0 and at most 10000000 cells")]
+    Grid {
+        /// The largest rapidity.
+        rapidity: f64,
+        /// The side of a cell.
+        side: f64,
+    },
     /// More particles than there are indices.
     #[error("{0} particles in one event, expected at most 2147483647")]
     TooMany(usize),

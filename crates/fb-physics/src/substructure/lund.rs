@@ -22,10 +22,12 @@ pub struct Splitting {
     pub psi: f64,
     /// Index of the splitting that made a + b; none for the first.
     pub mother: Option<usize>,
+    /// Whether a + b is the harder part of that splitting.
+    pub harder: bool,
 }
 
 impl Splitting {
-    fn new(clustering: &Clustering, node: usize, (a, b): (usize, usize), mother: Option<usize>) -> Self {
+    fn new(clustering: &Clustering, node: usize, (a, b): (usize, usize), mother: Option<(usize, bool)>) -> Self {
         let [sum, a, b] = [node, a, b].map(|node| clustering.momentum(node));
         let (dy, dphi) = (b.rapidity() - a.rapidity(), delta_phi(b.phi(), a.phi()));
         let delta = dy.hypot(dphi);
@@ -35,7 +37,8 @@ impl Splitting {
             z: ratio(b.pt(), a.pt() + b.pt()),
             mass: sum.m(),
             psi: dy.atan2(dphi),
-            mother,
+            mother: mother.map(|(splitting, _)| splitting),
+            harder: mother.is_some_and(|(_, harder)| harder),
         }
     }
 }
@@ -48,7 +51,12 @@ pub fn primary(jet: &Jet) -> Result<Vec<Splitting>> {
     let Some((clustering, mut node)) = jet.tree()? else { return Ok(Vec::new()) };
     let mut splittings = Vec::new();
     while let Some((a, b)) = harder_first(&clustering, node) {
-        splittings.push(Splitting::new(&clustering, node, (a, b), splittings.len().checked_sub(1)));
+        splittings.push(Splitting::new(
+            &clustering,
+            node,
+            (a, b),
+            splittings.len().checked_sub(1).map(|mother| (mother, true)),
+        ));
         node = a;
     }
     Ok(splittings)
@@ -62,11 +70,11 @@ pub fn primary(jet: &Jet) -> Result<Vec<Splitting>> {
 pub fn full(jet: &Jet) -> Result<Vec<Splitting>> {
     let Some((clustering, root)) = jet.tree()? else { return Ok(Vec::new()) };
     let mut splittings = Vec::new();
-    // The splitting that made each node; mothers come before their daughters.
+    // The splitting that made each node, and whether as its harder part; mothers come before their daughters.
     let mut mothers = vec![None; root + 1];
     for node in (0..=root).rev() {
         if let Some((a, b)) = harder_first(&clustering, node) {
-            (mothers[a], mothers[b]) = (Some(splittings.len()), Some(splittings.len()));
+            (mothers[a], mothers[b]) = (Some((splittings.len(), true)), Some((splittings.len(), false)));
             splittings.push(Splitting::new(&clustering, node, (a, b), mothers[node]));
         }
     }

@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use arrow_array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use fb_core::{Unit, Workers as _};
+use fb_core::{Column, Events, Unit, Workers as _};
 use fb_io::table::{list, list_of};
 use fb_physics::four_vector::FourVector;
-use fb_physics::jets::{Algorithm, Clustering, Definition, JetError, Scheme, Strategy};
+use fb_physics::jets::pileup::{Kept, Origin, Puppi, soft_killer, subtract_area, subtract_constituents};
+use fb_physics::jets::{Algorithm, Areas, Clustering, Definition, Ghosts, Grid, JetError, Scheme, Strategy};
 use fb_physics::particles::momenta;
 
 use super::substructure::{SUFFIXES, in_file};
@@ -22,7 +23,8 @@ use crate::workers::Threads;
 /// Reads the lists PREFIX_px, PREFIX_py, PREFIX_pz, PREFIX_E, or PREFIX_pt, PREFIX_eta (or PREFIX_y, the rapidity), PREFIX_phi
 /// and PREFIX_mass (without it particles are massless), in GeV. Writes one row an event, in the same order: lists jet_px,
 /// jet_py, jet_pz, jet_E by falling transverse momentum, and jet_constituents, for each jet the indices of its particles in the
-/// lists that were read.
+/// lists that were read. With --area also jet_area, with --subtract area or constituents also rho, the density of diffuse
+/// transverse momentum in GeV.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The input: `events.parquet`, `events.root:Events`, `"runs/*.root:Events"`.
@@ -52,6 +54,25 @@ pub struct Arguments {
     /// The jets that are left when no distance up to D is, and not those that met the beam.
     #[arg(long, value_name = "D")]
     dcut: Option<f64>,
+    /// Write the active area of each jet, from ghosts.
+    #[arg(long)]
+    area: bool,
+    /// Take pile-up away: from jets by their areas, or from particles before they cluster. PUPPI also reads PREFIX_charge,
+    /// PREFIX_vertex_z, lv_z and, if there is one, npu.
+    #[arg(long, value_enum, value_name = "METHOD")]
+    subtract: Option<Subtraction>,
+    /// Ghosts and the cells of densities fill |y| below this.
+    #[arg(long, value_name = "Y", default_value_t = 5.0)]
+    max_rapidity: f64,
+    /// The area of a ghost.
+    #[arg(long, value_name = "A", default_value_t = 0.01)]
+    ghost_area: f64,
+    /// Charged particles this near in z belong to the leading vertex.
+    #[arg(long, value_name = "DZ", default_value_t = 1.0)]
+    vertex_window: f64,
+    /// Of the places of ghosts.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// What the names of the columns of particles begin with.
     #[arg(long, default_value = "part")]
     prefix: String,
@@ -77,6 +98,25 @@ enum Search {
     #[value(name = "n-ln-n")]
     NLnN,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Subtraction {
+    /// p − ρ A of each jet.
+    Area,
+    /// Drops the softest particles.
+    SoftKiller,
+    /// Lowers the transverse momenta of particles.
+    Constituents,
+    /// Weights particles by what surrounds them.
+    Puppi,
+}
+
+/// The side of the cells of ρ, as FastJet's.
+const DENSITY_SIDE: f64 = 0.55;
+/// The side of SoftKiller's cells.
+const KILLER_SIDE: f64 = 0.5;
+/// How far constituent subtraction reaches.
+const REACH: f64 = 0.25;
 
 fn algorithm(text: &str) -> std::result::Result<Algorithm, String> {
     let power = |text: &str| text.parse::<f64>().map_err(|_| format!("power `{text}`, expected a number"));
@@ -116,19 +156,132 @@ impl Arguments {
                 return Err(Failure::Usage(format!("--{option}: NaN, expected a number")));
             }
         }
+        let spherical = matches!(self.algorithm, Algorithm::EeKt | Algorithm::EeGeneralisedKt(_));
+        if spherical && (self.area || self.subtract.is_some()) {
+            return Err(Failure::Usage(
+                "--area and --subtract: not for e⁺e⁻ algorithms, whose jets have no y and φ".to_owned(),
+            ));
+        }
         Ok(definition)
     }
 
-    /// The jets of one event.
-    fn jets(&self, clustering: &Clustering) -> Vec<usize> {
-        let mut jets = match (self.exclusive, self.dcut) {
+    fn with_areas(&self) -> bool {
+        self.area || self.subtract == Some(Subtraction::Area)
+    }
+
+    fn with_density(&self) -> bool {
+        matches!(self.subtract, Some(Subtraction::Area | Subtraction::Constituents))
+    }
+
+    /// The nodes of the jets of one event.
+    fn nodes(&self, clustering: &Clustering) -> Vec<usize> {
+        match (self.exclusive, self.dcut) {
             (Some(n), _) => clustering.exclusive(n),
             (None, Some(d)) => clustering.exclusive_dmin(d),
-            (None, None) => return clustering.inclusive(self.ptmin),
-        };
-        jets.retain(|&jet| clustering.momentum(jet).pt() >= self.ptmin);
-        jets
+            (None, None) => clustering.inclusive(0.0),
+        }
     }
+
+    /// The jets of one event by falling transverse momentum, and ρ.
+    fn jets(
+        &self,
+        event: &Event,
+        cells: &Cells,
+        definition: &Definition,
+    ) -> std::result::Result<(Vec<Jet>, f64), JetError> {
+        let rho = if self.with_density() { cells.density.density(event.particles) } else { 0.0 };
+        let kept: Kept = match self.subtract {
+            Some(Subtraction::SoftKiller) => soft_killer(event.particles, &cells.killer),
+            Some(Subtraction::Constituents) => subtract_constituents(event.particles, rho, &cells.ghosts.grid, REACH),
+            Some(Subtraction::Puppi) => Puppi::new(event.pileup).apply(event.particles, event.origin),
+            Some(Subtraction::Area) | None => event.particles.iter().copied().enumerate().collect(),
+        };
+        let particles: Vec<FourVector> = kept.iter().map(|(_, p)| *p).collect();
+        let places = |constituents: Vec<usize>| constituents.into_iter().map(|i| kept[i].0 as i32).collect();
+        let hard = |p: &FourVector| p.px * p.px + p.py * p.py >= self.ptmin * self.ptmin || self.ptmin <= 0.0;
+        let mut jets = Vec::new();
+        if !self.with_areas() {
+            let clustering = Clustering::new(&particles, definition)?;
+            for node in self.nodes(&clustering) {
+                let p = clustering.momentum(node);
+                if hard(&p) {
+                    jets.push(Jet { p, constituents: places(clustering.constituents(node)), area: 0.0 });
+                }
+            }
+            return Ok((jets, rho));
+        }
+        let areas = Areas::new(&particles, definition, &cells.ghosts, event.number)?;
+        for node in self.nodes(&areas.clustering) {
+            let (constituents, (area, four)) = (areas.constituents(node), areas.area(node));
+            let subtracted = self.subtract == Some(Subtraction::Area);
+            let p = areas.clustering.momentum(node);
+            let p = if subtracted { subtract_area(p, rho, four) } else { p };
+            // Not the jets of ghosts alone, and not those of which nothing is left.
+            if !constituents.is_empty() && hard(&p) && !(subtracted && p == FourVector::default()) {
+                jets.push(Jet { p, constituents: places(constituents), area });
+            }
+        }
+        jets.sort_by(|a, b| b.p.pt().total_cmp(&a.p.pt()));
+        Ok((jets, rho))
+    }
+}
+
+/// One event.
+struct Event<'a> {
+    /// In the whole input.
+    number: u64,
+    particles: &'a [FourVector],
+    /// Of each particle, where PUPPI asks.
+    origin: &'a [Origin],
+    /// The number of pile-up vertices.
+    pileup: f64,
+}
+
+/// A jet of one event.
+struct Jet {
+    p: FourVector,
+    constituents: Vec<i32>,
+    area: f64,
+}
+
+/// The cells of all events.
+struct Cells {
+    density: Grid,
+    killer: Grid,
+    ghosts: Ghosts,
+}
+
+impl Cells {
+    fn new(arguments: &Arguments) -> Result<Self> {
+        let grid =
+            |side: f64| Grid::new(arguments.max_rapidity, side).map_err(|error| Failure::Usage(error.to_string()));
+        let ghosts = Ghosts { grid: grid(arguments.ghost_area.sqrt())?, scatter: 1.0, seed: arguments.seed };
+        Ok(Self { density: grid(DENSITY_SIDE)?, killer: grid(KILLER_SIDE)?, ghosts })
+    }
+}
+
+/// Where the particles of a block come from, and the number of pile-up vertices of each event.
+fn origins(events: &Events, arguments: &Arguments) -> fb_core::Result<(Vec<Origin>, Vec<f64>)> {
+    let named = |name: &str| events.column(&format!("{}_{name}", arguments.prefix));
+    let (charge, z, leading) = (named("charge")?, named("vertex_z")?, events.column("lv_z")?);
+    let offsets = |column: &Column| column.offsets.clone().filter(|offsets| Some(offsets) == charge.offsets.as_ref());
+    let Some(offsets) = offsets(z) else {
+        let reason = format!("its lists differ from those of `{}`", charge.name);
+        return Err(fb_core::Error::Config { place: format!("column `{}`", z.name), reason });
+    };
+    let mut origin = Vec::with_capacity(offsets.last().copied().unwrap_or_default());
+    for (event, o) in offsets.windows(2).enumerate() {
+        for entry in o[0]..o[1] {
+            let near = (z.data.number(entry) - leading.data.number(event)).abs() < arguments.vertex_window;
+            origin.push(match (charge.data.number(entry) != 0.0, near) {
+                (false, _) => Origin::Unknown,
+                (true, true) => Origin::Leading,
+                (true, false) => Origin::Pileup,
+            });
+        }
+    }
+    let pileup = events.column("npu").ok();
+    Ok((origin, (0..events.len()).map(|event| pileup.map_or(0.0, |n| n.data.number(event))).collect()))
 }
 
 pub(super) fn execute(arguments: &Arguments) -> Result<()> {
@@ -139,9 +292,14 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         paths.extend(fb_io::expand(pattern)?);
     }
     let prefix = &arguments.prefix;
-    let names: Vec<String> = SUFFIXES.iter().map(|suffix| format!("{prefix}_{suffix}")).collect();
+    let mut names: Vec<String> = SUFFIXES.iter().map(|suffix| format!("{prefix}_{suffix}")).collect();
+    if arguments.subtract == Some(Subtraction::Puppi) {
+        names.extend(["charge", "vertex_z"].map(|suffix| format!("{prefix}_{suffix}")));
+        names.extend(["lv_z", "npu"].map(str::to_owned));
+    }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let schema = schema();
+    let schema = schema(arguments);
+    let cells = Cells::new(arguments)?;
     let mut sink = fb_io::sink_as(&arguments.out, &schema, fb_io::root::Kind::RNTuple, fb_io::root::Codec::default())?;
     let (mut rows, mut jets) = (0usize, 0usize);
     for path in &paths {
@@ -152,7 +310,17 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
             if first == 0 && !has("px") && !has("mass") && !has("m") {
                 Console::default().warn(&format!("{}: no `{prefix}_mass`, particles are massless", path.display()));
             }
-            let found = cluster(&particles, &offsets, arguments, &definition, &workers).map_err(|(event, error)| {
+            let (origin, pileup) = match arguments.subtract {
+                Some(Subtraction::Puppi) => origins(&events, arguments).map_err(|error| in_file(path, first, error))?,
+                _ => (Vec::new(), vec![0.0; events.len()]),
+            };
+            let event = |event: usize| {
+                let o = offsets[event]..offsets[event + 1];
+                let origin = if origin.is_empty() { &[] } else { &origin[o.clone()] };
+                Event { number: (rows + first + event) as u64, particles: &particles[o], origin, pileup: pileup[event] }
+            };
+            let jets_of = |number: usize| arguments.jets(&event(number), &cells, &definition);
+            let found = cluster(events.len(), &jets_of, &workers).map_err(|(event, error)| {
                 Failure::Data(format!("{}: event {}: {error}", path.display(), first + event))
             })?;
             first += events.len();
@@ -171,23 +339,19 @@ type Broken = (usize, JetError);
 
 /// The jets of all events, or what is wrong with the first that cannot be clustered.
 fn cluster(
-    particles: &[FourVector],
-    offsets: &[usize],
-    arguments: &Arguments,
-    definition: &Definition,
+    events: usize,
+    jets: &(impl Fn(usize) -> std::result::Result<(Vec<Jet>, f64), JetError> + Sync),
     workers: &Threads,
 ) -> std::result::Result<Jets, Broken> {
     /// Events that one task takes.
     const TASK: usize = 16;
-    let events = offsets.len() - 1;
     let done: Vec<OnceLock<std::result::Result<Jets, Broken>>> = vec![OnceLock::new(); events.div_ceil(TASK)];
     workers.for_each(done.len(), &|task| {
         let jets = || {
             let mut all = Jets::default();
             for event in task * TASK..events.min((task + 1) * TASK) {
-                let particles = &particles[offsets[event]..offsets[event + 1]];
-                let clustering = Clustering::new(particles, definition).map_err(|error| (event, error))?;
-                all.push(&clustering, &arguments.jets(&clustering));
+                let (jets, rho) = jets(event).map_err(|error| (event, error))?;
+                all.push(&jets, rho);
             }
             Ok(all)
         };
@@ -205,6 +369,8 @@ fn cluster(
 struct Jets {
     /// px, py, pz, E.
     momenta: [Vec<f64>; 4],
+    areas: Vec<f64>,
+    rho: Vec<f64>,
     constituents: Vec<i32>,
     /// Where the constituents of each jet begin, and the end.
     particles: Vec<usize>,
@@ -214,21 +380,29 @@ struct Jets {
 
 impl Default for Jets {
     fn default() -> Self {
-        Self { momenta: Default::default(), constituents: Vec::new(), particles: vec![0], events: vec![0] }
+        Self {
+            momenta: Default::default(),
+            areas: Vec::new(),
+            rho: Vec::new(),
+            constituents: Vec::new(),
+            particles: vec![0],
+            events: vec![0],
+        }
     }
 }
 
 impl Jets {
-    /// The jets of one more event.
-    fn push(&mut self, clustering: &Clustering, jets: &[usize]) {
-        for &jet in jets {
-            let p = clustering.momentum(jet);
-            for (column, value) in self.momenta.iter_mut().zip([p.px, p.py, p.pz, p.e]) {
+    /// One more event.
+    fn push(&mut self, jets: &[Jet], rho: f64) {
+        for jet in jets {
+            for (column, value) in self.momenta.iter_mut().zip([jet.p.px, jet.p.py, jet.p.pz, jet.p.e]) {
                 column.push(value);
             }
-            self.constituents.extend(clustering.constituents(jet).iter().map(|&i| i as i32));
+            self.areas.push(jet.area);
+            self.constituents.extend(&jet.constituents);
             self.particles.push(self.constituents.len());
         }
+        self.rho.push(rho);
         self.events.push(self.momenta[0].len());
     }
 
@@ -237,6 +411,8 @@ impl Jets {
         for (column, more) in self.momenta.iter_mut().zip(&other.momenta) {
             column.extend_from_slice(more);
         }
+        self.areas.extend_from_slice(&other.areas);
+        self.rho.extend_from_slice(&other.rho);
         self.constituents.extend_from_slice(&other.constituents);
         self.particles.extend(other.particles[1..].iter().map(|o| o + particles));
         self.events.extend(other.events[1..].iter().map(|o| o + jets));
@@ -250,16 +426,31 @@ impl Jets {
         }
         let constituents = list(&self.particles, Arc::new(Int32Array::from(self.constituents))).ok_or_else(too_many)?;
         columns.push(list(&self.events, constituents).ok_or_else(too_many)?);
+        if schema.column_with_name(AREA).is_some() {
+            columns.push(list(&self.events, Arc::new(Float64Array::from(self.areas))).ok_or_else(too_many)?);
+        }
+        if schema.column_with_name(RHO).is_some() {
+            columns.push(Arc::new(Float64Array::from(self.rho)));
+        }
         RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| Failure::Data(error.to_string()))
     }
 }
 
-fn schema() -> SchemaRef {
-    let numbers = |name: &str| {
-        let unit: HashMap<String, String> = [(fb_io::table::UNIT.to_owned(), Unit::Gev.symbol().to_owned())].into();
-        Field::new(name, list_of(DataType::Float64), false).with_metadata(unit)
-    };
-    let mut fields: Vec<Field> = ["jet_px", "jet_py", "jet_pz", "jet_E"].map(numbers).into();
+/// Columns that are written on demand.
+const AREA: &str = "jet_area";
+const RHO: &str = "rho";
+
+fn schema(arguments: &Arguments) -> SchemaRef {
+    let gev: HashMap<String, String> = [(fb_io::table::UNIT.to_owned(), Unit::Gev.symbol().to_owned())].into();
+    let numbers = |name: &str| Field::new(name, list_of(DataType::Float64), false);
+    let mut fields: Vec<Field> =
+        ["jet_px", "jet_py", "jet_pz", "jet_E"].map(|name| numbers(name).with_metadata(gev.clone())).into();
     fields.push(Field::new("jet_constituents", list_of(list_of(DataType::Int32)), false));
+    if arguments.with_areas() {
+        fields.push(numbers(AREA));
+    }
+    if arguments.with_density() {
+        fields.push(Field::new(RHO, DataType::Float64, false).with_metadata(gev));
+    }
     Arc::new(Schema::new(fields))
 }

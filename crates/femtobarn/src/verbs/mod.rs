@@ -1,10 +1,14 @@
 //! The commands of `fb`, one file each.
 
+mod bubble;
 mod cluster;
 mod convert;
+mod data;
 mod export;
+mod fit;
 mod import;
 mod inspect;
+mod limit;
 mod list;
 mod predict;
 mod resume;
@@ -46,8 +50,12 @@ enum Verb {
     Verify(verify::Arguments),
     Inspect(inspect::Arguments),
     Convert(convert::Arguments),
+    Data(data::Arguments),
     Substructure(substructure::Arguments),
     Cluster(cluster::Arguments),
+    Bubble(bubble::Arguments),
+    Fit(fit::Arguments),
+    Limit(limit::Arguments),
 }
 
 impl Cli {
@@ -64,8 +72,12 @@ impl Cli {
             Verb::Verify(arguments) => verify::execute(&arguments),
             Verb::Inspect(arguments) => inspect::execute(&arguments),
             Verb::Convert(arguments) => convert::execute(&arguments),
+            Verb::Data(arguments) => data::execute(&arguments),
             Verb::Substructure(arguments) => substructure::execute(&arguments),
             Verb::Cluster(arguments) => cluster::execute(&arguments),
+            Verb::Bubble(arguments) => bubble::execute(&arguments),
+            Verb::Fit(arguments) => fit::execute(&arguments),
+            Verb::Limit(arguments) => limit::execute(&arguments),
         }
     }
 }

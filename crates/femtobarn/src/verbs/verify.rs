@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fb_core::run::Alone;
-use fb_core::{Artifact, Events};
+use fb_core::{Artifact, Events, Input};
 use fb_deploy::{Inputs, Runtime, trees};
 use fb_trees::Link;
 use serde::Serialize;
@@ -60,7 +60,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
             let export = path.with_file_name(door.file());
             let theirs = match door {
                 Door::Onnx => {
-                    let inputs = Inputs::new(&input(&artifact)?, &events)?;
+                    let inputs = inputs(&input(&artifact)?, &events)?;
                     let mut runtime = Runtime::open(arguments.onnxruntime.as_deref(), &folder::read(&export)?)?;
                     runtime.probabilities(&inputs)?
                 }
@@ -103,6 +103,14 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         failed if failed.is_empty() => Ok(()),
         failed => Err(Failure::Data(format!("the exports of {} give other scores than the models", failed.join(", ")))),
     }
+}
+
+/// What an exported network takes of these events.
+fn inputs(input: &Input, events: &Events) -> Result<Inputs> {
+    Ok(match input {
+        Input::Lund { .. } => Inputs::prepared(input, &fb_physics::features::prepare(input, events)?)?,
+        _ => Inputs::new(input, events)?,
+    })
 }
 
 /// A score that is not a number is as far away as can be.

@@ -1,0 +1,22 @@
+//! HistFactory: likelihoods of binned counts with systematic errors, in the JSON workspaces of pyhf; their fits, and
+//! limits on a parameter of interest.
+//!
+//! p(n, a | θ) = Π_b Pois(n_b | λ_b(θ)) · Π_j c(a_j | θ_j), λ_b = Σ_s (Π κ) (ν_sb + Σ Δ): in each bin b of the channels,
+//! samples s add up their nominal yields ν, shifted by Δ and scaled by κ.
+//! Source: CERN-OPEN-2012-016; pyhf, DOI 10.21105/joss.02823; arXiv:1007.1727 for limits.
+
+mod fit;
+mod interpolate;
+mod json;
+mod likelihood;
+mod limit;
+mod model;
+mod patch;
+mod workspace;
+
+pub use fit::{Fit, Fitted, best_fit, conditional_fit};
+pub use likelihood::Likelihood;
+pub use limit::{Hypothesis, Limits, Scan};
+pub use model::{Constraint, Data, Model, Parameter};
+pub use patch::patched;
+pub use workspace::{Channel, Measurement, Modifier, ModifierKind, ParameterConfig, Sample, Workspace};

@@ -1,0 +1,185 @@
+//! `fb bubble`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use fb_core::closest;
+use fb_methods::bubble::{Bounce, Condition, Potential, Thermal, Transition, Vacua, bounce, transition};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Result};
+
+/// Compute the bounce out of a false vacuum and its action, from the potential in a TOML file.
+///
+/// With a table `[bubble.temperature]` the transition is followed in temperature down to the nucleation of bubbles. Ends with
+/// exit code 2 for a file that cannot be read, 3 for a potential without a barrier or vacua that are none, 4 if no solution is
+/// found.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The potential and its vacua, in a table `[bubble]`.
+    #[arg(value_name = "FILE.toml")]
+    file: PathBuf,
+    /// Print the results as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    bubble: Bubble,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bubble {
+    fields: Vec<String>,
+    potential: String,
+    #[serde(default)]
+    parameters: BTreeMap<String, f64>,
+    false_vacuum: Vec<f64>,
+    true_vacuum: Vec<f64>,
+    dimension: Option<usize>,
+    temperature: Option<Temperature>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Temperature {
+    range: [f64; 2],
+    #[serde(default = "standard_model")]
+    g_star: f64,
+    #[serde(default)]
+    condition: Rule,
+    #[serde(default = "usual")]
+    threshold: f64,
+    vev: Option<String>,
+}
+
+/// When bubbles have nucleated.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Rule {
+    #[default]
+    Fixed,
+    Logarithm,
+    Integral,
+}
+
+/// Degrees of freedom above the top quark.
+fn standard_model() -> f64 {
+    106.75
+}
+
+fn usual() -> f64 {
+    140.0
+}
+
+fn read(path: &Path) -> Result<Bubble> {
+    let error = |reason: String| Failure::Usage(format!("{}: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+    let file: File = toml::from_str(&text).map_err(|e| error(e.to_string().trim_end().to_owned()))?;
+    Ok(file.bubble)
+}
+
+pub(super) fn execute(arguments: &Arguments) -> Result<()> {
+    let begun = Instant::now();
+    let asked = read(&arguments.file)?;
+    let here = |source| Failure::In { path: arguments.file.clone(), source };
+    let wrong = |reason: String| Failure::Usage(format!("{}: {reason}", arguments.file.display()));
+    let dimension = asked.dimension.unwrap_or(if asked.temperature.is_some() { 3 } else { 4 });
+    if !(3..=4).contains(&dimension) || (asked.temperature.is_some() && dimension != 3) {
+        let expected = if asked.temperature.is_some() { "3, as there is a temperature" } else { "3 or 4" };
+        return Err(wrong(format!("bubble.dimension: found {dimension}, expected {expected}")));
+    }
+    let thermal = asked.temperature.is_some();
+    let potential = Potential::new(&asked.potential, &asked.fields, &asked.parameters, thermal).map_err(here)?;
+    let vacua = Vacua { false_vacuum: asked.false_vacuum, true_vacuum: asked.true_vacuum };
+    if let Some(temperature) = asked.temperature {
+        let field = temperature.vev.map(|name| {
+            asked.fields.iter().position(|field| *field == name).ok_or_else(|| {
+                let near = closest(&name, asked.fields.iter().map(String::as_str));
+                let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+                wrong(format!("bubble.temperature.vev: no field `{name}`{hint}"))
+            })
+        });
+        if !(temperature.threshold > 0.0 && temperature.threshold.is_finite()) {
+            return Err(wrong(format!(
+                "bubble.temperature.threshold: found {}, expected a number above zero",
+                temperature.threshold
+            )));
+        }
+        let condition = match temperature.condition {
+            Rule::Fixed => Condition::Fixed(temperature.threshold),
+            Rule::Logarithm => Condition::Logarithm,
+            Rule::Integral => Condition::Integral,
+        };
+        let thermal =
+            Thermal { range: temperature.range, g_star: temperature.g_star, condition, field: field.transpose()? };
+        let found = transition(&potential, &vacua, &thermal).map_err(here)?;
+        return follow(&found, begun.elapsed().as_secs_f64(), arguments.json);
+    }
+    let found = bounce(&mut potential.at(0.0), &vacua, dimension).map_err(here)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if arguments.json {
+        let mut value = described(&found);
+        value["dimension"] = json!(dimension);
+        value["seconds"] = json!(seconds);
+        return super::print_json(&value);
+    }
+    super::print(&format!(
+        "S{dimension} = {:.9}, by collocation {:.9}\nDerrick's relation holds to {:.0e}\n{seconds:.3} s\n",
+        found.action.central, found.reference, found.derrick
+    ));
+    Ok(())
+}
+
+fn described(found: &Bounce) -> Value {
+    json!({
+        "action": found.action,
+        "action_reference": found.reference,
+        "derrick": found.derrick,
+        "false_vacuum": found.false_vacuum,
+        "true_vacuum": found.true_vacuum,
+        "profile": {"r": found.r, "phi": found.phi},
+    })
+}
+
+fn follow(found: &Transition, seconds: f64, as_json: bool) -> Result<()> {
+    let least = found.curve.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((f64::NAN, f64::NAN));
+    let status = if found.nucleation.is_some() { "nucleates" } else { "no nucleation" };
+    if as_json {
+        let mut value = found.nucleation.as_ref().map_or_else(|| json!({}), |n| described(&n.bounce));
+        value["transition"] = json!({
+            "status": status,
+            "curve": found.curve.iter().map(|(t, s)| json!({"T": t, "action_over_T": s})).collect::<Vec<_>>(),
+            "least": {"T": least.0, "action_over_T": least.1},
+            "critical_temperature": found.critical,
+            "nucleation_temperature": found.nucleation.as_ref().map(|n| n.temperature),
+            "beta_over_H": found.nucleation.as_ref().map(|n| n.beta_over_h),
+            "alpha_trace": found.nucleation.as_ref().map(|n| n.alpha_trace),
+            "alpha_latent": found.nucleation.as_ref().map(|n| n.alpha_latent),
+            "v_over_T": found.nucleation.as_ref().map(|n| n.v_over_t),
+        });
+        value["seconds"] = json!(seconds);
+        return super::print_json(&value);
+    }
+    let mut lines = vec!["         T        S3/T\n".to_owned()];
+    lines.extend(found.curve.iter().map(|(t, s)| format!("{t:>10.4}{s:>12.3}\n")));
+    if let Some(critical) = found.critical {
+        lines.push(format!("\nT_c = {critical:.4}\n"));
+    }
+    if let Some(n) = &found.nucleation {
+        lines.push(format!(
+            "T_n = {:.4}\nbeta/H = {:.2}\nalpha = {:.5} (trace), {:.5} (latent)\nv/T_n = {:.4}\n",
+            n.temperature, n.beta_over_h, n.alpha_trace, n.alpha_latent, n.v_over_t
+        ));
+    } else {
+        lines.push(format!("{status}: the least S3/T is {:.3} at T = {:.4}\n", least.1, least.0));
+    }
+    lines.push(format!("{seconds:.3} s\n"));
+    super::print(&lines.concat());
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! `fb fit`.
+
+use std::path::{Path, PathBuf};
+
+use fb_statistics::histfactory::{Likelihood, Model, Workspace, best_fit, patched};
+use serde_json::{Map, Value, json};
+
+use crate::failure::{Failure, Result};
+
+/// Fit a HistFactory model in a JSON workspace of pyhf: best values with errors, and −2 ln L.
+///
+/// Errors are those of the second derivatives at the minimum; `low` and `high` are value ∓ error, cut at the bounds of
+/// the parameter. Fixed parameters have the error 0. Ends with exit code 3 for a workspace that cannot be used, 4 for a
+/// fit that does not converge.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    source: Source,
+    /// Print the results as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which model of which file.
+#[derive(Debug, clap::Args)]
+pub(super) struct Source {
+    /// The workspace.
+    #[arg(value_name = "WORKSPACE.json")]
+    workspace: PathBuf,
+    /// Changes it: a list of operations of RFC 6902, or a patch set, `FILE:NAME`.
+    #[arg(long, value_name = "FILE[:NAME]")]
+    patch: Option<String>,
+    /// The patch of the patch set.
+    #[arg(long, value_name = "NAME", requires = "patch")]
+    patch_name: Option<String>,
+    /// The measurement; the first if none is named.
+    #[arg(long, value_name = "NAME")]
+    measurement: Option<String>,
+}
+
+impl Source {
+    pub(super) fn read(&self) -> Result<(Workspace, Model)> {
+        let mut document = read(&self.workspace)?;
+        if let Some(patch) = &self.patch {
+            let (file, name) = match patch.rsplit_once(':') {
+                Some((file, name)) if self.patch_name.is_none() && !Path::new(patch).exists() => (file, Some(name)),
+                _ => (patch.as_str(), self.patch_name.as_deref()),
+            };
+            let file = Path::new(file);
+            document = patched(document, &read(file)?, name).map_err(|source| within(file, source))?;
+        }
+        let here = |source| within(&self.workspace, source);
+        let workspace = Workspace::parse(&document).map_err(here)?;
+        let measurement = workspace.measurement(self.measurement.as_deref()).map_err(here)?;
+        let model = Model::new(&workspace, measurement).map_err(here)?;
+        Ok((workspace, model))
+    }
+
+    pub(super) fn here(&self, source: fb_core::Error) -> Failure {
+        within(&self.workspace, source)
+    }
+}
+
+fn within(path: &Path, source: fb_core::Error) -> Failure {
+    Failure::In { path: path.to_owned(), source }
+}
+
+fn read(path: &Path) -> Result<Value> {
+    let error = |reason: String| Failure::Data(format!("{}: {reason}", path.display()));
+    let bytes = std::fs::read(path).map_err(|e| error(e.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|e| error(format!("is no JSON: {e}")))
+}
+
+pub(super) fn execute(arguments: &Arguments) -> Result<()> {
+    let (workspace, model) = arguments.source.read()?;
+    let likelihood = Likelihood::new(&model, model.observed(&workspace));
+    let fitted = best_fit(&likelihood).map_err(|source| arguments.source.here(source))?;
+    let covariance_ok = fitted.covariance.is_some();
+    let rows = model.parameters().iter().zip(fitted.fit.theta.iter().zip(&fitted.errors)).map(|(parameter, (x, e))| {
+        let (low, high) =
+            if parameter.fixed { (*x, *x) } else { ((x - e).max(parameter.bounds.0), (x + e).min(parameter.bounds.1)) };
+        (&parameter.name, *x, *e, low, high)
+    });
+    if arguments.json {
+        let parameters: Map<String, Value> = rows
+            .map(|(name, value, error, low, high)| {
+                (name.clone(), json!({"value": value, "error": error, "low": low, "high": high}))
+            })
+            .collect();
+        return super::print_json(&json!({
+            "parameters": parameters,
+            "twice_nll": fitted.fit.twice_nll,
+            "status": "converged",
+            "covariance_ok": covariance_ok,
+        }));
+    }
+    let width = model.parameters().iter().map(|parameter| parameter.name.chars().count()).max().unwrap_or(0);
+    let mut lines: Vec<String> =
+        rows.map(|(name, value, error, ..)| format!("{name:width$}  {value:>11.5} ± {error:.5}\n")).collect();
+    lines.push(format!("\n-2 ln L = {:.6}, converged\n", fitted.fit.twice_nll));
+    if !covariance_ok {
+        lines.push("no errors: the second derivatives at the minimum are not positive definite\n".to_owned());
+    }
+    super::print(&lines.concat());
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! `fb limit`.
+
+use fb_statistics::histfactory::{Likelihood, Scan};
+use serde_json::json;
+
+use super::fit::Source;
+use crate::console::Console;
+use crate::failure::{Failure, Result};
+
+/// Test a value of the parameter of interest of a workspace of pyhf, and set 95 % upper limits, by CLs.
+///
+/// The test statistic is q̃_μ in the asymptotic limit (arXiv:1007.1727). Expected values are for data without signal at
+/// −2, −1, 0, 1 and 2 standard deviations.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    source: Source,
+    /// The value that is tested.
+    #[arg(long, default_value_t = 1.0, value_name = "MU", allow_negative_numbers = true)]
+    poi_test: f64,
+    /// Print the results as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn execute(arguments: &Arguments) -> Result<()> {
+    let mu = arguments.poi_test;
+    if !(mu >= 0.0 && mu.is_finite()) {
+        return Err(Failure::Usage(format!("--poi-test: found {mu}, expected a number that is not negative")));
+    }
+    let (workspace, model) = arguments.source.read()?;
+    if let Some(parameter) = model.poi().map(|at| &model.parameters()[at])
+        && parameter.bounds.0 != 0.0
+    {
+        let (name, low) = (&parameter.name, parameter.bounds.0);
+        Console::default().warn(&format!("`{name}` may go down to {low}; the law of q̃ is that for a bound at 0"));
+    }
+    let here = |source| arguments.source.here(source);
+    let likelihood = Likelihood::new(&model, model.observed(&workspace));
+    let mut scan = Scan::new(likelihood).map_err(here)?;
+    let test = scan.test(mu).map_err(here)?;
+    let limits = scan.limits(0.05).map_err(here)?;
+    if arguments.json {
+        return super::print_json(&json!({
+            "cls_observed": test.observed,
+            "cls_expected": test.expected,
+            "upper_limit_observed": limits.observed,
+            "upper_limits_expected": limits.expected,
+        }));
+    }
+    let line = |head: &str, observed: f64, expected: [f64; 5]| {
+        let expected: Vec<String> = expected.iter().map(|x| format!("{x:>10.5}")).collect();
+        format!("{head:<14}{observed:>10.5}  {}\n", expected.join(""))
+    };
+    super::print(&format!(
+        "{:<14}{:>10}  {:>10}{:>10}{:>10}{:>10}{:>10}\n{}{}",
+        "",
+        "observed",
+        "-2σ",
+        "-1σ",
+        "expected",
+        "+1σ",
+        "+2σ",
+        line(&format!("CLs({mu})"), test.observed, test.expected),
+        line("95 % limit", limits.observed, limits.expected),
+    ));
+    Ok(())
+}
