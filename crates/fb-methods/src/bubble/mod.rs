@@ -15,7 +15,7 @@ use elements::Space;
 use fb_core::{Error, Result, Value};
 
 pub use potential::{Landscape, Potential};
-use potential::{eigen, norm};
+use potential::{distance, eigen};
 pub use thermal::{Condition, Nucleation, Thermal, Transition, transition};
 
 /// Where to look for a bounce.
@@ -62,8 +62,7 @@ fn refined(landscape: &mut Landscape, vacua: &Vacua) -> Result<(Vec<f64>, Vec<f6
             return Err(Error::Config { place: format!("bubble.{place}"), reason });
         }
     }
-    let apart = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
-    let scale = apart(&vacua.false_vacuum, &vacua.true_vacuum);
+    let scale = distance(&vacua.false_vacuum, &vacua.true_vacuum);
     if scale == 0.0 || !scale.is_finite() {
         return Err(model("true_vacuum", "is the false vacuum".to_owned()));
     }
@@ -88,7 +87,7 @@ fn refined(landscape: &mut Landscape, vacua: &Vacua) -> Result<(Vec<f64>, Vec<f6
             format!("{start:.6?} is no minimum: the curvature along {mode:.3?} is {mass:.6}; start from beside it"),
         ));
     }
-    if apart(&start, &vacua.false_vacuum) > 0.5 * scale {
+    if distance(&start, &vacua.false_vacuum) > 0.5 * scale {
         return Err(model(
             "false_vacuum",
             format!("there is no minimum near {:?}: downhill of it lies {start:.6?}", vacua.false_vacuum),
@@ -97,7 +96,7 @@ fn refined(landscape: &mut Landscape, vacua: &Vacua) -> Result<(Vec<f64>, Vec<f6
     let ground = landscape.minimum(&vacua.true_vacuum, scale);
     let bounded = ground.is_some();
     let end = ground.unwrap_or_else(|| vacua.true_vacuum.clone());
-    if apart(&start, &end) < 1e-3 * scale {
+    if distance(&start, &end) < 1e-3 * scale {
         return Err(model(
             "true_vacuum",
             format!(
@@ -126,10 +125,10 @@ fn refined(landscape: &mut Landscape, vacua: &Vacua) -> Result<(Vec<f64>, Vec<f6
 pub fn bounce(landscape: &mut Landscape, vacua: &Vacua, dimension: usize) -> Result<Bounce> {
     let (start, end, bounded) = refined(landscape, vacua)?;
     let (n, d) = (start.len(), dimension as f64);
-    let shot = straight(landscape, &start, &end, bounded, dimension)?;
-    let along: Vec<f64> = start.iter().zip(&end).map(|(a, b)| b - a).collect();
-    let length = norm(&along);
-    let unit: Vec<f64> = along.iter().map(|x| x / length).collect();
+    let length = distance(&start, &end);
+    let unit: Vec<f64> = start.iter().zip(&end).map(|(a, b)| (b - a) / length).collect();
+    // One field along the straight line between the vacua.
+    let shot = shooting::shoot(&mut line(landscape, &start, &unit), length, bounded, dimension)?;
     let solution = relaxed(landscape, (&start, &end), &shot, &unit)?;
     let factor = 2.0 * sphere(dimension) / d;
     let reference = factor * solution.kinetic;
@@ -211,20 +210,6 @@ fn hermite(points: &[[f64; 3]], r: f64) -> f64 {
     let t = (r - r0) / h;
     let (a, b) = ((1.0 - t) * (1.0 - t), t * t);
     a * (1.0 + 2.0 * t) * x0 + a * t * h * v0 + b * (3.0 - 2.0 * t) * x1 - b * (1.0 - t) * h * v1
-}
-
-/// The bounce of the one field along the straight line between the vacua.
-fn straight(
-    landscape: &mut Landscape,
-    start: &[f64],
-    end: &[f64],
-    bounded: bool,
-    dimension: usize,
-) -> Result<shooting::Shot> {
-    let along: Vec<f64> = start.iter().zip(end).map(|(a, b)| b - a).collect();
-    let length = norm(&along);
-    let unit: Vec<f64> = along.iter().map(|x| x / length).collect();
-    shooting::shoot(&mut line(landscape, start, &unit), length, bounded, dimension)
 }
 
 /// V − V(start), V′ and V″ along a line.

@@ -146,8 +146,7 @@ impl Landscape<'_> {
                 }
                 next = moved(factor);
             }
-            let far = start.iter().zip(&next).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
-            if far > 1000.0 * scale {
+            if distance(start, &next) > 1000.0 * scale {
                 return None;
             }
             phi = next;
@@ -159,6 +158,11 @@ impl Landscape<'_> {
 /// √Σ xᵢ²
 pub(super) fn norm(x: &[f64]) -> f64 {
     x.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+/// √Σ (aᵢ − bᵢ)²
+pub(super) fn distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
 }
 
 /// Eigenvalues and unit eigenvectors of a small symmetric matrix, by the rotations of Jacobi.

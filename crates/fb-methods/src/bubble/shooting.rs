@@ -19,8 +19,6 @@ pub(super) struct Shot {
     pub points: Vec<[f64; 3]>,
     /// ∫ r^{d−1} φ′²/2 dr
     pub kinetic: f64,
-    /// ∫ r^{d−1} (V − V(false)) dr
-    pub potential: f64,
 }
 
 /// Most steps of one trajectory.
@@ -59,7 +57,7 @@ pub(super) fn shoot(line: &mut Line, length: f64, bounded: bool, dimension: usiz
             Outcome::Under => under = middle,
         }
     }
-    let mut shot = Shot { dimension, points: Vec::new(), kinetic: 0.0, potential: 0.0 };
+    let mut shot = Shot { dimension, points: Vec::new(), kinetic: 0.0 };
     shooter.roll(over, Some(&mut shot));
     Ok(shot)
 }
@@ -110,8 +108,8 @@ struct Shooter<'a, 'b> {
     dimension: usize,
 }
 
-/// φ, φ′, ∫ r^{d−1} φ′²/2, ∫ r^{d−1} V
-type State = [f64; 4];
+/// φ, φ′, ∫ r^{d−1} φ′²/2
+type State = [f64; 3];
 
 impl Shooter<'_, '_> {
     /// The start of a trajectory at rest: r and the state there.
@@ -119,19 +117,17 @@ impl Shooter<'_, '_> {
         let d = self.dimension as f64;
         let room = self.length - self.edge;
         if self.bounded && lambda > 9.0 {
-            let [depth, _, square] = (self.line)(self.length);
+            let [_, _, square] = (self.line)(self.length);
             if square > 0.0 {
                 let (mass, log) = (square.sqrt(), room.ln() - lambda);
                 let reached = (1.5 * log.exp()).max(1e-5 * room);
                 let z = growth_to(reached.ln() - log, self.dimension);
                 let r = z / mass;
-                let state =
-                    [self.length - reached, -reached * mass * slope(z, self.dimension), 0.0, depth * r.powf(d) / d];
-                return (r, state);
+                return (r, [self.length - reached, -reached * mass * slope(z, self.dimension), 0.0]);
             }
         }
         let start = if self.bounded { self.length - room * (-lambda).exp() } else { self.edge * lambda.exp() };
-        let [value, push, square] = (self.line)(start);
+        let [_, push, square] = (self.line)(start);
         let moved = 1e-4 * if self.bounded { room * (-lambda).exp() } else { start };
         let r2 = 2.0 * d * (moved / push.abs().max(1e-300)).min(1e-4 / square.abs().max(1e-300));
         let r = r2.sqrt();
@@ -140,15 +136,15 @@ impl Shooter<'_, '_> {
             push * r / d * (1.0 + square * r2 / (2.0 * (d + 2.0))),
         );
         let kinetic = push * push * r.powf(d + 2.0) / (2.0 * d * d * (d + 2.0));
-        (r, [phi, speed, kinetic, value * r.powf(d) / d])
+        (r, [phi, speed, kinetic])
     }
 
     /// Derivatives of the state; the potential is mirrored at the false vacuum, beyond which it does not matter.
     fn derivative(&mut self, r: f64, state: &State) -> State {
-        let [value, push, _] = (self.line)(state[0].abs());
+        let [_, push, _] = (self.line)(state[0].abs());
         let (friction, weight) = ((self.dimension - 1) as f64 / r, r.powi(self.dimension as i32 - 1));
         let push = if state[0] < 0.0 { -push } else { push };
-        [state[1], push - friction * state[1], weight * state[1] * state[1] / 2.0, weight * value]
+        [state[1], push - friction * state[1], weight * state[1] * state[1] / 2.0]
     }
 
     /// Whether the trajectory passes the false vacuum. What it passes is stored in `shot`.
@@ -160,7 +156,7 @@ impl Shooter<'_, '_> {
         for _ in 0..MOST_STEPS {
             if let Some(shot) = shot.as_deref_mut() {
                 shot.points.push([r, state[0], state[1]]);
-                (shot.kinetic, shot.potential) = (state[2], state[3]);
+                shot.kinetic = state[2];
             }
             let (next, slope_next, error) = self.dormand_prince(r, &state, &slope, step);
             if error.is_nan() || error > 1.0 {
@@ -197,7 +193,7 @@ impl Shooter<'_, '_> {
         const FIFTH: [f64; 6] = [35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0];
         const ERROR: [f64; 7] =
             [71.0 / 57600.0, 0.0, -71.0 / 16695.0, 71.0 / 1920.0, -17253.0 / 339200.0, 22.0 / 525.0, -1.0 / 40.0];
-        let mut slopes = [[0.0; 4]; 7];
+        let mut slopes = [[0.0; 3]; 7];
         slopes[0] = *slope;
         let combined = |slopes: &[State; 7], weights: &[f64]| {
             let mut sum = *state;

@@ -5,7 +5,7 @@
 
 use fb_core::{Error, Kind, Result};
 
-use super::potential::Potential;
+use super::potential::{Potential, norm};
 use super::{Bounce, Vacua, bounce, refined};
 
 /// 1/√G in GeV.
@@ -253,7 +253,7 @@ impl Scene<'_> {
         // The vacua are stationary, so that their motion does not enter the derivative.
         let (depth, slope) = (high.0 - low.0, high.1 - low.1);
         let radiation = std::f64::consts::PI.powi(2) * self.thermal.g_star * temperature.powi(4) / 30.0;
-        let v = self.thermal.field.map_or_else(|| super::norm(&end), |field| end[field].abs());
+        let v = self.thermal.field.map_or_else(|| norm(&end), |field| end[field].abs());
         Ok(Nucleation {
             temperature,
             beta_over_h: self.expanded(temperature)?[1],
