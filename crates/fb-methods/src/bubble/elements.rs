@@ -4,6 +4,8 @@
 //! Kφ + M V′(φ) = 0 with K from ∫ r^{d−1} φ′² and M = w r^{d−1}, diagonal. They are symmetric, the centre needs no
 //! condition, and the error of the action is the square of that of the field.
 
+use fb_statistics::matrix::dot;
+
 /// Order of the polynomials.
 const ORDER: usize = 8;
 /// Nodes of an element.
@@ -317,20 +319,6 @@ impl Skyline {
         }
         (x, pivots.iter().filter(|pivot| **pivot < 0.0).count())
     }
-}
-
-/// Σ aᵢ bᵢ in four lanes, which compile to vector instructions.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut sums = [0.0; 4];
-    let (quads, rest) = a.as_chunks::<4>();
-    let (others, others_rest) = b.as_chunks::<4>();
-    for (x, y) in quads.iter().zip(others) {
-        for k in 0..4 {
-            sums[k] += x[k] * y[k];
-        }
-    }
-    let tail: f64 = rest.iter().zip(others_rest).map(|(x, y)| x * y).sum();
-    (sums[0] + sums[1]) + (sums[2] + sums[3]) + tail
 }
 
 #[cfg(test)]

@@ -83,18 +83,6 @@ impl Columns {
 /// Standard deviations beyond which a polynomial counts as this many.
 const BOUND: f64 = 8.0;
 
-/// Σ aᵢbᵢ in an order that fills vector registers.
-fn product(a: &[f64], b: &[f64]) -> f64 {
-    let mut sums = [0.0; 8];
-    let (pairs, rest) = (a.chunks_exact(8).zip(b.chunks_exact(8)), a.len() / 8 * 8);
-    for (a, b) in pairs {
-        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += a * b;
-        }
-    }
-    sums.iter().sum::<f64>() + dot(&a[rest..], &b[rest..])
-}
-
 /// The covariance within the classes.
 fn covariance(seen: &Columns, labels: &[u32], weights: &[f64], means: &[Vec<f64>], workers: &dyn Workers) -> Matrix {
     let n = seen.columns.len();
@@ -107,7 +95,7 @@ fn covariance(seen: &Columns, labels: &[u32], weights: &[f64], means: &[Vec<f64>
     let rows: Vec<Mutex<Vec<f64>>> = (0..n).map(|_| Mutex::default()).collect();
     workers.for_each(n, &|i| {
         let weighted: Vec<f64> = centred[i].iter().zip(weights).map(|(x, w)| x * w / total).collect();
-        let row = centred[..=i].iter().map(|other| product(&weighted, other)).collect();
+        let row = centred[..=i].iter().map(|other| dot(&weighted, other)).collect();
         *rows[i].lock().unwrap_or_else(PoisonError::into_inner) = row;
     });
     let mut matrix = Matrix::zeros(n);
