@@ -127,22 +127,9 @@ impl Real for f64 {
         Self::exp(self)
     }
 
-    /// The series Φ(x) = 1/2 + φ(x)·(x + x³/3 + x⁵/15 + …), and far out the continued fraction of the tail.
     fn normal(self) -> (Self, Self) {
         let bell = Self::exp(-0.5 * self * self) / std::f64::consts::TAU.sqrt();
-        let x = self.abs();
-        let tail = if x < 4.0 {
-            let (mut term, mut sum, mut n) = (x, x, 1.0);
-            while term > 1e-18 * sum {
-                n += 2.0;
-                term *= x * x / n;
-                sum += term;
-            }
-            0.5 - bell * sum
-        } else {
-            bell / (1..60).rev().fold(x, |below, n| x + f64::from(n) / below)
-        };
-        (if self > 0.0 { 1.0 - tail } else { tail }, bell)
+        (0.5 * libm::erfc(-self / std::f64::consts::SQRT_2), bell)
     }
 
     #[inline(always)]

@@ -5,7 +5,6 @@ use std::f64::consts::PI;
 use super::model::{Constraint, Data, Model};
 use crate::matrix::Matrix;
 use crate::minimise::Objective;
-use crate::special::ln_gamma;
 
 /// The likelihood of data in a model.
 #[derive(Debug, Clone)]
@@ -19,11 +18,11 @@ pub struct Likelihood<'a> {
 impl<'a> Likelihood<'a> {
     /// Of these data.
     pub fn new(model: &'a Model, data: Data) -> Self {
-        let counts: f64 = data.counts.iter().map(|n| ln_gamma(n + 1.0)).sum();
+        let counts: f64 = data.counts.iter().map(|n| libm::lgamma(n + 1.0)).sum();
         let constraints =
             model.parameters().iter().zip(&data.auxiliary).map(|(parameter, a)| match parameter.constraint {
                 Some(Constraint::Normal { sigma, .. }) => sigma.ln() + 0.5 * (2.0 * PI).ln(),
-                Some(Constraint::Poisson { .. }) => ln_gamma(a + 1.0),
+                Some(Constraint::Poisson { .. }) => libm::lgamma(a + 1.0),
                 None => 0.0,
             });
         let constant = counts + constraints.sum::<f64>();
