@@ -69,29 +69,29 @@ struct Set {
     stride: usize,
     /// Records in a row.
     records: usize,
-    /// Whether its chunks lie in the file.
-    checked: OnceLock<Kind<()>>,
+    /// Its chunks, which lie in the file; none of a set that has none.
+    chunks: OnceLock<Kind<Vec<Chunk>>>,
 }
 
 impl Set {
     /// The library makes room for a chunk before it reads it, so the sizes that a file claims are looked at first.
-    fn check(&self, size: u64) -> Kind<()> {
-        let check = || {
+    fn chunks(&self, size: u64) -> std::result::Result<&[Chunk], &String> {
+        let checked = || {
             if !self.handle.is_chunked() {
-                return Ok(());
+                return Ok(Vec::new());
             }
             let chunks = self.handle.chunks().map_err(|e| e.to_string())?;
             let lies_in_file = |chunk: &Chunk| chunk.address.saturating_add(chunk.storage_size) <= size;
             match chunks.iter().find(|chunk| !lies_in_file(chunk)) {
                 Some(c) => Err(format!("a chunk of {} bytes at {} lies beyond the end", c.storage_size, c.address)),
-                None => Ok(()),
+                None => Ok(chunks),
             }
         };
-        self.checked.get_or_init(check).clone()
+        self.chunks.get_or_init(checked).as_deref()
     }
 
     /// The bytes of rows whose chunks Blosc packed. What was never written is zero.
-    fn unpacked(&self, path: &Path, rows: Range<u64>) -> Kind<Vec<u8>> {
+    fn unpacked(&self, path: &Path, chunks: &[Chunk], rows: Range<u64>) -> Kind<Vec<u8>> {
         let words = |e: hdf5_pure::Error| e.to_string();
         let (shape, chunk) = (self.handle.shape().map_err(words)?, self.handle.chunk_shape().map_err(words)?);
         let chunk = chunk.filter(|chunk| chunk.len() == shape.len() && chunk[1..] == shape[1..]);
@@ -103,7 +103,7 @@ impl Set {
         let (size, whole) = (room(rows.end - rows.start).ok_or_else(too_large)?, room(deep).ok_or_else(too_large)?);
         let mut bytes = vec![0; size];
         let mut file = std::fs::File::open(path).map_err(|e| e.to_string())?;
-        for chunk in self.handle.chunks().map_err(words)? {
+        for chunk in chunks {
             let first = chunk.offset.first().copied().unwrap_or_default();
             let (from, to) = (first.max(rows.start), first.saturating_add(deep).min(rows.end));
             if from >= to {
@@ -211,7 +211,7 @@ impl Walk {
             text(UNIT).or_else(|| text("units"))
         });
         let stride = kind.type_size() as usize;
-        self.store.all.push(Set { path: full.to_owned(), handle: set, stride, records: 1, checked: OnceLock::new() });
+        self.store.all.push(Set { path: full.to_owned(), handle: set, stride, records: 1, chunks: OnceLock::new() });
         Ok((self.store.all.len() - 1, shape, kind, unit.unwrap_or_default()))
     }
 
@@ -400,7 +400,7 @@ impl Store for Sets {
             let place = format!("`{}`, entries {}..{}", set.path, rows.start, rows.end);
             guard(&self.path, &place, || {
                 let fail = |e: hdf5_pure::Error| Error::corrupt(&self.path, &place, e);
-                set.check(self.size).map_err(|reason| Error::corrupt(&self.path, &place, reason))?;
+                let chunks = set.chunks(self.size).map_err(|reason| Error::corrupt(&self.path, &place, reason))?;
                 let count = rows.end - rows.start;
                 if set.records.saturating_mul(set.stride) == 0 && count > MOST_EMPTY {
                     let reason = format!("{count} entries without bytes, expected at most {MOST_EMPTY}");
@@ -417,7 +417,7 @@ impl Store for Sets {
                 let bytes = if count == 0 {
                     Vec::new()
                 } else if set.handle.filters() == [blosc::FILTER] {
-                    let unpacked = set.unpacked(&self.path, rows.clone());
+                    let unpacked = set.unpacked(&self.path, chunks, rows.clone());
                     unpacked.map_err(|reason| Error::corrupt(&self.path, &place, reason))?
                 } else {
                     set.handle.read_raw_rows(rows.start, count).map_err(fail)?
