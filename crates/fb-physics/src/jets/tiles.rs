@@ -46,18 +46,18 @@ impl Tiles {
             Layout::Grid { width, reach } => Self::grid(n, width, reach, lowest, highest),
             Layout::Best { radius } => {
                 // In vectors that are looked at; a stretch costs about as many as it is begun and ended.
-                let (n, span) = (n as f64, highest - lowest + radius);
-                let grid = |reach: usize| {
-                    let (stretches, side) = (2.0 * reach as f64 + 1.0, (2.0 + 1.0 / reach as f64) * radius);
-                    (stretches * STRETCH + n / 4.0 * side * side / (TAU * span), Some(reach))
+                let (particles, span) = (n as f64 / 4.0, highest - lowest + radius);
+                let grid = |reach: f64| {
+                    let side = (2.0 + 1.0 / reach) * radius;
+                    (2.0 * reach + 1.0) * STRETCH + particles * side * side / (TAU * span)
                 };
-                let strips = (STRETCH + n / 4.0 * 3.0 * radius / span, Some(0));
-                let one = (STRETCH + n / 4.0, None);
-                let cheaper = |a: (f64, Option<usize>), b: (f64, Option<usize>)| if b.0 < a.0 { b } else { a };
-                match [strips, grid(1), grid(2)].into_iter().fold(one, cheaper).1 {
-                    None => Self::ONE,
-                    Some(0) => Self::strips(radius, lowest, highest),
-                    Some(reach) => Self::grid(n as usize, radius / reach as f64, reach, lowest, highest),
+                let strips = STRETCH + particles * 3.0 * radius / span;
+                let costs = [STRETCH + particles, strips, grid(1.0), grid(2.0)];
+                let least = (1..costs.len()).fold(0, |least, i| if costs[i] < costs[least] { i } else { least });
+                match least {
+                    0 => Self::ONE,
+                    1 => Self::strips(radius, lowest, highest),
+                    more => Self::grid(n, radius / (more - 1) as f64, more - 1, lowest, highest),
                 }
             }
         }
