@@ -127,7 +127,7 @@ impl Reweight {
         Ok((bins, count))
     }
 
-    /// The weights of `sample`, whose own are `weights`, with spectra taken from the training part.
+    /// The weights of a training part whose own are `weights`.
     ///
     /// # Errors
     /// [`Error::Config`] for edges that do not rise and a reference that is no class.

@@ -2,8 +2,6 @@
 //!
 //! [`Input::Lists`]: fb_core::Input::Lists
 
-use std::collections::BTreeMap;
-
 use fb_core::expression::{Expression, is_true};
 use fb_core::{Error, Events, Features, Layout, List, Result, Variable};
 
@@ -34,6 +32,8 @@ impl Source for Columns<'_> {
 
 /// The entries of a list that are kept, event after event, in their order.
 struct Kept {
+    /// Where the entries of each event begin among all.
+    all: Vec<usize>,
     entries: Vec<usize>,
     offsets: Vec<usize>,
 }
@@ -79,7 +79,7 @@ impl<'a> Columns<'a> {
         }
         let select = list.select.as_ref().map(|text| self.entries(text, &offsets)).transpose()?;
         let order = list.order.as_ref().map(|text| Ok((text, self.entries(text, &offsets)?))).transpose()?;
-        let mut kept = Kept { entries: Vec::new(), offsets: vec![0] };
+        let (mut entries, mut ends) = (Vec::new(), vec![0]);
         for (event, o) in offsets.windows(2).enumerate() {
             let mut own: Vec<usize> =
                 (o[0]..o[1]).filter(|&i| select.as_ref().is_none_or(|select| is_true(select[i]))).collect();
@@ -93,15 +93,15 @@ impl<'a> Columns<'a> {
             if list.reversed {
                 own.reverse();
             }
-            kept.entries.extend(own);
-            kept.offsets.push(kept.entries.len());
+            entries.extend(own);
+            ends.push(entries.len());
         }
-        Ok(kept)
+        Ok(Kept { all: offsets, entries, offsets: ends })
     }
 
     /// A variable of the entries that are kept.
-    fn column(&self, variable: &Variable, offsets: &[usize], kept: &Kept) -> Result<Vec<f64>> {
-        let all = self.entries(&variable.expression, offsets)?;
+    fn column(&self, variable: &Variable, kept: &Kept) -> Result<Vec<f64>> {
+        let all = self.entries(&variable.expression, &kept.all)?;
         let values: Vec<f64> = kept.entries.iter().map(|&i| all[i]).collect();
         finite(&variable.expression, &values, |i| kept.offsets.partition_point(|&o| o <= i) - 1)?;
         Ok(values)
@@ -109,8 +109,8 @@ impl<'a> Columns<'a> {
 
     /// Rows of the entries of a list.
     fn rows(&self, list: &List) -> Result<(Vec<f32>, Vec<usize>)> {
-        let (offsets, kept) = (self.offsets(list)?, self.kept(list)?);
-        let column = |v: &Variable| scaled(v, self.column(v, &offsets, &kept)?);
+        let kept = self.kept(list)?;
+        let column = |v: &Variable| scaled(v, self.column(v, &kept)?);
         let columns: Vec<Vec<f32>> = list.variables.iter().map(column).collect::<Result<_>>()?;
         Ok((interleave(&columns), kept.offsets))
     }
@@ -156,20 +156,14 @@ pub(crate) fn fit(event: &mut [Variable], lists: &mut [List], events: &Events, w
         let values = flat(&v.expression, &source)?;
         fit_variable(v, &values, weights);
     }
-    let mut fitted: BTreeMap<usize, Vec<Variable>> = BTreeMap::new();
-    for (at, list) in known.iter().enumerate() {
-        let (offsets, kept) = (source.offsets(list)?, source.kept(list)?);
+    for (list, known) in lists.iter_mut().zip(&known) {
+        let kept = source.kept(known)?;
         let repeat = |(o, &w): (&[usize], &f64)| std::iter::repeat_n(w, o[1] - o[0]);
         let weights: Vec<f64> = kept.offsets.windows(2).zip(weights).flat_map(repeat).collect();
-        let mut variables = list.variables.clone();
-        for v in variables.iter_mut().filter(unknown) {
-            let values = source.column(v, &offsets, &kept)?;
+        for v in list.variables.iter_mut().filter(unknown) {
+            let values = source.column(v, &kept)?;
             fit_variable(v, &values, &weights);
         }
-        fitted.insert(at, variables);
-    }
-    for (at, variables) in fitted {
-        lists[at].variables = variables;
     }
     Ok(())
 }

@@ -308,8 +308,9 @@ impl Fitted for FittedGoat {
         let mut values: Vec<f32> = (0..events.len() * classes).map(|at| middle(at) as f32).collect();
         for row in values.chunks_exact_mut(classes) {
             let sum: f32 = row.iter().sum();
-            let share = |p: &mut f32| *p = if sum > 0.0 { *p / sum } else { 1.0 / classes as f32 };
-            let () = row.iter_mut().map(share).collect();
+            for p in row {
+                *p = if sum > 0.0 { *p / sum } else { 1.0 / classes as f32 };
+            }
         }
         Ok(Scores { classes, values })
     }
@@ -329,7 +330,6 @@ impl Fitted for FittedGoat {
         Ok(whole)
     }
 
-    /// Those of the network and of all models of the members.
     fn parameters(&self) -> usize {
         let members: usize = self.models.iter().flatten().map(|model| model.parameters()).sum();
         members + self.network.as_ref().map_or(0, |network| network.parameters.len())
