@@ -145,18 +145,17 @@ impl Loader {
     pub fn sample(self, path: &Path, batch: &RecordBatch) -> Result<Events> {
         let wrong = |reason: String| Failure::Data(format!("{}: {reason}", path.display()));
         let entries = batch.num_rows();
-        // The numbers of a column, `width` an entry.
-        let numbers = |name: &str, width: usize| {
+        // The numbers of a column, and how many an entry has.
+        let block = |name: &str| -> Result<(Data, usize)> {
             let array = batch.column_by_name(name).ok_or_else(|| wrong(format!("no column `{name}`")))?;
-            let found = leaves(name, array).into_iter().next().map(|(_, data)| data);
-            match found {
-                Some(data) if data.len() == width * entries => Ok(data),
-                Some(data) if entries > 0 => {
-                    let found = data.len() / entries;
-                    Err(wrong(format!("`{name}` has {found} numbers an entry, expected {width}")))
-                }
-                found => found.ok_or_else(|| wrong(format!("`{name}` holds no numbers"))),
-            }
+            let found = leaves(name, array).into_iter().next();
+            let (_, data) = found.ok_or_else(|| wrong(format!("`{name}` holds no numbers")))?;
+            let width = data.len().checked_div(entries).unwrap_or(0);
+            Ok((data, width))
+        };
+        let numbers = |name: &str, width: usize| match block(name)? {
+            (data, found) if found == width || entries == 0 => Ok(data),
+            (_, found) => Err(wrong(format!("`{name}` has {found} numbers an entry, expected {width}"))),
         };
         let columns = match self {
             Self::TopTagging => {
@@ -172,20 +171,14 @@ impl Loader {
                 columns
             }
             Self::QuarkGluon => {
-                let array = batch.column_by_name("X").ok_or_else(|| wrong("no column `X`".to_owned()))?;
-                let total = leaves("X", array).first().map_or(0, |(_, data)| data.len());
-                let width = total.checked_div(entries).unwrap_or(0);
-                let block = numbers("X", width)?;
+                let (block, width) = block("X")?;
                 let mut columns =
                     particles(&block, entries, width, width / 4, &["part_pt", "part_y", "part_phi", "part_pid"], 0);
                 columns.push(every(&numbers("y", 1)?, entries, 1, 0, "label"));
                 columns
             }
             Self::Jetnet => {
-                let array = batch.column_by_name("particle_features");
-                let total = array.and_then(|a| leaves("", a).first().map(|(_, data)| data.len())).unwrap_or(0);
-                let width = total.checked_div(entries).unwrap_or(0);
-                let (block, jets) = (numbers("particle_features", width)?, numbers("jet_features", 4)?);
+                let ((block, width), jets) = (block("particle_features")?, numbers("jet_features", 4)?);
                 let mut columns =
                     particles(&block, entries, width, width / 4, &["part_eta", "part_phi", "part_pt", "mask"], 3);
                 columns.pop();
