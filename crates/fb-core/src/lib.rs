@@ -4,7 +4,6 @@
 //! This crate knows no file format, no network and no clock. Everything else speaks in its types.
 
 pub mod artifact;
-pub mod calculus;
 pub mod card;
 pub mod error;
 pub mod events;

@@ -4,13 +4,14 @@
 //! gradient and its Hessian forward by the chain rule (second-order forward differentiation), over only those variables
 //! that it depends on.
 
-use crate::expression::{Binary, Expression, Function, Function2, is_true};
-use crate::{Error, Result, closest};
+use fb_core::expression::{Binary, Expression, Function, Function2, is_true};
+use fb_core::{Error, Result, closest};
 
 /// An expression compiled for evaluation with derivatives.
 ///
 /// ```
-/// # use fb_core::{calculus::Formula, expression::Expression};
+/// # use fb_core::expression::Expression;
+/// # use fb_physics::calculus::Formula;
 /// let expression = Expression::parse("a * x^2 * y").unwrap();
 /// let formula = Formula::new(&expression, &["x", "y"], &[("a".to_owned(), 3.0)]).unwrap();
 /// let mut at = formula.evaluator();
@@ -392,7 +393,7 @@ impl Evaluator<'_> {
 #[cfg(test)]
 mod tests {
     use super::Formula;
-    use crate::expression::Expression;
+    use fb_core::expression::Expression;
 
     fn formula(text: &str) -> Formula {
         Formula::new(&Expression::parse(text).unwrap(), &["x", "y"], &[("c".to_owned(), 0.7)]).unwrap()

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use fb_core::calculus::{Evaluator, Formula};
 use fb_core::expression::Expression;
 use fb_core::{Error, Result};
+use fb_physics::calculus::{Evaluator, Formula};
 
 /// The name of the temperature in a potential that depends on it.
 pub(super) const TEMPERATURE: &str = "T";
