@@ -5,15 +5,21 @@
 #![forbid(unsafe_code)]
 
 pub mod bootstrap;
+pub mod categories;
 pub mod classes;
 pub mod histfactory;
 pub mod histogram;
 pub mod matrix;
 pub mod metric;
 pub mod minimise;
+pub mod profile;
 pub mod regression;
+pub mod resonance;
 pub mod roc;
+pub mod significance;
 pub mod special;
+pub mod spectrum;
+pub mod toys;
 
 pub use bootstrap::Bootstrap;
 pub use classes::Classes;

@@ -2,6 +2,8 @@
 
 use fb_core::{Error, Result};
 
+use crate::significance::asimov;
+
 /// Events in order of falling score; events of equal score move together. Made once, swept for every set of weights.
 #[derive(Debug, Clone)]
 pub struct Ranking {
@@ -181,8 +183,7 @@ impl Roc {
 
 /// Approximate median significance of s signal events over b background events, with b_r = 10 (JMLR W&CP 42, 19).
 pub fn ams(s: f64, b: f64) -> f64 {
-    let b = b.max(0.0) + 10.0;
-    (2.0 * ((s + b) * (s / b).ln_1p() - s)).max(0.0).sqrt()
+    asimov(s, b.max(0.0) + 10.0)
 }
 
 /// The nearest non-falling sequence in [0, 1], by pooling neighbours that break the order.

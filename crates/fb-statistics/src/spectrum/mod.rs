@@ -1,0 +1,9 @@
+//! Fits of signal and background to spectra of a mass: sums of shapes in any number of categories, with shared
+//! parameters, binned or event by event.
+
+pub mod dual;
+mod model;
+mod shape;
+
+pub use model::{Category, Component, Data, Parameter, Slot, Spectra};
+pub use shape::Shape;

@@ -1,0 +1,352 @@
+//! The likelihood of spectra.
+//!
+//! A category expects λ(x) = Σ_components Y f(x)/∫f with the yield Y = Π factors. With bins,
+//! −2 ln L = 2 Σ_b (λ_b − n_b + n_b ln(n_b/λ_b)), which is also a goodness of fit; event by event, the extended
+//! −2 ln L = 2 (Σ Y − Σ_i w_i ln λ(x_i)). A constrained parameter adds ((θ − m)/σ)².
+
+use fb_core::{Error, Result};
+
+use super::dual::{Dual, Number};
+use super::shape::{MOST, Shape};
+use crate::matrix::{Matrix, dot};
+use crate::minimise::{Minimum, Objective, Status, hessian, minimise};
+
+/// A parameter of a fit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// What it is called.
+    pub name: String,
+    /// Where the fit starts.
+    pub start: f64,
+    /// Where it is held.
+    pub bounds: (f64, f64),
+    /// The mean and the standard deviation of what is known of it.
+    pub constraint: Option<(f64, f64)>,
+}
+
+/// An argument of a shape, or a factor of a yield.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Slot {
+    /// A number.
+    Fixed(f64),
+    /// The parameter of this index.
+    Free(usize),
+}
+
+impl Slot {
+    fn value(self, theta: &[f64]) -> f64 {
+        match self {
+            Self::Fixed(value) => value,
+            Self::Free(i) => theta[i],
+        }
+    }
+}
+
+/// A part of a spectrum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Component {
+    /// Its density.
+    pub shape: Shape,
+    /// The arguments of the shape.
+    pub arguments: Vec<Slot>,
+    /// The factors of its yield in the window.
+    pub size: Vec<Slot>,
+}
+
+/// What was seen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// Sums of weights between rising edges, whose ends are the window.
+    Binned(Vec<f64>, Vec<f64>),
+    /// Values in the window, and their weights.
+    Events(Vec<f64>, Vec<f64>),
+}
+
+/// A spectrum of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Category {
+    /// What it is called.
+    pub name: String,
+    /// Lowest and highest value.
+    pub window: (f64, f64),
+    /// What it is made of.
+    pub components: Vec<Component>,
+    /// What was seen.
+    pub data: Data,
+}
+
+/// The likelihood of all categories.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spectra {
+    /// The parameters.
+    pub parameters: Vec<Parameter>,
+    /// The categories.
+    pub categories: Vec<Category>,
+}
+
+/// What an expectation is evaluated at: bins between edges, or points.
+enum At<'a> {
+    Bins(&'a [f64]),
+    Points(&'a [f64]),
+}
+
+impl At<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bins(edges) => edges.len() - 1,
+            Self::Points(x) => x.len(),
+        }
+    }
+}
+
+impl Category {
+    fn at(&self) -> At<'_> {
+        match &self.data {
+            Data::Binned(edges, _) => At::Bins(edges),
+            Data::Events(x, _) => At::Points(x),
+        }
+    }
+
+    /// What is expected in each bin, or per unit at each event.
+    pub fn expected(&self, theta: &[f64]) -> Vec<f64> {
+        let at = self.at();
+        let mut sum = vec![0.0; at.len()];
+        for component in &self.components {
+            let arguments: Vec<f64> = component.arguments.iter().map(|slot| slot.value(theta)).collect();
+            let size: f64 = component.size.iter().map(|slot| slot.value(theta)).product();
+            for (sum, f) in sum.iter_mut().zip(component.normalised(&at, self.window, &arguments)) {
+                *sum += size * f;
+            }
+        }
+        sum
+    }
+
+    /// The same with its derivatives in the parameters that it depends on: (their indices, [entry, parameter]).
+    fn slopes(&self, theta: &[f64]) -> (Vec<f64>, Vec<usize>, Vec<f64>) {
+        let at = self.at();
+        let of = |c: &Component| c.arguments.iter().chain(&c.size).copied().collect::<Vec<_>>();
+        let mut used: Vec<usize> = self.components.iter().flat_map(of).filter_map(|slot| index(&slot)).collect();
+        used.sort_unstable();
+        used.dedup();
+        let place = |i: usize| used.binary_search(&i).unwrap_or(0);
+        let (mut sum, mut slopes) = (vec![0.0; at.len()], vec![0.0; at.len() * used.len()]);
+        for component in &self.components {
+            let arguments: Vec<Dual<MOST>> =
+                component.arguments.iter().enumerate().map(|(k, slot)| Dual::variable(slot.value(theta), k)).collect();
+            let factors: Vec<f64> = component.size.iter().map(|slot| slot.value(theta)).collect();
+            let size: f64 = factors.iter().product();
+            let free: Vec<(usize, usize)> =
+                component.arguments.iter().enumerate().filter_map(|(k, slot)| Some((k, place(index(slot)?)))).collect();
+            // The derivative of a product, without dividing by a factor that may be zero.
+            let scales: Vec<(usize, f64)> = component
+                .size
+                .iter()
+                .enumerate()
+                .filter_map(|(k, slot)| {
+                    let others = factors.iter().enumerate().filter(|(l, _)| *l != k).map(|(_, f)| f);
+                    Some((place(index(slot)?), others.product()))
+                })
+                .collect();
+            for (entry, f) in component.normalised(&at, self.window, &arguments).into_iter().enumerate() {
+                sum[entry] += size * f.value;
+                let row = &mut slopes[entry * used.len()..][..used.len()];
+                free.iter().for_each(|&(k, i)| row[i] += size * f.slopes[k]);
+                scales.iter().for_each(|&(i, scale)| row[i] += scale * f.value);
+            }
+        }
+        (sum, used, slopes)
+    }
+
+    /// The yields of all components, and their derivatives.
+    fn total(&self, theta: &[f64], slopes: &mut [f64]) -> f64 {
+        let mut total = 0.0;
+        for component in &self.components {
+            let factors: Vec<f64> = component.size.iter().map(|slot| slot.value(theta)).collect();
+            total += factors.iter().product::<f64>();
+            for (k, slot) in component.size.iter().enumerate() {
+                if let Slot::Free(i) = slot {
+                    let others = factors.iter().enumerate().filter(|(l, _)| *l != k).map(|(_, f)| f);
+                    slopes[*i] += others.product::<f64>();
+                }
+            }
+        }
+        total
+    }
+}
+
+fn index(slot: &Slot) -> Option<usize> {
+    match slot {
+        Slot::Free(i) => Some(*i),
+        Slot::Fixed(_) => None,
+    }
+}
+
+impl Component {
+    /// Integrals over the bins, or densities at the points, of the shape that is normalised in the window.
+    fn normalised<T: Number>(&self, at: &At<'_>, window: (f64, f64), arguments: &[T]) -> Vec<T> {
+        match at {
+            At::Bins(edges) => {
+                let bins: Vec<T> =
+                    edges.windows(2).map(|e| self.shape.integral(e[0], e[1], window, arguments)).collect();
+                let norm = T::of(1.0) / bins.iter().fold(T::of(0.0), |sum, b| sum + *b);
+                bins.into_iter().map(|b| b * norm).collect()
+            }
+            At::Points(x) => {
+                let norm = T::of(1.0) / self.shape.integral(window.0, window.1, window, arguments);
+                x.iter().map(|x| self.shape.density(*x, window, arguments) * norm).collect()
+            }
+        }
+    }
+}
+
+/// Where −2 ln L of spectra is lowest.
+#[derive(Debug, Clone)]
+pub struct Estimate {
+    /// The parameters.
+    pub theta: Vec<f64>,
+    /// −2 ln L there.
+    pub twice_nll: f64,
+    /// Their errors, from the second derivatives; NaN if those are not positive definite.
+    pub errors: Vec<f64>,
+    /// Twice the inverse of the second derivatives of −2 ln L.
+    pub covariance: Option<Matrix>,
+}
+
+impl Spectra {
+    /// Where the parameters start.
+    pub fn start(&self) -> Vec<f64> {
+        self.parameters.iter().map(|p| p.start).collect()
+    }
+
+    /// Where the parameters are held.
+    pub fn bounds(&self) -> Vec<(f64, f64)> {
+        self.parameters.iter().map(|p| p.bounds).collect()
+    }
+
+    /// The lowest −2 ln L from `start`, in these bounds.
+    ///
+    /// # Errors
+    /// [`Error::Fit`] if none is found.
+    pub fn minimum(&self, start: &[f64], bounds: &[(f64, f64)]) -> Result<Minimum> {
+        let minimum = minimise(self, start, bounds);
+        let reason = match minimum.status {
+            Status::Converged => return Ok(minimum),
+            Status::Stuck if !minimum.value.is_finite() => "nothing is expected where events were seen",
+            Status::Stuck => "no step lowers -2 ln L though its gradient says that one should",
+            Status::StepLimit => "the number of steps that are allowed was used up",
+        };
+        Err(Error::Fit { reason: reason.to_owned() })
+    }
+
+    /// The best values from `start`, with their errors. Parameters whose bounds coincide have the error 0.
+    ///
+    /// # Errors
+    /// As [`Self::minimum`].
+    pub fn fit(&self, start: &[f64], bounds: &[(f64, f64)]) -> Result<Estimate> {
+        let minimum = self.minimum(start, bounds)?;
+        let free: Vec<usize> = (0..start.len()).filter(|&i| bounds[i].0 < bounds[i].1).collect();
+        let inverse = hessian(self, &minimum.x, bounds, &free).cholesky().map(|factor| factor.inverse());
+        let mut errors: Vec<f64> = bounds.iter().map(|b| if b.0 < b.1 { f64::NAN } else { 0.0 }).collect();
+        let covariance = inverse.map(|inverse| {
+            let mut covariance = Matrix::zeros(start.len());
+            for (row, &i) in free.iter().enumerate() {
+                for (column, &j) in free.iter().enumerate() {
+                    covariance.row_mut(i)[j] = 2.0 * inverse.row(row)[column];
+                }
+                errors[i] = covariance.row(i)[i].sqrt();
+            }
+            covariance
+        });
+        Ok(Estimate { theta: minimum.x, twice_nll: minimum.value, errors, covariance })
+    }
+}
+
+impl Objective for Spectra {
+    fn value(&self, theta: &[f64]) -> f64 {
+        let mut sum: f64 = self.parameters.iter().zip(theta).filter_map(|(p, x)| Some(pull(p, *x)?.powi(2))).sum();
+        for category in &self.categories {
+            let expected = category.expected(theta);
+            match &category.data {
+                Data::Binned(_, seen) => {
+                    sum += seen.iter().zip(&expected).map(|(&n, &mean)| deviance(n, mean)).sum::<f64>();
+                }
+                Data::Events(_, weights) => {
+                    sum += 2.0 * category.total(theta, &mut vec![0.0; theta.len()]);
+                    sum -= 2.0 * weights.iter().zip(&expected).map(|(w, mean)| w * mean.ln()).sum::<f64>();
+                }
+            }
+        }
+        if sum.is_nan() { f64::INFINITY } else { sum }
+    }
+
+    fn gradient(&self, theta: &[f64]) -> Vec<f64> {
+        let mut gradient = vec![0.0; theta.len()];
+        for category in &self.categories {
+            let (expected, used, slopes) = category.slopes(theta);
+            let by_mean: Vec<f64> = match &category.data {
+                Data::Binned(_, seen) => seen.iter().zip(&expected).map(|(n, mean)| 2.0 - 2.0 * n / mean).collect(),
+                Data::Events(_, weights) => {
+                    let mut total = vec![0.0; theta.len()];
+                    category.total(theta, &mut total);
+                    gradient.iter_mut().zip(total).for_each(|(g, t)| *g += 2.0 * t);
+                    weights.iter().zip(&expected).map(|(w, mean)| -2.0 * w / mean).collect()
+                }
+            };
+            for (by_mean, row) in by_mean.iter().zip(slopes.chunks_exact(used.len().max(1))) {
+                used.iter().zip(row).for_each(|(&i, slope)| gradient[i] += by_mean * slope);
+            }
+        }
+        for (gradient, (parameter, &x)) in gradient.iter_mut().zip(self.parameters.iter().zip(theta)) {
+            if let (Some(pull), Some((_, sigma))) = (pull(parameter, x), parameter.constraint) {
+                *gradient += 2.0 * pull / sigma;
+            }
+        }
+        gradient
+    }
+
+    fn curvature(&self, theta: &[f64]) -> Matrix {
+        let mut matrix = Matrix::zeros(theta.len());
+        for category in &self.categories {
+            let (expected, used, slopes) = category.slopes(theta);
+            // Fisher's information: of a bin 1/λ, of an event w/λ².
+            let weights: Vec<f64> = match &category.data {
+                Data::Binned(..) => expected.iter().map(|mean| 2.0 / mean).collect(),
+                Data::Events(_, w) => w.iter().zip(&expected).map(|(w, mean)| 2.0 * w / (mean * mean)).collect(),
+            };
+            let columns: Vec<Vec<f64>> = (0..used.len())
+                .map(|k| slopes.iter().skip(k).step_by(used.len()).copied().collect())
+                .collect();
+            for (k, &i) in used.iter().enumerate() {
+                let scaled: Vec<f64> = columns[k].iter().zip(&weights).map(|(s, w)| s * w).collect();
+                for (l, &j) in used.iter().enumerate().take(k + 1) {
+                    let element = dot(&scaled, &columns[l]);
+                    matrix.row_mut(i)[j] += element;
+                    if i != j {
+                        matrix.row_mut(j)[i] += element;
+                    }
+                }
+            }
+        }
+        for (i, parameter) in self.parameters.iter().enumerate() {
+            if let Some((_, sigma)) = parameter.constraint {
+                matrix.row_mut(i)[i] += 2.0 / (sigma * sigma);
+            }
+        }
+        matrix
+    }
+}
+
+fn pull(parameter: &Parameter, x: f64) -> Option<f64> {
+    parameter.constraint.map(|(mean, sigma)| (x - mean) / sigma)
+}
+
+/// 2 (λ − n + n ln(n/λ)); without the terms of n alone where n, a sum of signed weights, is not positive.
+fn deviance(seen: f64, mean: f64) -> f64 {
+    if mean.is_nan() || mean < 0.0 || (mean == 0.0 && seen != 0.0) {
+        return f64::INFINITY;
+    }
+    if seen > 0.0 {
+        return 2.0 * (mean - seen + seen * (seen / mean).ln());
+    }
+    2.0 * (mean - if seen == 0.0 { 0.0 } else { seen * mean.ln() })
+}
