@@ -44,6 +44,22 @@ impl Histogram {
         self.contents.iter().sum::<f64>() + self.flows[0] + self.flows[1]
     }
 
+    /// The median and half the width that holds the central 68% of what is in the bins, negative contents left out.
+    pub fn peak(&self) -> (f64, f64) {
+        let sum: f64 = self.contents.iter().map(|c| c.max(0.0)).sum();
+        let at = |share: f64| {
+            let mut left = share * sum;
+            for (edges, content) in self.edges.windows(2).zip(&self.contents) {
+                if *content > 0.0 && left <= *content {
+                    return edges[0] + (edges[1] - edges[0]) * left / content;
+                }
+                left -= content.max(0.0);
+            }
+            self.edges[self.edges.len() - 1]
+        };
+        (at(0.5), 0.5 * (at(0.841_345) - at(0.158_655)))
+    }
+
     /// Divided by the sum of its weights and its bin widths.
     #[must_use]
     pub fn density(mut self) -> Self {

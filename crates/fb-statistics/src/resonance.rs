@@ -33,7 +33,8 @@ pub struct Simulated {
 /// What is expected of a category.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
-    /// Signal and background in the window.
+    /// Signal and background in the window; the background with one effective simulated event more, Σw + Σw²/Σw, which
+    /// makes the mean of 1/b over fluctuations of the simulation right.
     pub yields: [f64; 2],
     /// Parameters of the signal's shape.
     pub signal: Vec<f64>,
@@ -52,9 +53,6 @@ pub struct Toys {
     pub failed: usize,
 }
 
-/// Iterations of the fit may leave what rounding hides; a category has at least so much background.
-const LEAST_BACKGROUND: f64 = 1e-6;
-
 impl Resonance {
     /// Fits the shapes to the simulation of a category, with what a fit to all events has found to start from.
     ///
@@ -64,18 +62,19 @@ impl Resonance {
         let (signal, background) = (&simulated.signal, &simulated.background);
         let yields = [signal, background].map(|h| h.contents.iter().sum::<f64>());
         for (class, size) in ["signal", "background"].iter().zip(yields) {
-            if size.is_nan() || size <= LEAST_BACKGROUND {
+            if size.is_nan() || size <= 0.0 {
                 let hint = "the window or `min_background` leaves no events of positive weight".to_owned();
                 return Err(Error::Empty { what: format!("the {class} of a category"), hint });
             }
         }
+        let background_yield = yields[1] + background.variances.iter().sum::<f64>() / yields[1];
         let moved = all.map(|all| {
             let moves = |k: &str| ["mean", "sigma"].contains(&k);
             (all.signal.clone(), self.signal.parameters().iter().map(|k| moves(k)).collect::<Vec<_>>())
         });
         let smooth = all.map(|all| (all.background.clone(), vec![true; all.background.len()]));
         Ok(Expected {
-            yields,
+            yields: [yields[0], background_yield],
             signal: shape_of(self.signal, signal, moved)?,
             background: shape_of(self.background, background, smooth)?,
         })
@@ -115,6 +114,18 @@ impl Resonance {
             category.data = Data::Binned(edges.to_vec(), category.expected(&start));
         }
         spectra
+    }
+
+    /// Signal and background that are expected, bin by bin.
+    pub fn spectra(&self, edges: &[f64], expected: &Expected) -> [Vec<f64>; 2] {
+        let window = (edges[0], edges[edges.len() - 1]);
+        let of = |shape: Shape, p: &[f64], size: f64| -> Vec<f64> {
+            let bins: Vec<f64> = edges.windows(2).map(|e| shape.integral(e[0], e[1], window, p)).collect();
+            let sum: f64 = bins.iter().sum();
+            bins.into_iter().map(|b| size * b / sum).collect()
+        };
+        let [signal, background] = expected.yields;
+        [of(self.signal, &expected.signal, signal), of(self.background, &expected.background, background)]
     }
 
     /// The expected significance of each category, √q₀.
@@ -183,7 +194,7 @@ fn shape_of(shape: Shape, spectrum: &Histogram, from: Option<(Vec<f64>, Vec<bool
     // In effective events, so that the fit knows what it can tell apart.
     let scale = sum / spectrum.variances.iter().sum::<f64>();
     let counts: Vec<f64> = spectrum.contents.iter().map(|c| c * scale).collect();
-    let (mean, sigma) = peak(spectrum);
+    let (mean, sigma) = spectrum.peak();
     let (start, free) = from.unwrap_or_else(|| {
         let start = shape.parameters().iter().map(|name| shape.start(name, window, mean, sigma).0).collect();
         (start, vec![true; shape.parameters().len()])
@@ -202,23 +213,6 @@ fn shape_of(shape: Shape, spectrum: &Histogram, from: Option<(Vec<f64>, Vec<bool
     let spectra = Spectra { parameters, categories: vec![category] };
     let minimum = spectra.minimum(&spectra.start(), &spectra.bounds())?;
     Ok(minimum.x[1..].to_vec())
-}
-
-/// The median of a spectrum and half the width that holds its central 68%.
-fn peak(spectrum: &Histogram) -> (f64, f64) {
-    let sum: f64 = spectrum.contents.iter().map(|c| c.max(0.0)).sum();
-    let at = |share: f64| {
-        let mut left = share * sum;
-        for (edges, content) in spectrum.edges.windows(2).zip(&spectrum.contents) {
-            let content = content.max(0.0);
-            if left <= content && content > 0.0 {
-                return edges[0] + (edges[1] - edges[0]) * left / content;
-            }
-            left -= content;
-        }
-        spectrum.edges[spectrum.edges.len() - 1]
-    };
-    (at(0.5), 0.5 * (at(0.841_345) - at(0.158_655)))
 }
 
 #[cfg(test)]

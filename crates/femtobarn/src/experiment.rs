@@ -7,6 +7,7 @@ use fb_core::{Task, closest};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value as Json, json};
 
+use crate::analysis;
 use crate::failure::{Failure, Result};
 use crate::selection::Plot;
 
@@ -29,6 +30,9 @@ pub struct Experiment {
     pub plot: Vec<Plot>,
     /// How they are judged.
     pub evaluate: Evaluate,
+    /// What the scores are worth to a measurement.
+    #[serde(default)]
+    pub analysis: Option<analysis::Options>,
     /// What is written of them.
     pub deploy: Deploy,
 }
@@ -155,6 +159,7 @@ fn defaults() -> Json {
             "replicas": 200, "bins_in": "jet_pt", "learning_curve": [],
             "importance": true,
         },
+        "analysis": null,
         "deploy": {"onnx": true},
     })
 }
@@ -181,6 +186,11 @@ impl Experiment {
         let train = file.remove("train").unwrap_or_else(|| json!({}));
         let methods = file.remove("method").unwrap_or_else(|| json!([]));
         merge(&mut whole, &Json::Object(file), "the experiment file")?;
+        // With its defaults, so that `--set` knows all of its keys.
+        if whole["analysis"].is_object() {
+            let options: std::result::Result<analysis::Options, _> = serde_json::from_value(whole["analysis"].take());
+            whole["analysis"] = json!(options.map_err(|e| Failure::Usage(format!("`analysis`: {e}")))?);
+        }
         let mut train_sets = Map::new();
         for set in sets {
             apply_set(&mut whole, &mut train_sets, set)?;
@@ -295,6 +305,12 @@ impl Experiment {
         self.check_task()?;
         if !self.method.is_empty() && !read.files.is_empty() && read.label.is_none() && !self.is_regression() {
             return usage("`read.files` needs `read.label`, the column of the class, or `read.target`, a number");
+        }
+        if let Some(analysis) = &self.analysis {
+            if self.method.is_empty() || self.is_regression() {
+                return usage("`analysis` needs a `[[method]]` that tells signal from background");
+            }
+            analysis.check(&self.method.iter().map(|m| m.label.as_str()).collect::<Vec<_>>())?;
         }
         if read.folds.k < 3 {
             return usage("`read.folds.k`: expected at least 3, for training, validation and test");

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod analysis;
 pub mod classes;
 pub mod console;
 pub mod evaluate;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use fb_core::{Artifact, Column, Data, Events, Fitted, Progress, Run, Sample, Workers, philox};
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::{self, Analysis, Scored};
 use crate::classes::{self, Columns};
 use crate::console::Console;
 use crate::evaluate::{Judge, Judged, Scores, TRAIN_EVENTS};
@@ -95,10 +96,15 @@ pub struct Training {
 /// [`Failure`] of every kind; what was finished before stays in the folder.
 pub fn run(experiment: &Experiment, context: &mut Context<'_>) -> Result<Results> {
     let inputs = experiment.method.iter().map(|m| fb_methods::method(&m.name)?.input(&m.config));
-    let inputs: Vec<_> = inputs.collect::<fb_core::Result<_>>()?;
+    let mut inputs: Vec<_> = inputs.collect::<fb_core::Result<_>>()?;
+    inputs.extend(experiment.analysis.as_ref().map(analysis::Options::input));
     let mut split = crate::read::read(&experiment.read, &inputs)?;
     if !experiment.is_regression() {
-        classes::check_metrics(experiment, classes::count(&split.train.labels))?;
+        let classes = classes::count(&split.train.labels);
+        classes::check_metrics(experiment, classes)?;
+        if experiment.analysis.is_some() && classes > 2 {
+            return Err(Failure::Usage(format!("`analysis`: found {classes} classes, expected signal and background")));
+        }
     }
     store_inputs(experiment, &split, context.folder)?;
     let (methods, told) = crate::variables::complete(&experiment.method, &experiment.read, &split.train.events)?;
@@ -299,6 +305,10 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
         judged.push((entry.label.clone(), numbers));
         methods.push(result);
     }
+    let analysis = match &experiment.analysis {
+        Some(options) => Some(analyse(experiment, options, split, trained, &first_scores, &judge, workers)?),
+        None => None,
+    };
     let results = Results {
         title: experiment.title.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -306,6 +316,7 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
         threads: workers.count(),
         differences: judge.differences(&judged),
         methods,
+        analysis,
         parts: parts(split),
         sources: split.sources.clone(),
         warnings,
@@ -324,6 +335,33 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
     };
     fb_io::write_whole(&folder.join("report.html"), report::html(&report)?.as_bytes())?;
     Ok(results)
+}
+
+/// The `[analysis]` of an experiment, with the first training of each method.
+fn analyse(
+    experiment: &Experiment,
+    options: &analysis::Options,
+    split: &Split,
+    trained: &[Trained],
+    test: &[(String, Columns)],
+    judge: &Judge<'_>,
+    workers: &dyn Workers,
+) -> Result<Analysis> {
+    let of = |t: &Trained| judge.columns(&t.models[0].0.scores(&split.validation.events, workers)?);
+    let validation = trained.iter().map(of).collect::<Result<Vec<_>>>()?;
+    let labels = || test.iter().map(|(label, _)| label.as_str());
+    let validation = Scored {
+        sample: &split.validation,
+        scores: labels().zip(&validation).map(|(label, scores)| (label, &scores[0][..])).collect(),
+    };
+    let test = Scored {
+        sample: &split.test,
+        scores: labels().zip(test).map(|(label, (_, scores))| (label, &scores[0][..])).collect(),
+    };
+    // A fold has its share of the weights of all events; files of their own have their own.
+    let folds = if experiment.read.test.is_empty() { experiment.read.folds.k as f64 } else { 1.0 };
+    let (seed, replicas) = (experiment.seed, experiment.evaluate.replicas);
+    analysis::analyse(options, &validation, &test, folds, seed, replicas, workers)
 }
 
 fn method_result(

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use fb_core::Value;
 use serde::Serialize;
 
+use crate::analysis::Analysis;
 use crate::read::Source;
 
 /// Everything that a run found.
@@ -22,6 +23,9 @@ pub struct Results {
     pub methods: Vec<MethodResult>,
     /// Differences of the area under the curve, or of the r.m.s. of residuals, between methods on the same test events.
     pub differences: Vec<Difference>,
+    /// What the scores are worth to a measurement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Analysis>,
     /// Events of each part.
     pub parts: Vec<Part>,
     /// The files.
