@@ -270,8 +270,7 @@ mod tests {
     fn toy(weights: &[f64]) -> Events<'_> {
         let mut random = Philox::new(3, 0, 0);
         let n = weights.len();
-        let mut events =
-            Events { variables: vec![vec![], vec![]], signal: vec![], weights, bin: vec![], bins: 10 };
+        let mut events = Events { variables: vec![vec![], vec![]], signal: vec![], weights, bin: vec![], bins: 10 };
         for i in 0..n {
             let signal = i % 2 == 0;
             let (u, v) = (random.uniform(), random.uniform());
@@ -314,9 +313,9 @@ mod tests {
             for &b in &edges[i + 1..] {
                 let ends = [f64::NEG_INFINITY, a, b, f64::INFINITY];
                 let regions: Vec<Region> = ends.windows(2).map(|e| Region(vec![(e[0], e[1])])).collect();
-                let enough = regions.iter().all(|r| {
-                    (0..4000).filter(|&i| !events.signal[i] && r.holds(&events.variables, i)).count() >= 50
-                });
+                let enough = regions
+                    .iter()
+                    .all(|r| (0..4000).filter(|&i| !events.signal[i] && r.holds(&events.variables, i)).count() >= 50);
                 assert!(!enough || total(&events, &regions) <= best + 1e-12);
             }
         }

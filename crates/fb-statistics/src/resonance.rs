@@ -15,9 +15,11 @@ use crate::toys::poisson;
 /// The shapes of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Resonance {
-    /// Of the peak; `mean` and `sigma` are fitted in each category, what else it has is that of all events.
+    /// Of the peak; `mean` and `sigma` are taken from the simulation of each category, what else it has is that of all
+    /// events.
     pub signal: Shape,
-    /// Of the background.
+    /// Of the background; its first parameter is taken from the simulation of each category, what else it has is that of
+    /// all events, for few simulated events do not tell. In fits of data all are free.
     pub background: Shape,
 }
 
@@ -72,7 +74,7 @@ impl Resonance {
             let moves = |k: &str| ["mean", "sigma"].contains(&k);
             (all.signal.clone(), self.signal.parameters().iter().map(|k| moves(k)).collect::<Vec<_>>())
         });
-        let smooth = all.map(|all| (all.background.clone(), vec![true; all.background.len()]));
+        let smooth = all.map(|all| (all.background.clone(), (0..all.background.len()).map(|k| k == 0).collect()));
         Ok(Expected {
             yields: [yields[0], background_yield],
             signal: shape_of(self.signal, signal, moved)?,
@@ -98,8 +100,7 @@ impl Resonance {
                 let bounds = self.background.start(name, window, 0.0, 0.0).1;
                 add(name, x, bounds)
             });
-            let background =
-                Component { shape: self.background, arguments: arguments.collect(), size: vec![size] };
+            let background = Component { shape: self.background, arguments: arguments.collect(), size: vec![size] };
             let signal = Component {
                 shape: self.signal,
                 arguments: expected.signal.iter().map(|&x| Slot::Fixed(x)).collect(),
@@ -200,8 +201,12 @@ fn shape_of(shape: Shape, spectrum: &Histogram, from: Option<(Vec<f64>, Vec<bool
         (start, vec![true; shape.parameters().len()])
     });
     let effective = sum * scale;
-    let mut parameters =
-        vec![Parameter { name: "yield".to_owned(), start: effective, bounds: (0.0, 1e3 * effective), constraint: None }];
+    let mut parameters = vec![Parameter {
+        name: "yield".to_owned(),
+        start: effective,
+        bounds: (0.0, 1e3 * effective),
+        constraint: None,
+    }];
     for ((name, &x), &free) in shape.parameters().iter().zip(&start).zip(&free) {
         let bounds = if free { shape.start(name, window, mean, sigma).1 } else { (x, x) };
         parameters.push(Parameter { name: (*name).to_owned(), start: x, bounds, constraint: None });

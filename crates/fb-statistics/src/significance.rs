@@ -7,11 +7,7 @@ pub fn asimov(signal: f64, background: f64) -> f64 {
     }
     let ratio = signal / background;
     // (1 + r) ln(1 + r) − r cancels to r²/2 for small r.
-    let bent = if ratio < 1e-4 {
-        ratio * ratio * (0.5 - ratio / 6.0)
-    } else {
-        (1.0 + ratio) * ratio.ln_1p() - ratio
-    };
+    let bent = if ratio < 1e-4 { ratio * ratio * (0.5 - ratio / 6.0) } else { (1.0 + ratio) * ratio.ln_1p() - ratio };
     (2.0 * background * bent).sqrt()
 }
 
@@ -28,8 +24,8 @@ pub fn asimov_with_error(signal: f64, background: f64, error: f64) -> f64 {
     }
     let all = signal + background;
     let first = all * (all * (background + variance) / (background * background + all * variance)).ln();
-    let second = background * background / variance
-        * (variance * signal / (background * (background + variance))).ln_1p();
+    let second =
+        background * background / variance * (variance * signal / (background * (background + variance))).ln_1p();
     (2.0 * (first - second)).max(0.0).sqrt()
 }
 

@@ -130,7 +130,9 @@ impl Options {
         if !(low < high && low.is_finite() && high.is_finite()) {
             return usage(format!("`analysis.window`: found [{low}, {high}], expected two rising numbers"));
         }
-        if self.bins < 10 || self.region.is_empty() || self.region.iter().any(|r| r.count == 0 || r.variables.is_empty())
+        if self.bins < 10
+            || self.region.is_empty()
+            || self.region.iter().any(|r| r.count == 0 || r.variables.is_empty())
         {
             let text = "`analysis`: expected at least 10 `bins`, a region, and in each a `count` of 1 and a variable";
             return usage(text.to_owned());
@@ -299,7 +301,8 @@ pub fn analyse(
     let measure = |weights: &[f64]| -> fb_core::Result<Measured> {
         let spectra = search.simulated(&places, cuts.len(), weights);
         let edges = &spectra[0].signal.edges;
-        let expected = spectra.iter().map(|s| resonance.expect(s, Some(&start))).collect::<fb_core::Result<Vec<_>>>()?;
+        let expected =
+            spectra.iter().map(|s| resonance.expect(s, Some(&start))).collect::<fb_core::Result<Vec<_>>>()?;
         let base = search.simulated(&base_places, base_count, weights);
         let base = base.iter().map(|s| resonance.expect(s, Some(&start))).collect::<fb_core::Result<Vec<_>>>()?;
         Ok(Measured {
@@ -392,8 +395,7 @@ impl Search<'_> {
         for (i, place) in places.iter().enumerate() {
             if let Some(k) = place {
                 let spectrum = &mut spectra[*k];
-                let class =
-                    if self.sample.labels[i] == 1 { &mut spectrum.signal } else { &mut spectrum.background };
+                let class = if self.sample.labels[i] == 1 { &mut spectrum.signal } else { &mut spectrum.background };
                 class.fill(self.mass[i], weights[i]);
             }
         }
@@ -445,8 +447,7 @@ fn cuts(options: &Options, scored: &Scored<'_>, label: &str) -> Result<Cuts> {
             bin: of.iter().map(|&i| bin(mass[i]).min(COARSE - 1)).collect(),
             bins: COARSE,
         };
-        let wanted =
-            categories::Options { count: r.count, min_background: r.min_background, min_gain: r.min_gain };
+        let wanted = categories::Options { count: r.count, min_background: r.min_background, min_gain: r.min_gain };
         found.extend(categorise(&events, wanted).into_iter().map(|cut| (k, cut)));
     }
     Ok(found)
@@ -465,14 +466,17 @@ fn places(options: &Options, cuts: &Cuts, events: &Events) -> Result<Vec<Option<
 }
 
 fn words(region: &Region, cut: &categories::Region) -> String {
-    let mut words: Vec<String> = region.variables.iter().zip(&cut.0).filter_map(|(name, (low, high))| {
-        match (low.is_finite(), high.is_finite()) {
+    let mut words: Vec<String> = region
+        .variables
+        .iter()
+        .zip(&cut.0)
+        .filter_map(|(name, (low, high))| match (low.is_finite(), high.is_finite()) {
             (false, false) => None,
             (true, false) => Some(format!("{name} ≥ {low:.4}")),
             (false, true) => Some(format!("{name} < {high:.4}")),
             (true, true) => Some(format!("{low:.4} ≤ {name} < {high:.4}")),
-        }
-    }).collect();
+        })
+        .collect();
     if words.is_empty() {
         words.push("all".to_owned());
     }

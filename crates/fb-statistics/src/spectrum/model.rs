@@ -313,9 +313,8 @@ impl Objective for Spectra {
                 Data::Binned(..) => expected.iter().map(|mean| 2.0 / mean).collect(),
                 Data::Events(_, w) => w.iter().zip(&expected).map(|(w, mean)| 2.0 * w / (mean * mean)).collect(),
             };
-            let columns: Vec<Vec<f64>> = (0..used.len())
-                .map(|k| slopes.iter().skip(k).step_by(used.len()).copied().collect())
-                .collect();
+            let columns: Vec<Vec<f64>> =
+                (0..used.len()).map(|k| slopes.iter().skip(k).step_by(used.len()).copied().collect()).collect();
             for (k, &i) in used.iter().enumerate() {
                 let scaled: Vec<f64> = columns[k].iter().zip(&weights).map(|(s, w)| s * w).collect();
                 for (l, &j) in used.iter().enumerate().take(k + 1) {

@@ -77,7 +77,11 @@ impl Shape {
         }
         let names = || Self::NAMES.iter().map(|(n, _)| *n).chain(["bernstein:3"]);
         let found = Self::NAMES.iter().find(|(n, _)| *n == name).map(|(_, shape)| *shape);
-        found.ok_or_else(|| Error::UnknownName { what: "shape", name: name.to_owned(), closest: closest(name, names()) })
+        found.ok_or_else(|| Error::UnknownName {
+            what: "shape",
+            name: name.to_owned(),
+            closest: closest(name, names()),
+        })
     }
 
     /// The names of its parameters.

@@ -1,5 +1,6 @@
 //! The report of a run: one HTML file that needs nothing else.
 
+mod analysis;
 mod classes;
 mod figures;
 mod importance;
@@ -82,6 +83,9 @@ pub fn html(report: &Report<'_>) -> Result<String> {
             classes::show(&mut page, report);
             differences_table(&mut page, report);
         }
+    }
+    if let (Some(found), Some(options)) = (&results.analysis, &experiment.analysis) {
+        analysis::show(&mut page, found, &options.mass, report.label());
     }
     section(&mut page, "Training");
     let mut shown = vec![figures::losses(report)];

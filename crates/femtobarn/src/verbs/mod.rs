@@ -113,8 +113,12 @@ fn carry_out(experiment: &Experiment, folder: &Path, threads: usize, json: bool)
         print_json(&results)
     } else {
         let folder = folder.display();
+        let worth = results.analysis.as_ref().map_or_else(String::new, |a| {
+            let (z, base) = (a.sensitivity, a.baseline.sensitivity);
+            format!("\nsignificance {z}, {} {base}: as {} times the luminosity\n", a.baseline.name, a.luminosity_factor)
+        });
         print(&format!(
-            "\n{}\n\n{}\nreport   {folder}/report.html\nresults  {folder}/results.json\nmodels   {folder}/methods/\n",
+            "\n{}\n\n{}{worth}\nreport   {folder}/report.html\nresults  {folder}/results.json\nmodels   {folder}/methods/\n",
             results.title,
             results.table(&experiment.evaluate.metrics)
         ));
