@@ -155,6 +155,21 @@ impl Options {
         fb_core::Input::Columns { variables, missing: Vec::new() }
     }
 
+    /// Evaluates it on events, so that what cannot be is known before anything is trained.
+    ///
+    /// # Errors
+    /// Of expressions and columns.
+    pub fn try_on(&self, sample: &Sample) -> Result<()> {
+        let scores = vec![0.0; sample.len()];
+        let events = Scored { sample, scores: vec![(SCORE, &scores)] }.events(SCORE)?;
+        mass(self, &events)?;
+        regions(self, &events)?;
+        for text in self.region.iter().flat_map(|r| &r.variables) {
+            sparse(text, &events, &[])?;
+        }
+        Ok(())
+    }
+
     fn resonance(&self) -> Result<Resonance> {
         Ok(Resonance { signal: Shape::parse(&self.signal)?, background: Shape::parse(&self.background)? })
     }

@@ -106,6 +106,9 @@ pub fn run(experiment: &Experiment, context: &mut Context<'_>) -> Result<Results
             return Err(Failure::Usage(format!("`analysis`: found {classes} classes, expected signal and background")));
         }
     }
+    if let Some(options) = &experiment.analysis {
+        options.try_on(&split.test)?;
+    }
     store_inputs(experiment, &split, context.folder)?;
     let (methods, told) = crate::variables::complete(&experiment.method, &experiment.read, &split.train.events)?;
     split.warnings.extend(told);

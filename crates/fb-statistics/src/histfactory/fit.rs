@@ -6,6 +6,7 @@ use super::likelihood::Likelihood;
 use super::model::Model;
 use crate::matrix::{Matrix, dot};
 use crate::minimise::{Objective as _, Status, hessian, minimise};
+use crate::profile::{End, end};
 
 /// The maximum of a likelihood.
 #[derive(Debug, Clone)]
@@ -71,6 +72,25 @@ pub fn best_fit(likelihood: &Likelihood) -> Result<Fitted> {
         return Ok(Fitted { fit, errors, covariance });
     }
     Err(Error::Fit { reason: "second derivatives keep saying that the minimum is elsewhere".to_owned() })
+}
+
+/// The profile-likelihood interval of parameter `i` about the best fit: −2 ln L rises by `rise` at its ends.
+///
+/// # Errors
+/// As [`end`]; those of [`conditional_fit`].
+pub fn profile_interval(likelihood: &Likelihood, fitted: &Fitted, i: usize, rise: f64) -> Result<[End; 2]> {
+    let (low, high) = likelihood.model().parameters()[i].bounds;
+    let (best, error) = ((fitted.fit.theta[i], fitted.fit.twice_nll), fitted.errors[i]);
+    let one = |bound: f64, error: f64| {
+        let mut last = fitted.fit.theta.clone();
+        let mut conditional = |x: f64| {
+            let fit = conditional_fit(likelihood, &[&last], Some((i, x)))?;
+            last.clone_from(&fit.theta);
+            Ok(fit.twice_nll)
+        };
+        end(&mut conditional, best, bound, error, rise)
+    };
+    Ok([one(low, -error)?, one(high, error)?])
 }
 
 /// A place where −2 ln L is lower, if the second derivatives show one: along Newton's step where they are positive definite

@@ -5,6 +5,7 @@
 //! samples s add up their nominal yields ν, shifted by Δ and scaled by κ.
 //! Source: CERN-OPEN-2012-016; pyhf, DOI 10.21105/joss.02823; arXiv:1007.1727 for limits.
 
+mod discovery;
 mod fit;
 mod interpolate;
 mod json;
@@ -14,7 +15,8 @@ mod model;
 mod patch;
 mod workspace;
 
-pub use fit::{Fit, Fitted, best_fit, conditional_fit};
+pub use discovery::{Discovery, discovery};
+pub use fit::{Fit, Fitted, best_fit, conditional_fit, profile_interval};
 pub use likelihood::Likelihood;
 pub use limit::{Hypothesis, Limits, Scan};
 pub use model::{Constraint, Data, Model, Parameter};

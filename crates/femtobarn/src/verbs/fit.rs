@@ -2,20 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use fb_statistics::histfactory::{Likelihood, Model, Workspace, best_fit, patched};
+use fb_statistics::histfactory::{Likelihood, Model, Workspace, best_fit, patched, profile_interval};
 use serde_json::{Map, Value, json};
 
 use crate::failure::{Failure, Result};
 
 /// Fit a HistFactory model in a JSON workspace of pyhf: best values with errors, and −2 ln L.
 ///
-/// Errors are those of the second derivatives at the minimum; `low` and `high` are value ∓ error, cut at the bounds of
-/// the parameter. Fixed parameters have the error 0. Ends with exit code 3 for a workspace that cannot be used, 4 for a
+/// Errors are those of the second derivatives at the minimum. `low` and `high` are the ends of the 68.3% interval of the
+/// profile likelihood for the parameter of interest, and for those of --profile; for the others value ∓ error, cut at the
+/// bounds. Fixed parameters have the error 0. Ends with exit code 3 for a workspace that cannot be used, 4 for a
 /// fit that does not converge.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     source: Source,
+    /// Parameters whose interval is that of the profile likelihood, besides that of interest; `all` for all.
+    #[arg(long, value_name = "NAME")]
+    profile: Vec<String>,
     /// Print the results as JSON.
     #[arg(long)]
     json: bool,
@@ -76,15 +80,38 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     let likelihood = Likelihood::new(&model, model.observed(&workspace));
     let fitted = best_fit(&likelihood).map_err(|source| arguments.source.here(source))?;
     let covariance_ok = fitted.covariance.is_some();
-    let rows = model.parameters().iter().zip(fitted.fit.theta.iter().zip(&fitted.errors)).map(|(parameter, (x, e))| {
-        let (low, high) =
-            if parameter.fixed { (*x, *x) } else { ((x - e).max(parameter.bounds.0), (x + e).min(parameter.bounds.1)) };
-        (&parameter.name, *x, *e, low, high)
-    });
+    let parameters = model.parameters();
+    let mut profiled: Vec<usize> = model.poi().into_iter().collect();
+    for name in &arguments.profile {
+        match parameters.iter().position(|p| p.name == *name) {
+            Some(i) => profiled.push(i),
+            None if name == "all" => profiled.extend(0..parameters.len()),
+            None => {
+                let closest = fb_core::closest(name, parameters.iter().map(|p| p.name.as_str()));
+                let error = fb_core::Error::UnknownName { what: "parameter", name: name.clone(), closest };
+                return Err(arguments.source.here(error));
+            }
+        }
+    }
+    let mut rows = Vec::new();
+    for (i, (parameter, (&x, &e))) in parameters.iter().zip(fitted.fit.theta.iter().zip(&fitted.errors)).enumerate() {
+        let (low, high, kind) = if parameter.fixed {
+            (x, x, "fixed")
+        } else if profiled.contains(&i) && e.is_finite() {
+            let ends =
+                profile_interval(&likelihood, &fitted, i, 1.0).map_err(|source| arguments.source.here(source))?;
+            (ends[0].value(), ends[1].value(), "profile")
+        } else {
+            ((x - e).max(parameter.bounds.0), (x + e).min(parameter.bounds.1), "curvature")
+        };
+        rows.push((&parameter.name, x, e, low, high, kind));
+    }
     if arguments.json {
         let parameters: Map<String, Value> = rows
-            .map(|(name, value, error, low, high)| {
-                (name.clone(), json!({"value": value, "error": error, "low": low, "high": high}))
+            .into_iter()
+            .map(|(name, value, error, low, high, kind)| {
+                let interval = json!({"value": value, "error": error, "low": low, "high": high, "interval": kind});
+                (name.clone(), interval)
             })
             .collect();
         return super::print_json(&json!({
@@ -95,8 +122,13 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         }));
     }
     let width = model.parameters().iter().map(|parameter| parameter.name.chars().count()).max().unwrap_or(0);
-    let mut lines: Vec<String> =
-        rows.map(|(name, value, error, ..)| format!("{name:width$}  {value:>11.5} ± {error:.5}\n")).collect();
+    let mut lines: Vec<String> = rows
+        .into_iter()
+        .map(|(name, value, error, low, high, kind)| {
+            let interval = if kind == "profile" { format!("  [{low:.5}, {high:.5}]") } else { String::new() };
+            format!("{name:width$}  {value:>11.5} ± {error:.5}{interval}\n")
+        })
+        .collect();
     lines.push(format!("\n-2 ln L = {:.6}, converged\n", fitted.fit.twice_nll));
     if !covariance_ok {
         lines.push("no errors: the second derivatives at the minimum are not positive definite\n".to_owned());

@@ -14,6 +14,7 @@ mod predict;
 mod resume;
 mod run;
 mod show;
+mod significance;
 mod substructure;
 mod verify;
 
@@ -56,6 +57,7 @@ enum Verb {
     Bubble(bubble::Arguments),
     Fit(fit::Arguments),
     Limit(limit::Arguments),
+    Significance(significance::Arguments),
 }
 
 impl Cli {
@@ -78,6 +80,7 @@ impl Cli {
             Verb::Bubble(arguments) => bubble::execute(&arguments),
             Verb::Fit(arguments) => fit::execute(&arguments),
             Verb::Limit(arguments) => limit::execute(&arguments),
+            Verb::Significance(arguments) => significance::execute(&arguments),
         }
     }
 }
