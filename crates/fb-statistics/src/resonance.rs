@@ -106,13 +106,13 @@ impl Resonance {
                 arguments: expected.signal.iter().map(|&x| Slot::Fixed(x)).collect(),
                 size: vec![Slot::Free(0), Slot::Fixed(signal)],
             };
-            let data = Data::Binned(edges.to_vec(), vec![0.0; edges.len() - 1]);
+            let data = binned(edges, vec![0.0; edges.len() - 1]);
             built.push(Category { name: k.to_string(), window, components: vec![signal, background], data });
         }
         let mut spectra = Spectra { parameters, categories: built };
         let start = spectra.start();
         for category in &mut spectra.categories {
-            category.data = Data::Binned(edges.to_vec(), category.expected(&start));
+            category.data = binned(edges, category.expected(&start));
         }
         spectra
     }
@@ -166,9 +166,8 @@ impl Resonance {
             let mut random = Philox::new(seed, 0x746f_7973, toy as u64);
             let mut seen = asimov.clone();
             for category in &mut seen.categories {
-                if let Data::Binned(_, counts) = &mut category.data {
-                    counts.iter_mut().for_each(|n| *n = poisson(&mut random, *n));
-                }
+                let counts = category.expected(&start).into_iter().map(|mean| poisson(&mut random, mean));
+                category.data = binned(edges, counts.collect());
             }
             let best = seen.fit(&start, &bounds)?;
             let risen = seen.minimum(&start, &held)?.value - best.twice_nll;
@@ -184,6 +183,11 @@ impl Resonance {
         let (pulls, covered): (Vec<f64>, Vec<[bool; 2]>) = found.filter(|(pull, _)| pull.is_finite()).unzip();
         Toys { failed: toys - pulls.len(), pulls, covered }
     }
+}
+
+/// Counts of events of weight one.
+fn binned(edges: &[f64], contents: Vec<f64>) -> Data {
+    Data::Binned { edges: edges.to_vec(), variances: contents.clone(), contents }
 }
 
 /// The parameters of a shape that is fitted to a weighted spectrum: from those that are given, where only some move, or
@@ -213,7 +217,7 @@ fn shape_of(shape: Shape, spectrum: &Histogram, from: Option<(Vec<f64>, Vec<bool
     }
     let arguments = (1..parameters.len()).map(Slot::Free).collect();
     let component = Component { shape, arguments, size: vec![Slot::Free(0)] };
-    let data = Data::Binned(edges.clone(), counts);
+    let data = binned(edges, counts);
     let category = Category { name: String::new(), window, components: vec![component], data };
     let spectra = Spectra { parameters, categories: vec![category] };
     let minimum = spectra.minimum(&spectra.start(), &spectra.bounds())?;

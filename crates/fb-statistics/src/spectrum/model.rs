@@ -10,6 +10,7 @@ use super::dual::{Dual, Number};
 use super::shape::{MOST, Shape};
 use crate::matrix::{Matrix, dot};
 use crate::minimise::{Minimum, Objective, Status, hessian, minimise};
+use crate::profile::{End, end};
 
 /// A parameter of a fit.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,10 +57,22 @@ pub struct Component {
 /// What was seen.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
-    /// Sums of weights between rising edges, whose ends are the window.
-    Binned(Vec<f64>, Vec<f64>),
-    /// Values in the window, and their weights.
-    Events(Vec<f64>, Vec<f64>),
+    /// Σw between rising edges, whose ends are the window.
+    Binned {
+        /// Bins + 1.
+        edges: Vec<f64>,
+        /// Σw of each bin.
+        contents: Vec<f64>,
+        /// Σw² of each bin, the contents themselves for events of weight one.
+        variances: Vec<f64>,
+    },
+    /// Event by event.
+    Events {
+        /// Values in the window.
+        x: Vec<f64>,
+        /// Their weights.
+        weights: Vec<f64>,
+    },
 }
 
 /// A spectrum of its own.
@@ -102,8 +115,8 @@ impl At<'_> {
 impl Category {
     fn at(&self) -> At<'_> {
         match &self.data {
-            Data::Binned(edges, _) => At::Bins(edges),
-            Data::Events(x, _) => At::Points(x),
+            Data::Binned { edges, .. } => At::Bins(edges),
+            Data::Events { x, .. } => At::Points(x),
         }
     }
 
@@ -206,9 +219,9 @@ pub struct Estimate {
     pub theta: Vec<f64>,
     /// −2 ln L there.
     pub twice_nll: f64,
-    /// Their errors, from the second derivatives; NaN if those are not positive definite.
+    /// Their errors, from the covariance; NaN without one.
     pub errors: Vec<f64>,
-    /// Twice the inverse of the second derivatives of −2 ln L.
+    /// Twice the inverse V of the second derivatives of −2 ln L, if they are positive definite; with weights, V C V.
     pub covariance: Option<Matrix>,
 }
 
@@ -253,11 +266,94 @@ impl Spectra {
                 for (column, &j) in free.iter().enumerate() {
                     covariance.row_mut(i)[j] = 2.0 * inverse.row(row)[column];
                 }
+            }
+            if self.weighted() {
+                covariance = self.sandwich(&minimum.x, &covariance);
+            }
+            for &i in &free {
                 errors[i] = covariance.row(i)[i].sqrt();
             }
             covariance
         });
         Ok(Estimate { theta: minimum.x, twice_nll: minimum.value, errors, covariance })
+    }
+}
+
+impl Spectra {
+    /// The interval of the profile likelihood of parameter `i`: −2 ln L rises by `rise` at its ends.
+    ///
+    /// # Errors
+    /// As [`end`]; [`Error::Fit`] if a conditional fit fails.
+    pub fn interval(&self, estimate: &Estimate, i: usize, rise: f64) -> Result<[End; 2]> {
+        let bounds = self.bounds();
+        let one = |bound: f64, error: f64| {
+            let mut theta = estimate.theta.clone();
+            let mut conditional = |x: f64| {
+                let mut held = bounds.clone();
+                held[i] = (x, x);
+                theta[i] = x;
+                let minimum = self.minimum(&theta, &held)?;
+                theta = minimum.x;
+                Ok(minimum.value)
+            };
+            end(&mut conditional, (estimate.theta[i], estimate.twice_nll), bound, error, rise)
+        };
+        Ok([one(bounds[i].0, -estimate.errors[i])?, one(bounds[i].1, estimate.errors[i])?])
+    }
+
+    /// Σ w (∂λ/∂θ)(∂λ/∂θ)ᵀ over bins and events, and `constrained`/σ² of each constrained parameter.
+    fn information(
+        &self,
+        theta: &[f64],
+        constrained: f64,
+        weigh: &dyn Fn(&Data, &[f64]) -> Vec<f64>,
+    ) -> Matrix {
+        let mut matrix = Matrix::zeros(theta.len());
+        for category in &self.categories {
+            let (expected, used, slopes) = category.slopes(theta);
+            let weights = weigh(&category.data, &expected);
+            let columns: Vec<Vec<f64>> =
+                (0..used.len()).map(|k| slopes.iter().skip(k).step_by(used.len()).copied().collect()).collect();
+            for (k, &i) in used.iter().enumerate() {
+                let scaled: Vec<f64> = columns[k].iter().zip(&weights).map(|(s, w)| s * w).collect();
+                for (l, &j) in used.iter().enumerate().take(k + 1) {
+                    let element = dot(&scaled, &columns[l]);
+                    matrix.row_mut(i)[j] += element;
+                    if i != j {
+                        matrix.row_mut(j)[i] += element;
+                    }
+                }
+            }
+        }
+        for (i, parameter) in self.parameters.iter().enumerate() {
+            if let Some((_, sigma)) = parameter.constraint {
+                matrix.row_mut(i)[i] += constrained / (sigma * sigma);
+            }
+        }
+        matrix
+    }
+
+    /// Whether events have other weights than one.
+    pub fn weighted(&self) -> bool {
+        self.categories.iter().any(|category| match &category.data {
+            Data::Binned { contents, variances, .. } => contents != variances,
+            Data::Events { weights, .. } => weights.iter().any(|w| *w != 1.0),
+        })
+    }
+
+    /// V C V with the variance C of half the gradient of −2 ln L, Σ w² (∂ ln λ/∂θ)(∂ ln λ/∂θ)ᵀ: what the errors of
+    /// weighted events are (arXiv:1911.01303).
+    fn sandwich(&self, theta: &[f64], covariance: &Matrix) -> Matrix {
+        let scatter = self.information(theta, 1.0, &|data, expected| match data {
+            Data::Binned { variances, .. } => variances.iter().zip(expected).map(|(v, m)| v / (m * m)).collect(),
+            Data::Events { weights, .. } => weights.iter().zip(expected).map(|(w, m)| w * w / (m * m)).collect(),
+        });
+        let half: Vec<Vec<f64>> = (0..theta.len()).map(|i| scatter.times(covariance.row(i))).collect();
+        let mut all = Matrix::zeros(theta.len());
+        for (i, half) in half.iter().enumerate() {
+            all.row_mut(i).copy_from_slice(&covariance.times(half));
+        }
+        all
     }
 }
 
@@ -267,10 +363,10 @@ impl Objective for Spectra {
         for category in &self.categories {
             let expected = category.expected(theta);
             match &category.data {
-                Data::Binned(_, seen) => {
+                Data::Binned { contents: seen, .. } => {
                     sum += seen.iter().zip(&expected).map(|(&n, &mean)| deviance(n, mean)).sum::<f64>();
                 }
-                Data::Events(_, weights) => {
+                Data::Events { weights, .. } => {
                     sum += 2.0 * category.total(theta, &mut vec![0.0; theta.len()]);
                     sum -= 2.0 * weights.iter().zip(&expected).map(|(w, mean)| w * mean.ln()).sum::<f64>();
                 }
@@ -284,8 +380,8 @@ impl Objective for Spectra {
         for category in &self.categories {
             let (expected, used, slopes) = category.slopes(theta);
             let by_mean: Vec<f64> = match &category.data {
-                Data::Binned(_, seen) => seen.iter().zip(&expected).map(|(n, mean)| 2.0 - 2.0 * n / mean).collect(),
-                Data::Events(_, weights) => {
+                Data::Binned { contents: seen, .. } => seen.iter().zip(&expected).map(|(n, mean)| 2.0 - 2.0 * n / mean).collect(),
+                Data::Events { weights, .. } => {
                     let mut total = vec![0.0; theta.len()];
                     category.total(theta, &mut total);
                     gradient.iter_mut().zip(total).for_each(|(g, t)| *g += 2.0 * t);
@@ -305,33 +401,11 @@ impl Objective for Spectra {
     }
 
     fn curvature(&self, theta: &[f64]) -> Matrix {
-        let mut matrix = Matrix::zeros(theta.len());
-        for category in &self.categories {
-            let (expected, used, slopes) = category.slopes(theta);
-            // Fisher's information: of a bin 1/λ, of an event w/λ².
-            let weights: Vec<f64> = match &category.data {
-                Data::Binned(..) => expected.iter().map(|mean| 2.0 / mean).collect(),
-                Data::Events(_, w) => w.iter().zip(&expected).map(|(w, mean)| 2.0 * w / (mean * mean)).collect(),
-            };
-            let columns: Vec<Vec<f64>> =
-                (0..used.len()).map(|k| slopes.iter().skip(k).step_by(used.len()).copied().collect()).collect();
-            for (k, &i) in used.iter().enumerate() {
-                let scaled: Vec<f64> = columns[k].iter().zip(&weights).map(|(s, w)| s * w).collect();
-                for (l, &j) in used.iter().enumerate().take(k + 1) {
-                    let element = dot(&scaled, &columns[l]);
-                    matrix.row_mut(i)[j] += element;
-                    if i != j {
-                        matrix.row_mut(j)[i] += element;
-                    }
-                }
-            }
-        }
-        for (i, parameter) in self.parameters.iter().enumerate() {
-            if let Some((_, sigma)) = parameter.constraint {
-                matrix.row_mut(i)[i] += 2.0 / (sigma * sigma);
-            }
-        }
-        matrix
+        // Fisher's information: of a bin 1/λ, of an event w/λ².
+        self.information(theta, 2.0, &|data, expected| match data {
+            Data::Binned { .. } => expected.iter().map(|mean| 2.0 / mean).collect(),
+            Data::Events { weights, .. } => weights.iter().zip(expected).map(|(w, m)| 2.0 * w / (m * m)).collect(),
+        })
     }
 }
 
