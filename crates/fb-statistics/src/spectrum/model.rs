@@ -8,6 +8,7 @@ use fb_core::{Error, Result};
 
 use super::dual::{Dual, Number};
 use super::shape::{MOST, Shape};
+use crate::Histogram;
 use crate::matrix::{Matrix, dot};
 use crate::minimise::{Minimum, Objective, Status, hessian, minimise};
 use crate::profile::{End, end};
@@ -73,6 +74,22 @@ pub enum Data {
         /// Their weights.
         weights: Vec<f64>,
     },
+}
+
+impl Data {
+    /// The median, half the width that holds the central 68%, and Σw.
+    pub fn peak(&self, window: (f64, f64)) -> (f64, f64, f64) {
+        let mut histogram = match self {
+            Self::Binned { edges, .. } => Histogram::with_edges(edges.clone()),
+            Self::Events { .. } => Histogram::uniform(100, window.0, window.1),
+        };
+        match self {
+            Self::Binned { contents, .. } => histogram.contents.clone_from(contents),
+            Self::Events { x, weights } => x.iter().zip(weights).for_each(|(x, w)| histogram.fill(*x, *w)),
+        }
+        let (mean, sigma) = histogram.peak();
+        (mean, sigma, histogram.contents.iter().sum())
+    }
 }
 
 /// A spectrum of its own.
