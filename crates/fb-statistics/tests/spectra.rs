@@ -115,14 +115,21 @@ fn categories_share_what_they_are_told_to() {
     ]}))
     .unwrap();
     let data = |n: f64| {
-        let contents: Vec<f64> = (0..30).map(|i| (n * (-0.5 * ((f64::from(i) - 14.5) / 3.0).powi(2)).exp()).round()).collect();
+        let contents: Vec<f64> =
+            (0..30).map(|i| (n * (-0.5 * ((f64::from(i) - 14.5) / 3.0).powi(2)).exp()).round()).collect();
         Data::Binned { edges: edges(30, (110.0, 140.0)), variances: contents.clone(), contents }
     };
     let data = vec![("one".to_owned(), data(100.0)), ("two".to_owned(), data(30.0))];
     let spectra = description.spectra((110.0, 140.0), data.clone()).unwrap();
     let names: Vec<&str> = spectra.parameters.iter().map(|p| p.name.as_str()).collect();
     let expected = [
-        "s.mean", "s.sigma[one]", "s.yield[one]", "t.sigma", "t.yield[one]", "s.sigma[two]", "s.yield[two]",
+        "s.mean",
+        "s.sigma[one]",
+        "s.yield[one]",
+        "t.sigma",
+        "t.yield[one]",
+        "s.sigma[two]",
+        "s.yield[two]",
         "t.yield[two]",
     ];
     assert_eq!(names, expected);
@@ -133,9 +140,7 @@ fn categories_share_what_they_are_told_to() {
         let description: Description = serde_json::from_value(json).unwrap();
         description.spectra((110.0, 140.0), data.clone()).unwrap_err().to_string()
     };
-    let gaussian = |key: &str, value: serde_json::Value| {
-        serde_json::json!({"component": [{"name": "s", "shape": "gaussian", key: value}]})
-    };
+    let gaussian = |key: &str, value: serde_json::Value| serde_json::json!({"component": [{"name": "s", "shape": "gaussian", key: value}]});
     assert!(wrong(gaussian("sigmma", 1.0.into())).contains("did you mean `sigma`"));
     assert!(wrong(gaussian("mean", "t.mean".into())).contains("another component"));
     assert!(wrong(gaussian("mean", serde_json::json!({"start": 1.0, "low": 2.0}))).contains("expected a number from"));

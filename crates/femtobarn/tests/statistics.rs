@@ -94,3 +94,79 @@ fn what_cannot_be_fitted_ends_with_its_name_and_a_code() {
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr(&output).contains("is no JSON"), "{}", stderr(&output));
 }
+
+#[test]
+fn the_interval_of_interest_is_that_of_the_profile_likelihood() {
+    let (place, reference) = (tempfile::tempdir().unwrap(), reference());
+    let path = write(place.path(), "workspace.json", &reference["workspace"]);
+    let number = |fit: &Value, name: &str, key: &str| fit["parameters"][name][key].as_f64().unwrap();
+    let fit = ask(&["fit", &path, "--json"]);
+    assert_eq!(
+        (&fit["parameters"]["mu"]["interval"], &fit["parameters"]["errors[0]"]["interval"]),
+        (&json!("profile"), &json!("curvature"))
+    );
+    let (high, best) = (number(&fit, "mu", "high"), fit["twice_nll"].as_f64().unwrap());
+    // The same model with the parameter of interest held at the end of its interval.
+    let mut held = reference["workspace"].clone();
+    let parameters = &mut held["measurements"][0]["config"]["parameters"];
+    *parameters = json!([{"name": "mu", "inits": [high], "bounds": [[0.0, 10.0]], "fixed": true}]);
+    let held = ask(&["fit", &write(place.path(), "held.json", &held), "--json"]);
+    assert!((held["twice_nll"].as_f64().unwrap() - best - 1.0).abs() < 1e-5);
+    let all = ask(&["fit", &path, "--json", "--profile", "all"]);
+    assert_eq!(all["parameters"]["errors[0]"]["interval"], "profile");
+    assert!(stderr(&run(&["fit", &path, "--profile", "mv"])).contains("did you mean `mu`"));
+}
+
+#[test]
+fn significances_are_those_of_pyhf() {
+    // pyhf 0.7.6 with q0 for the first workspace of references/pyhf.json: 0.48167997603, expected 0.89193496232.
+    let (place, reference) = (tempfile::tempdir().unwrap(), reference());
+    let path = write(place.path(), "workspace.json", &reference["workspace"]);
+    let found = ask(&["significance", &path, "--json"]);
+    assert!((found["significance_observed"].as_f64().unwrap() - 0.48167997603).abs() < 1e-5, "{found}");
+    assert!((found["significance_expected"].as_f64().unwrap() - 0.89193496232).abs() < 1e-5, "{found}");
+    let counted = ask(&["significance", "--signal", "10", "--background", "100", "--error", "10", "--json"]);
+    assert!((counted["significance_expected"].as_f64().unwrap() - 0.69020).abs() < 5e-6);
+    assert_eq!(run(&["significance", "--signal", "10", "--background", "0"]).status.code(), Some(2));
+    assert_eq!(run(&["significance"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_spectrum_is_fitted_as_its_file_says() {
+    let place = tempfile::tempdir().unwrap();
+    let sample = root().join("samples/higgs_dimuon/higgs_dimuon.parquet");
+    let file = |more: &str, component: &str| {
+        let path = place.path().join("peak.toml");
+        let fit = format!("files = [\"{}\"]\nobservable = \"m_mumu\"\nselect = \"is_signal == 1\"", sample.display());
+        std::fs::write(&path, format!("[fit]\n{fit}\n{more}\n[[component]]\nname = \"peak\"\n{component}\n")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    // A Gaussian event by event has the mean and the spread of the events as its best values, if all are in the window.
+    let gaussian = file("window = [0.0, 400.0]", "shape = \"gaussian\"");
+    let fit = ask(&["fit", &gaussian, "--json"]);
+    let number = |name: &str, key: &str| fit["parameters"][name][key].as_f64().unwrap();
+    let events = fb_io::read(&sample).unwrap();
+    let (m, signal) = (common::numbers(&events, "m_mumu"), common::numbers(&events, "is_signal"));
+    let m: Vec<f64> = m.into_iter().zip(signal).filter(|(_, s)| *s == 1.0).map(|(m, _)| m).collect();
+    let n = m.len() as f64;
+    let mean = m.iter().sum::<f64>() / n;
+    let spread = (m.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / n).sqrt();
+    assert!((number("peak.mean", "value") - mean).abs() < 1e-3 * spread / n.sqrt());
+    assert!((number("peak.sigma", "value") / spread - 1.0).abs() < 1e-5);
+    assert!((number("peak.yield", "error") / n.sqrt() - 1.0).abs() < 1e-3);
+    assert!((number("peak.mean", "error") / (spread / n.sqrt()) - 1.0).abs() < 1e-3);
+    assert!(number("peak.sigma", "low") < spread && spread < number("peak.sigma", "high"));
+
+    for (more, component, code, words) in [
+        ("window = [110.0, 140.0]", "shape = \"gausian\"", 2, "did you mean `gaussian`"),
+        ("window = [110.0, 140.0]", "shape = \"gaussian\"\nmeen = 1.0", 2, "did you mean `mean`"),
+        ("window = [140.0, 110.0]", "shape = \"gaussian\"", 2, "two rising numbers"),
+        ("window = [900.0, 990.0]", "shape = \"gaussian\"", 3, "category `all`"),
+        ("window = [110.0, 140.0]\nbinns = 3", "shape = \"gaussian\"", 2, "binns"),
+        ("window = [110.0, 140.0]\nweight = \"w\"", "shape = \"gaussian\"", 3, "no column `w`"),
+    ] {
+        let output = run(&["fit", &file(more, component), "--json"]);
+        assert_eq!(output.status.code(), Some(code), "{more} {component}: {}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{more} {component}: {}", stderr(&output));
+    }
+}

@@ -119,10 +119,13 @@ impl Description {
                     Some((p.clone(), same))
                 };
                 let found = self.component.iter().find_map(of);
-                let (owner, same) = found.filter(|(owner, _)| owner.name != part.name).ok_or_else(|| Error::Config {
-                    place: place(),
-                    reason: format!("found `{other}`, expected a number or `component.parameter` of another component"),
-                })?;
+                let (owner, same) =
+                    found.filter(|(owner, _)| owner.name != part.name).ok_or_else(|| Error::Config {
+                        place: place(),
+                        reason: format!(
+                            "found `{other}`, expected a number or `component.parameter` of another component"
+                        ),
+                    })?;
                 let shape = Shape::parse(&owner.shape)?;
                 if same != YIELD && !shape.parameters().contains(&same.as_str())
                     || matches!(owner.parameters.get(&same), Some(Setting::Same(_)))

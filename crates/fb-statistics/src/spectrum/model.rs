@@ -4,6 +4,8 @@
 //! −2 ln L = 2 Σ_b (λ_b − n_b + n_b ln(n_b/λ_b)), which is also a goodness of fit; event by event, the extended
 //! −2 ln L = 2 (Σ Y − Σ_i w_i ln λ(x_i)). A constrained parameter adds ((θ − m)/σ)².
 
+use std::borrow::Cow;
+
 use fb_core::{Error, Result};
 
 use super::dual::{Dual, Number};
@@ -114,9 +116,12 @@ pub struct Spectra {
     pub categories: Vec<Category>,
 }
 
+/// Bins of the window in which the information of events is summed up.
+const FINE: usize = 200;
+
 /// What an expectation is evaluated at: bins between edges, or points.
 enum At<'a> {
-    Bins(&'a [f64]),
+    Bins(Cow<'a, [f64]>),
     Points(&'a [f64]),
 }
 
@@ -132,8 +137,16 @@ impl At<'_> {
 impl Category {
     fn at(&self) -> At<'_> {
         match &self.data {
-            Data::Binned { edges, .. } => At::Bins(edges),
+            Data::Binned { edges, .. } => At::Bins(edges.into()),
             Data::Events { x, .. } => At::Points(x),
+        }
+    }
+
+    /// Bins in any case.
+    fn bins(&self) -> At<'_> {
+        match &self.data {
+            Data::Binned { .. } => self.at(),
+            Data::Events { .. } => At::Bins(Histogram::uniform(FINE, self.window.0, self.window.1).edges.into()),
         }
     }
 
@@ -152,8 +165,7 @@ impl Category {
     }
 
     /// The same with its derivatives in the parameters that it depends on: (their indices, [entry, parameter]).
-    fn slopes(&self, theta: &[f64]) -> (Vec<f64>, Vec<usize>, Vec<f64>) {
-        let at = self.at();
+    fn slopes(&self, theta: &[f64], at: &At<'_>) -> (Vec<f64>, Vec<usize>, Vec<f64>) {
         let of = |c: &Component| c.arguments.iter().chain(&c.size).copied().collect::<Vec<_>>();
         let mut used: Vec<usize> = self.components.iter().flat_map(of).filter_map(|slot| index(&slot)).collect();
         used.sort_unstable();
@@ -177,7 +189,7 @@ impl Category {
                     Some((place(index(slot)?), others.product()))
                 })
                 .collect();
-            for (entry, f) in component.normalised(&at, self.window, &arguments).into_iter().enumerate() {
+            for (entry, f) in component.normalised(at, self.window, &arguments).into_iter().enumerate() {
                 sum[entry] += size * f.value;
                 let row = &mut slopes[entry * used.len()..][..used.len()];
                 free.iter().for_each(|&(k, i)| row[i] += size * f.slopes[k]);
@@ -318,16 +330,17 @@ impl Spectra {
         Ok([one(bounds[i].0, -estimate.errors[i])?, one(bounds[i].1, estimate.errors[i])?])
     }
 
-    /// Σ w (∂λ/∂θ)(∂λ/∂θ)ᵀ over bins and events, and `constrained`/σ² of each constrained parameter.
+    /// Σ w (∂λ/∂θ)(∂λ/∂θ)ᵀ with w from the data and λ, and `constrained`/σ² of each constrained parameter.
     fn information(
         &self,
         theta: &[f64],
         constrained: f64,
+        at: fn(&Category) -> At<'_>,
         weigh: &dyn Fn(&Data, &[f64]) -> Vec<f64>,
     ) -> Matrix {
         let mut matrix = Matrix::zeros(theta.len());
         for category in &self.categories {
-            let (expected, used, slopes) = category.slopes(theta);
+            let (expected, used, slopes) = category.slopes(theta, &at(category));
             let weights = weigh(&category.data, &expected);
             let columns: Vec<Vec<f64>> =
                 (0..used.len()).map(|k| slopes.iter().skip(k).step_by(used.len()).copied().collect()).collect();
@@ -361,7 +374,7 @@ impl Spectra {
     /// V C V with the variance C of half the gradient of −2 ln L, Σ w² (∂ ln λ/∂θ)(∂ ln λ/∂θ)ᵀ: what the errors of
     /// weighted events are (arXiv:1911.01303).
     fn sandwich(&self, theta: &[f64], covariance: &Matrix) -> Matrix {
-        let scatter = self.information(theta, 1.0, &|data, expected| match data {
+        let scatter = self.information(theta, 1.0, Category::at, &|data, expected| match data {
             Data::Binned { variances, .. } => variances.iter().zip(expected).map(|(v, m)| v / (m * m)).collect(),
             Data::Events { weights, .. } => weights.iter().zip(expected).map(|(w, m)| w * w / (m * m)).collect(),
         });
@@ -395,9 +408,11 @@ impl Objective for Spectra {
     fn gradient(&self, theta: &[f64]) -> Vec<f64> {
         let mut gradient = vec![0.0; theta.len()];
         for category in &self.categories {
-            let (expected, used, slopes) = category.slopes(theta);
+            let (expected, used, slopes) = category.slopes(theta, &category.at());
             let by_mean: Vec<f64> = match &category.data {
-                Data::Binned { contents: seen, .. } => seen.iter().zip(&expected).map(|(n, mean)| 2.0 - 2.0 * n / mean).collect(),
+                Data::Binned { contents: seen, .. } => {
+                    seen.iter().zip(&expected).map(|(n, mean)| 2.0 - 2.0 * n / mean).collect()
+                }
                 Data::Events { weights, .. } => {
                     let mut total = vec![0.0; theta.len()];
                     category.total(theta, &mut total);
@@ -418,11 +433,10 @@ impl Objective for Spectra {
     }
 
     fn curvature(&self, theta: &[f64]) -> Matrix {
-        // Fisher's information: of a bin 1/λ, of an event w/λ².
-        self.information(theta, 2.0, &|data, expected| match data {
-            Data::Binned { .. } => expected.iter().map(|mean| 2.0 / mean).collect(),
-            Data::Events { weights, .. } => weights.iter().zip(expected).map(|(w, m)| 2.0 * w / (m * m)).collect(),
-        })
+        // Fisher's information, which events far off the model cannot spoil.
+        // Far off a peak nothing is expected, and nothing is learned.
+        let weight = |mean: &f64| if *mean > 1e-100 { 2.0 / mean } else { 0.0 };
+        self.information(theta, 2.0, Category::bins, &|_, expected| expected.iter().map(weight).collect())
     }
 }
 

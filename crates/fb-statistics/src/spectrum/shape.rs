@@ -107,7 +107,7 @@ impl Shape {
             "mean" => (mean, window),
             "sigma" | "width" => (sigma, (1e-4 * width, width)),
             "alpha" | "alpha_low" | "alpha_high" => (1.5, (0.3, 6.0)),
-            "n" | "n_low" | "n_high" => (5.0, (1.05, 50.0)),
+            "n" | "n_low" | "n_high" => (5.0, (0.1, 100.0)),
             "slope" => (1.0 / width, (-20.0 / width, 50.0 / width)),
             "power" if self == Self::PowerLaw => (2.0, (-50.0, 100.0)),
             "power" => (1.5, (0.2, 8.0)),

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use fb_statistics::histfactory::{Likelihood, Model, Workspace, best_fit, patched, profile_interval};
 use serde_json::{Map, Value, json};
 
+use super::spectrum;
 use crate::failure::{Failure, Result};
 
-/// Fit a HistFactory model in a JSON workspace of pyhf: best values with errors, and −2 ln L.
+/// Fit a HistFactory model in a JSON workspace of pyhf, or the spectrum that a TOML file describes: best values with
+/// errors, and −2 ln L.
 ///
 /// Errors are those of the second derivatives at the minimum. `low` and `high` are the ends of the 68.3% interval of the
 /// profile likelihood for the parameter of interest, and for those of --profile; for the others value ∓ error, cut at the
@@ -65,7 +67,7 @@ impl Source {
     }
 }
 
-fn within(path: &Path, source: fb_core::Error) -> Failure {
+pub(super) fn within(path: &Path, source: fb_core::Error) -> Failure {
     Failure::In { path: path.to_owned(), source }
 }
 
@@ -75,11 +77,64 @@ fn read(path: &Path) -> Result<Value> {
     serde_json::from_slice(&bytes).map_err(|e| error(format!("is no JSON: {e}")))
 }
 
+/// What was fitted.
+pub(super) struct Outcome {
+    pub(super) intervals: Vec<Interval>,
+    pub(super) twice_nll: f64,
+    pub(super) covariance_ok: bool,
+}
+
+/// A parameter with its error and its interval.
+pub(super) struct Interval {
+    pub(super) name: String,
+    pub(super) value: f64,
+    pub(super) error: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+    /// `profile`, `curvature` or `fixed`: where the ends come from.
+    pub(super) kind: &'static str,
+}
+
 pub(super) fn execute(arguments: &Arguments) -> Result<()> {
+    let workspace = &arguments.source.workspace;
+    let outcome =
+        if workspace.extension().is_some_and(|e| e == "toml") { spectrum::fit(workspace)? } else { fit(arguments)? };
+    if arguments.json {
+        let parameters: Map<String, Value> = outcome
+            .intervals
+            .into_iter()
+            .map(|p| {
+                let interval =
+                    json!({"value": p.value, "error": p.error, "low": p.low, "high": p.high, "interval": p.kind});
+                (p.name, interval)
+            })
+            .collect();
+        return super::print_json(&json!({
+            "parameters": parameters,
+            "twice_nll": outcome.twice_nll,
+            "status": "converged",
+            "covariance_ok": outcome.covariance_ok,
+        }));
+    }
+    let width = outcome.intervals.iter().map(|p| p.name.chars().count()).max().unwrap_or(0);
+    let line = |p: &Interval| {
+        let interval = if p.kind == "profile" { format!("  [{:.5}, {:.5}]", p.low, p.high) } else { String::new() };
+        format!("{:width$}  {:>11.5} ± {:.5}{interval}\n", p.name, p.value, p.error)
+    };
+    let mut lines: Vec<String> = outcome.intervals.iter().map(line).collect();
+    lines.push(format!("\n-2 ln L = {:.6}, converged\n", outcome.twice_nll));
+    if !outcome.covariance_ok {
+        lines.push("no errors: the second derivatives at the minimum are not positive definite\n".to_owned());
+    }
+    super::print(&lines.concat());
+    Ok(())
+}
+
+/// The fit of a workspace.
+fn fit(arguments: &Arguments) -> Result<Outcome> {
     let (workspace, model) = arguments.source.read()?;
     let likelihood = Likelihood::new(&model, model.observed(&workspace));
     let fitted = best_fit(&likelihood).map_err(|source| arguments.source.here(source))?;
-    let covariance_ok = fitted.covariance.is_some();
     let parameters = model.parameters();
     let mut profiled: Vec<usize> = model.poi().into_iter().collect();
     for name in &arguments.profile {
@@ -93,7 +148,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
             }
         }
     }
-    let mut rows = Vec::new();
+    let mut intervals = Vec::new();
     for (i, (parameter, (&x, &e))) in parameters.iter().zip(fitted.fit.theta.iter().zip(&fitted.errors)).enumerate() {
         let (low, high, kind) = if parameter.fixed {
             (x, x, "fixed")
@@ -104,35 +159,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         } else {
             ((x - e).max(parameter.bounds.0), (x + e).min(parameter.bounds.1), "curvature")
         };
-        rows.push((&parameter.name, x, e, low, high, kind));
+        intervals.push(Interval { name: parameter.name.clone(), value: x, error: e, low, high, kind });
     }
-    if arguments.json {
-        let parameters: Map<String, Value> = rows
-            .into_iter()
-            .map(|(name, value, error, low, high, kind)| {
-                let interval = json!({"value": value, "error": error, "low": low, "high": high, "interval": kind});
-                (name.clone(), interval)
-            })
-            .collect();
-        return super::print_json(&json!({
-            "parameters": parameters,
-            "twice_nll": fitted.fit.twice_nll,
-            "status": "converged",
-            "covariance_ok": covariance_ok,
-        }));
-    }
-    let width = model.parameters().iter().map(|parameter| parameter.name.chars().count()).max().unwrap_or(0);
-    let mut lines: Vec<String> = rows
-        .into_iter()
-        .map(|(name, value, error, low, high, kind)| {
-            let interval = if kind == "profile" { format!("  [{low:.5}, {high:.5}]") } else { String::new() };
-            format!("{name:width$}  {value:>11.5} ± {error:.5}{interval}\n")
-        })
-        .collect();
-    lines.push(format!("\n-2 ln L = {:.6}, converged\n", fitted.fit.twice_nll));
-    if !covariance_ok {
-        lines.push("no errors: the second derivatives at the minimum are not positive definite\n".to_owned());
-    }
-    super::print(&lines.concat());
-    Ok(())
+    Ok(Outcome { intervals, twice_nll: fitted.fit.twice_nll, covariance_ok: fitted.covariance.is_some() })
 }

@@ -15,6 +15,7 @@ mod resume;
 mod run;
 mod show;
 mod significance;
+mod spectrum;
 mod substructure;
 mod verify;
 
