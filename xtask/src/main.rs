@@ -1,9 +1,10 @@
 //! Chores of the repository: `cargo xtask tidy | gen | new-method FOLDER/NAME | bench nn | bench io | bench trees |
-//! bench trees-scaling | bench jets | bench substructure | references`.
+//! bench trees-scaling | bench jets | bench substructure | bench statistics | references`.
 
 mod bench;
 mod bench_io;
 mod bench_jets;
+mod bench_statistics;
 mod bench_substructure;
 mod bench_trees;
 mod generate;
@@ -34,6 +35,8 @@ fn main() -> Result<()> {
         ["bench", "nn", ref options @ ..] => bench::networks(options),
         ["bench", "io"] => bench_io::files(),
         ["bench", "jets"] => bench_jets::jets(),
+        ["bench", "statistics"] => bench_statistics::statistics(None),
+        ["bench", "statistics", atlas] => bench_statistics::statistics(Some(atlas)),
         ["bench", "trees-scaling"] => bench_trees::scaling(),
         ["bench", "trees", ref words @ ..] => bench_trees::trees(words),
         ["bench", "substructure"] => bench_substructure::substructure(),
@@ -42,7 +45,7 @@ fn main() -> Result<()> {
         ["references"] => references(),
         _ => bail!(
             "expected: tidy | gen | new-method FOLDER/NAME | bench nn [NETWORK…] | bench io | bench trees [WORD…] | \
-             bench trees-scaling | bench jets | bench substructure | references"
+             bench trees-scaling | bench jets | bench substructure | bench statistics [ATLAS-FOLDER] | references"
         ),
     }
 }

@@ -13,6 +13,7 @@ mod likelihood;
 mod limit;
 mod model;
 mod patch;
+mod toys;
 mod workspace;
 
 pub use discovery::{Discovery, discovery};
@@ -21,4 +22,5 @@ pub use likelihood::Likelihood;
 pub use limit::{Hypothesis, Limits, Scan};
 pub use model::{Constraint, Data, Model, Parameter};
 pub use patch::patched;
+pub use toys::{ToyTest, test_with_toys};
 pub use workspace::{Channel, Measurement, Modifier, ModifierKind, ParameterConfig, Sample, Workspace};

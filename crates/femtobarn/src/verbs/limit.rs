@@ -1,11 +1,12 @@
 //! `fb limit`.
 
-use fb_statistics::histfactory::{Likelihood, Scan};
+use fb_statistics::histfactory::{Likelihood, Scan, test_with_toys};
 use serde_json::json;
 
 use super::fit::Source;
 use crate::console::Console;
 use crate::failure::{Failure, Result};
+use crate::workers::Threads;
 
 /// Test a value of the parameter of interest of a workspace of pyhf, and set 95 % upper limits, by CLs.
 ///
@@ -18,6 +19,15 @@ pub struct Arguments {
     /// The value that is tested.
     #[arg(long, default_value_t = 1.0, value_name = "MU", allow_negative_numbers = true)]
     poi_test: f64,
+    /// Test --poi-test with so many pseudo-experiments, with and without signal, too; the limits are asymptotic ones.
+    #[arg(long, value_name = "N")]
+    toys: Option<usize>,
+    /// Every pseudo-experiment follows from it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads; 0 stands for all of the machine. The results do not depend on it.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
     /// Print the results as JSON.
     #[arg(long)]
     json: bool,
@@ -37,21 +47,40 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     }
     let here = |source| arguments.source.here(source);
     let likelihood = Likelihood::new(&model, model.observed(&workspace));
+    let toys = match arguments.toys {
+        Some(n) if n < 100 => {
+            return Err(Failure::Usage(format!("--toys: found {n}, expected at least 100")));
+        }
+        Some(n) => {
+            let workers = Threads::new(arguments.threads)?;
+            Some(test_with_toys(&likelihood, mu, n, arguments.seed, &workers).map_err(here)?)
+        }
+        None => None,
+    };
     let mut scan = Scan::new(likelihood).map_err(here)?;
     let test = scan.test(mu).map_err(here)?;
     let limits = scan.limits(0.05).map_err(here)?;
     if arguments.json {
-        return super::print_json(&json!({
+        let mut found = json!({
             "cls_observed": test.observed,
             "cls_expected": test.expected,
             "upper_limit_observed": limits.observed,
             "upper_limits_expected": limits.expected,
-        }));
+        });
+        if let Some(toys) = toys {
+            found["toys"] =
+                json!({"cls_observed": toys.observed, "cls_expected": toys.expected, "failed": toys.failed});
+        }
+        return super::print_json(&found);
     }
     let line = |head: &str, observed: f64, expected: [f64; 5]| {
         let expected: Vec<String> = expected.iter().map(|x| format!("{x:>10.5}")).collect();
         format!("{head:<14}{observed:>10.5}  {}\n", expected.join(""))
     };
+    let with_toys = toys.map_or_else(String::new, |t| {
+        let text = line("  with toys", t.observed.central, t.expected);
+        format!("{text}  (observed ± {:.5}, {} fits failed)\n", t.observed.error(), t.failed)
+    });
     super::print(&format!(
         "{:<14}{:>10}  {:>10}{:>10}{:>10}{:>10}{:>10}\n{}{}",
         "",
@@ -61,7 +90,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         "expected",
         "+1σ",
         "+2σ",
-        line(&format!("CLs({mu})"), test.observed, test.expected),
+        line(&format!("CLs({mu})"), test.observed, test.expected) + &with_toys,
         line("95 % limit", limits.observed, limits.expected),
     ));
     Ok(())
