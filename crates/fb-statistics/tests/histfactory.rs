@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use fb_core::{Error, Kind};
-use fb_statistics::histfactory::{Likelihood, Limits, Model, Scan, Workspace, best_fit};
+use fb_core::run::Alone;
+use fb_statistics::histfactory::{Likelihood, Limits, Model, Scan, Workspace, best_fit, test_with_toys};
 use serde_json::{Value, json};
 
 /// One bin with a signal of 10, a background of 50, `seen` counts and a relative error of the background.
@@ -32,6 +33,22 @@ fn model(json: &Value) -> Result<(Workspace, Model), Error> {
 fn with<T>(json: &Value, ask: impl FnOnce(Likelihood) -> Result<T, Error>) -> Result<T, Error> {
     let (workspace, model) = model(json)?;
     ask(Likelihood::new(&model, model.observed(&workspace)))
+}
+
+#[test]
+fn pseudo_experiments_give_the_shares_of_poisson() {
+    // q̃ falls with the count below s + b, so CLs = P(n ≤ seen | s + b)/P(n ≤ seen | b).
+    let share = |mean: f64, seen: u32| -> f64 {
+        let term = |n: u32| (f64::from(n) * mean.ln() - mean - libm::lgamma(f64::from(n) + 1.0)).exp();
+        (0..=seen).map(term).sum()
+    };
+    for seen in [42, 50, 57] {
+        let found = with(&counting(f64::from(seen), None), |l| test_with_toys(&l, 1.0, 4000, 3, &Alone)).unwrap();
+        let exact = share(60.0, seen) / share(50.0, seen);
+        let off = (found.observed.central - exact).abs() / found.observed.error();
+        assert!(off < 3.0 && found.observed.error() < 0.02 && found.failed == 0, "{seen}: {found:?}, {exact}");
+        assert!(found.expected.is_sorted() && (found.expected[2] - share(60.0, 50) / share(50.0, 50)).abs() < 0.05);
+    }
 }
 
 #[test]
