@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use fb_core::{Error, Kind};
 use fb_core::run::Alone;
+use fb_core::{Error, Kind};
 use fb_statistics::histfactory::{Likelihood, Limits, Model, Scan, Workspace, best_fit, test_with_toys};
 use serde_json::{Value, json};
 

@@ -72,3 +72,29 @@ fn what_cannot_be_analysed_is_named() {
         assert!(stderr(&output).contains(words), "{set}: {}", stderr(&output));
     }
 }
+
+#[test]
+fn runs_are_compared_on_the_same_events() {
+    let place = tempfile::tempdir().unwrap();
+    let (long, short) = (place.path().join("long"), place.path().join("short"));
+    higgs(&long, &["--set", "analysis.toys=0"]);
+    higgs(&short, &["--set", "analysis.toys=0", "--set", "analysis.mass=m_mumu", "--set", "seed=2"]);
+    let ask = |a: &Path, b: &Path| -> Value {
+        serde_json::from_str(&succeed(&["diff", &text(a), &text(b), "--json"])).unwrap()
+    };
+    let same = ask(&long, &long);
+    let auc =
+        |found: &Value| found["metrics"].as_array().unwrap().iter().find(|m| m["metric"] == "auc").unwrap().clone();
+    assert_eq!((&auc(&same)["difference"]["central"], &auc(&same)["paired"]), (&0.0.into(), &true.into()));
+    assert_eq!(same["luminosity_factor"]["central"], 1.0);
+    let there = auc(&ask(&long, &short));
+    let back = auc(&ask(&short, &long));
+    let central = |m: &Value, key: &str| m[key]["central"].as_f64().unwrap();
+    assert!((central(&there, "difference") + central(&back, "difference")).abs() < 1e-12);
+    assert!((central(&there, "b") - central(&there, "a") - central(&there, "difference")).abs() < 1e-12);
+    // What two trainings have in common falls out of the error of their difference.
+    let width = |v: &Value| v["high"].as_f64().unwrap() - v["low"].as_f64().unwrap();
+    assert!(width(&there["difference"]) < width(&there["a"]), "{there}");
+    let output = run(&["diff", &text(&long), &text(place.path())]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+}

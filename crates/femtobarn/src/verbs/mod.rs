@@ -4,6 +4,7 @@ mod bubble;
 mod cluster;
 mod convert;
 mod data;
+mod diff;
 mod export;
 mod fit;
 mod import;
@@ -44,6 +45,7 @@ pub struct Cli {
 enum Verb {
     Run(run::Arguments),
     Resume(resume::Arguments),
+    Diff(diff::Arguments),
     List(list::Arguments),
     Show(show::Arguments),
     Predict(predict::Arguments),
@@ -67,6 +69,7 @@ impl Cli {
         match self.verb {
             Verb::Run(arguments) => run::execute(&arguments),
             Verb::Resume(arguments) => resume::execute(&arguments),
+            Verb::Diff(arguments) => diff::execute(&arguments),
             Verb::List(arguments) => list::execute(&arguments),
             Verb::Show(arguments) => show::execute(&arguments),
             Verb::Predict(arguments) => predict::execute(&arguments),
