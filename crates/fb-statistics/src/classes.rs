@@ -50,7 +50,9 @@ pub fn check(metrics: &[Metric], classes: usize) -> Result<()> {
     // A mean over classes that are expected in different numbers would be of nothing.
     for metric in metrics {
         let reason = match metric {
-            Metric::Ams(_) if classes > 2 => format!("it is for signal and background, found {classes} classes"),
+            Metric::Ams(_) | Metric::Sculpting(_) if classes > 2 => {
+                format!("it is for signal and background, found {classes} classes")
+            }
             Metric::Mistag(m) if m.classes() > classes => {
                 format!("it names class {}, found {classes} classes", m.classes() - 1)
             }

@@ -26,6 +26,10 @@ pub enum Metric {
     LogLoss,
     /// Effective efficiency of a flavour tagger, Σᵢ εᵢ (1 − 2wᵢ)², over bins of the dilution r = |2p − 1|.
     TaggingPower,
+    /// How much the background that passes at this signal efficiency differs in a variable from the background that fails:
+    /// Jensen and Shannon's divergence in bits over bins of equal population, less what it is by chance (see
+    /// [`Evaluation::with_groups`]).
+    Sculpting(f64),
     /// Share of the background classes that is taken where so much of the signal classes is.
     Mistag(Mistag),
 }
@@ -87,7 +91,7 @@ impl Metric {
     ];
 
     /// From its name: `auc`, `accuracy`, `balanced_accuracy`, `rejection@0.3`, `ams@692,411000`, `max_sic`, `ece`,
-    /// `log_loss`, `tagging_power`, `mistag@0.7(0+1+2|4)`.
+    /// `log_loss`, `tagging_power`, `sculpting@0.5`, `mistag@0.7(0+1+2|4)`.
     ///
     /// # Errors
     /// [`Error::UnknownName`] with the nearest name, [`Error::Config`] for a signal efficiency outside of (0, 1) and for
@@ -114,9 +118,12 @@ impl Metric {
                 ),
             });
         }
-        if let Some(efficiency) = name.strip_prefix("rejection@") {
+        let at_efficiency: [(&str, fn(f64) -> Self); 2] =
+            [("rejection@", Self::Rejection), ("sculpting@", Self::Sculpting)];
+        let of = |(prefix, metric): &(&str, fn(f64) -> Self)| Some((name.strip_prefix(prefix)?, *metric));
+        if let Some((efficiency, metric)) = at_efficiency.iter().find_map(of) {
             return match efficiency.parse() {
-                Ok(e) if e > 0.0 && e < 1.0 => Ok(Self::Rejection(e)),
+                Ok(e) if e > 0.0 && e < 1.0 => Ok(metric(e)),
                 _ => Err(Error::Config {
                     place: format!("metric `{name}`"),
                     reason: format!("found the signal efficiency `{efficiency}`, expected a number between 0 and 1"),
@@ -137,6 +144,7 @@ impl Metric {
     pub fn name(self) -> String {
         match self {
             Self::Rejection(e) => format!("rejection@{e}"),
+            Self::Sculpting(e) => format!("sculpting@{e}"),
             Self::Mistag(mistag) => mistag.name(),
             Self::Ams([s, b]) => format!("ams@{s},{b}"),
             _ => Self::NAMES.iter().find(|(_, m)| *m == self).map_or_else(String::new, |(n, _)| (*n).to_owned()),
@@ -151,6 +159,8 @@ pub struct Evaluation<'a> {
     signal: &'a [bool],
     /// Bin of the calibration error of each event.
     bins: Vec<u8>,
+    /// Bin of each event in the variable whose sculpting is measured.
+    groups: &'a [u8],
 }
 
 const BINS: usize = 15;
@@ -164,7 +174,13 @@ impl<'a> Evaluation<'a> {
         let ranking = Ranking::new(scores, signal)?;
         let edges = quantile_edges(scores, BINS);
         let bins = scores.iter().map(|s| edges[1..BINS].partition_point(|e| e <= s) as u8).collect();
-        Ok(Self { ranking, scores, signal, bins })
+        Ok(Self { ranking, scores, signal, bins, groups: &[] })
+    }
+
+    /// With the bin of each event in the variable whose sculpting is measured; without them it is NaN.
+    #[must_use]
+    pub fn with_groups(self, groups: &'a [u8]) -> Self {
+        Self { groups, ..self }
     }
 
     /// The ranking.
@@ -192,6 +208,7 @@ impl<'a> Evaluation<'a> {
             }
             Metric::Rejection(e) => roc.rejection(e),
             Metric::Mistag(m) => roc.background_at(m.efficiency),
+            Metric::Sculpting(e) => self.sculpting(roc.threshold_at(e), weights),
             Metric::Ams(expected) => roc.largest_ams(expected),
             Metric::MaxSic => roc.max_significance_improvement(),
             Metric::CalibrationError => self.calibration_error(weights),
@@ -216,6 +233,30 @@ impl<'a> Evaluation<'a> {
             bin.iter_mut().zip(add).for_each(|(s, a)| *s += a);
         }
         sums
+    }
+
+    /// JSD(P, Q) = ½ KL(P‖M) + ½ KL(Q‖M), M = ½(P + Q), of the shares P of the background with a score from `threshold` on
+    /// and Q of the rest in k groups, less its mean for P = Q, (k − 1)/(8 ln 2)·(1/n_P + 1/n_Q) with effective events n.
+    fn sculpting(&self, threshold: f64, weights: &[f64]) -> f64 {
+        let Some(&last) = self.groups.iter().max() else { return f64::NAN };
+        let groups = usize::from(last) + 1;
+        let (mut sums, mut squares) = (vec![[0.0; 2]; groups], [0.0; 2]);
+        for (i, &group) in self.groups.iter().enumerate().filter(|(i, _)| !self.signal[*i]) {
+            let side = usize::from(self.scores[i] < threshold);
+            sums[usize::from(group)][side] += weights[i];
+            squares[side] += weights[i] * weights[i];
+        }
+        let totals = [0, 1].map(|side| sums.iter().map(|s| s[side]).sum::<f64>());
+        let part = |x: f64, m: f64| if x > 0.0 { 0.5 * x * (x / m).log2() } else { 0.0 };
+        let divergence: f64 = sums
+            .iter()
+            .map(|s| {
+                let [p, q] = [0, 1].map(|side| (s[side] / totals[side]).max(0.0));
+                part(p, f64::midpoint(p, q)) + part(q, f64::midpoint(p, q))
+            })
+            .sum();
+        let chance = [0, 1].map(|side| squares[side] / (totals[side] * totals[side]));
+        divergence - (groups - 1) as f64 / (8.0 * std::f64::consts::LN_2) * (chance[0] + chance[1])
     }
 
     fn tagging_power(&self, weights: &[f64]) -> f64 {
@@ -262,6 +303,27 @@ mod tests {
         // Dilutions 0.8 (right), 0.2 (wrong), 0.2 (wrong), 0.6 (right, three times).
         let power = evaluation.metrics(&[Metric::TaggingPower], &[1.0, 1.0, 1.0, 3.0]).unwrap()[0];
         assert!((power - (1.0 + 2.0 + 3.0) / 6.0).abs() < 1e-12, "{power}");
+    }
+
+    #[test]
+    fn sculpting_is_zero_by_chance_and_known_for_a_cut() {
+        let mut random = fb_core::Philox::new(4, 0, 0);
+        let n = 40_000;
+        let signal: Vec<bool> = (0..n).map(|i| i % 4 == 0).collect();
+        let m: Vec<f64> = (0..n).map(|_| random.uniform()).collect();
+        let groups: Vec<u8> = m.iter().map(|m| (m * 20.0) as u8).collect();
+        let of = |scores: &[f64]| {
+            let evaluation = Evaluation::new(scores, &signal).unwrap().with_groups(&groups);
+            evaluation.metrics(&[Metric::Sculpting(0.5)], &vec![1.0; n]).unwrap()[0]
+        };
+        let chance: Vec<f64> = (0..n).map(|_| random.uniform()).collect();
+        assert!(of(&chance).abs() < 1e-3, "{}", of(&chance));
+        // Above the median of signal is the upper half of the variable alone: P and Q share nothing, one bit.
+        assert!((of(&m) - 1.0).abs() < 0.01, "{}", of(&m));
+        assert!(
+            Evaluation::new(&m, &signal).unwrap().metrics(&[Metric::Sculpting(0.5)], &vec![1.0; n]).unwrap()[0]
+                .is_nan()
+        );
     }
 
     #[test]

@@ -112,6 +112,8 @@ pub struct Judge<'a> {
     classes: usize,
     train: (Vec<bool>, &'a [f64]),
     bootstrap: Bootstrap,
+    /// Bin of each test event among [`GROUPS`] of equal population of background in the column `bins_in`.
+    groups: Vec<u8>,
     /// Bin of each test event in the column `bins_in`, and the edges.
     bins: Option<(Vec<usize>, Vec<f64>)>,
     workers: &'a dyn Workers,
@@ -124,6 +126,9 @@ type Statistic<'a> = dyn Fn(&[f64]) -> fb_core::Result<Vec<f64>> + Sync + 'a;
 fn grid() -> Vec<f64> {
     (1..=100).map(|i| f64::from(i) / 100.0).collect()
 }
+
+/// Bins in which the sculpting of a variable is measured.
+const GROUPS: usize = 20;
 
 /// Bins of a target, and of its residuals.
 const BINS: [usize; 2] = [10, 60];
@@ -148,6 +153,18 @@ impl<'a> Judge<'a> {
             Truth::Classes(metrics, if classes > 2 { each() } else { vec![is_signal(test)] })
         };
         let column = test.events.column(&experiment.evaluate.bins_in).ok().filter(|c| c.offsets.is_none());
+        let asks = names.iter().any(|n| n.starts_with("sculpting@"));
+        if asks && column.is_none() {
+            let closest = None;
+            return Err(fb_core::Error::MissingColumn { name: experiment.evaluate.bins_in.clone(), closest }.into());
+        }
+        let groups = column.filter(|_| asks).map_or_else(Vec::new, |column| {
+            let x: Vec<f64> = (0..test.len()).map(|i| column.data.number(i)).collect();
+            let of_background: Vec<f64> =
+                x.iter().zip(&test.labels).filter(|(_, label)| **label == 0).map(|(x, _)| *x).collect();
+            let edges = quantile_edges(&of_background, GROUPS);
+            x.iter().map(|x| edges[1..GROUPS].partition_point(|e| e <= x) as u8).collect()
+        });
         let bins = column.map(|column| {
             let x: Vec<f64> = (0..test.len()).map(|i| column.data.number(i)).collect();
             let edges = quantile_edges(&x, 5);
@@ -161,6 +178,7 @@ impl<'a> Judge<'a> {
             classes,
             train: (is_signal(train), &train.weights),
             bootstrap: Bootstrap::new(experiment.seed, experiment.evaluate.replicas, &test.identity),
+            groups,
             bins,
             workers,
         })
@@ -201,7 +219,7 @@ impl<'a> Judge<'a> {
                 Box::new(move |w| classes.numbers(&metrics[from..], w))
             }
             Truth::Classes(metrics, is) => {
-                let evaluation = Evaluation::new(&scores[0], &is[0])?;
+                let evaluation = Evaluation::new(&scores[0], &is[0])?.with_groups(&self.groups);
                 Box::new(move |w| evaluation.metrics(&metrics[from..], w))
             }
             Truth::Targets(metrics, targets) => {

@@ -102,7 +102,8 @@ impl Serialize for Named {
 /// Whether less of this metric is better.
 pub fn is_error(metric: &str) -> bool {
     let name = metric.split([':', '@']).next().unwrap_or_default();
-    ["ece", "log_loss", "mistag", "rmse", "mae", "resolution", "relative_resolution", "pinball"].contains(&name)
+    ["ece", "log_loss", "mistag", "sculpting", "rmse", "mae", "resolution", "relative_resolution", "pinball"]
+        .contains(&name)
 }
 
 /// A training with fewer events.
