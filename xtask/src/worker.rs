@@ -171,9 +171,9 @@ fn flops(graph: &Graph, batch: usize, particles: usize) -> f64 {
             }
             Op::Interaction { channels: [a, b, c] } => rows * 2 * from * a + rows * (particles - 1) * (a * b + b * c),
             Op::Lstm { hidden } => batch * particles * (from + hidden) * 4 * hidden,
-            Op::Conv { shape, out, kernel, .. } => {
+            Op::Conv { shape, out, kernel, groups, .. } => {
                 let taps = if shape[0] == 1 { kernel } else { kernel * kernel };
-                rows * node.width / out * taps * shape[2] * out
+                rows * node.width / out * taps * shape[2] / groups * out
             }
             _ => 0,
         };

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use fb_core::{Artifact, Column, Data, Events, Fitted, Frame, Input, Layout, List, Tensor, Variable};
 use fb_deploy::{Inputs, Runtime, onnx};
 use fb_methods::neural::FittedNetwork;
-use fb_nn::graph::Convolution;
+use fb_nn::graph::{Convolution, Window};
 use fb_nn::{Activation, Graph, Rows};
 use serde_json::json;
 
@@ -267,7 +267,7 @@ fn lists_agree() {
 fn every_operation_agrees() {
     let Some(library) = library() else { return };
     let events = jets(&MULTIPLICITIES, 6);
-    let conv = Convolution { out: 5, kernel: 3, stride: 1, padding: 1, bias: false, activation: Activation::Selu };
+    let conv = Convolution { out: 5, kernel: 3, stride: 1, padding: 1, groups: 1, bias: false, activation: Activation::Selu };
     let cloud = particles(Layout::Cloud, Frame::Jet, &["u", "v", "log(pt)", "eta", "phi", "dr(jet)"]);
     let artifact = network(&cloud, |graph| {
         let x = graph.linear(Graph::INPUT, 12, Activation::Selu);
@@ -275,7 +275,7 @@ fn every_operation_agrees() {
         let (line, shape) = graph.conv(norm, [1, 4, 3], Convolution { stride: 2, ..conv });
         let line = graph.mean_positions(line, shape[2]);
         let (image, shape) = graph.conv(x, [3, 4, 1], Convolution { bias: true, kernel: 2, ..conv });
-        let (image, _) = graph.max_pool(image, shape);
+        let (image, _) = graph.max_pool(image, shape, Window::default());
         let image = graph.linear(image, 5, Activation::Tanh);
         let both = graph.add(line, image, Activation::Tanh);
         let place = graph.columns(Graph::INPUT, 0, 2);

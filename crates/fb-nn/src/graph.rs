@@ -158,8 +158,9 @@ pub enum Op {
         /// Width of the hidden state.
         hidden: usize,
     },
-    /// Convolution over an image [height, width, in], channels last; parameters W [kernel, kernel, in, out] (one row
-    /// of taps where height is 1) and, if `bias`, b `[out]`.
+    /// Convolution over an image [height, width, in], channels last; parameters W [kernel, kernel, in/groups, out] (one
+    /// row of taps where height is 1) and, if `bias`, b `[out]`. Inputs and outputs are cut into `groups` of neighbouring
+    /// channels; an output sees those of its own group.
     Conv {
         /// Height, width and channels of the input.
         shape: [usize; 3],
@@ -171,15 +172,22 @@ pub enum Op {
         stride: usize,
         /// Zeros added on each side.
         padding: usize,
+        /// Groups of channels.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        groups: usize,
         /// Whether there is b.
         bias: bool,
         /// What follows.
         activation: Activation,
     },
-    /// Largest of each 2 × 2 pixels of an image [height, width, channels]; an odd last row or column is left out.
+    /// Largest pixel of each window of an image [height, width, channels]; rows and columns that fill no window are left
+    /// out, and nothing is there beyond the edge.
     MaxPool {
         /// Height, width and channels of the input.
         shape: [usize; 3],
+        /// What is looked at.
+        #[serde(default, skip_serializing_if = "Window::is_two")]
+        window: Window,
     },
     /// Mean over the positions of a row [positions, channels].
     MeanPositions {
@@ -285,6 +293,40 @@ pub enum Op {
         /// What n is measured in.
         mean: f64,
     },
+}
+
+/// Square windows of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Pixels along each side.
+    pub size: usize,
+    /// Distance between the windows.
+    pub stride: usize,
+    /// Pixels by which they reach over the edge.
+    pub padding: usize,
+}
+
+impl Default for Window {
+    /// 2 × 2 pixels, side by side.
+    fn default() -> Self {
+        Self { size: 2, stride: 2, padding: 0 }
+    }
+}
+
+impl Window {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_two(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+const fn one() -> usize {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(groups: &usize) -> bool {
+    *groups == 1
 }
 
 /// The order of the maps in [`Op::Equivariant`]: x_ij and x_ji; then those that give something to the receiver, to the
@@ -596,16 +638,16 @@ impl Graph {
 
     /// Convolution over an image [height, width, channels] (a sequence where height is 1).
     pub fn conv(&mut self, x: NodeId, shape: [usize; 3], conv: Convolution) -> (NodeId, [usize; 3]) {
-        let Convolution { out, kernel, stride, padding, bias, activation } = conv;
-        let op = Op::Conv { shape, out, kernel, stride, padding, bias, activation };
+        let Convolution { out, kernel, stride, padding, groups, bias, activation } = conv;
+        let op = Op::Conv { shape, out, kernel, stride, padding, groups, bias, activation };
         let shape_out = conv_shape(shape, out, kernel, stride, padding);
         let node = self.node(op, vec![x], self.nodes[x].rows, size(&shape_out));
-        let rows = if shape[0] == 1 { 1 } else { kernel };
+        let (rows, seen) = (if shape[0] == 1 { 1 } else { kernel }, shape[2] / groups.max(1));
         self.parameter(
             node,
             "weight",
-            &[rows, kernel, shape[2], out],
-            weight_init(size(&[rows, kernel, shape[2]]), Activation::Relu),
+            &[rows, kernel, seen, out],
+            weight_init(size(&[rows, kernel, seen]), Activation::Relu),
         );
         if bias {
             self.parameter(node, "bias", &[out], Init::Constant(0.0));
@@ -613,10 +655,11 @@ impl Graph {
         (node, shape_out)
     }
 
-    /// 2 × 2 maximum.
-    pub fn max_pool(&mut self, x: NodeId, shape: [usize; 3]) -> (NodeId, [usize; 3]) {
-        let out = [shape[0] / 2, shape[1] / 2, shape[2]];
-        (self.node(Op::MaxPool { shape }, vec![x], self.nodes[x].rows, size(&out)), out)
+    /// Maximum over windows.
+    pub fn max_pool(&mut self, x: NodeId, shape: [usize; 3], window: Window) -> (NodeId, [usize; 3]) {
+        let [height, width] = [shape[0], shape[1]].map(|n| window_count(n, window.size, window.stride, window.padding));
+        let out = [height, width, shape[2]];
+        (self.node(Op::MaxPool { shape, window }, vec![x], self.nodes[x].rows, size(&out)), out)
     }
 
     /// Mean over positions.
@@ -636,6 +679,8 @@ pub struct Convolution {
     pub stride: usize,
     /// Zeros added on each side.
     pub padding: usize,
+    /// Groups of channels.
+    pub groups: usize,
     /// Whether there is a bias.
     pub bias: bool,
     /// What follows.
@@ -644,8 +689,13 @@ pub struct Convolution {
 
 /// Height, width and channels after a convolution; a sequence (height 1) stays one.
 pub fn conv_shape(shape: [usize; 3], out: usize, kernel: usize, stride: usize, padding: usize) -> [usize; 3] {
-    let size = |n: usize| n.saturating_add(2 * padding).saturating_sub(kernel) / stride.max(1) + 1;
+    let size = |n: usize| window_count(n, kernel, stride, padding);
     [if shape[0] == 1 { 1 } else { size(shape[0]) }, size(shape[1]), out]
+}
+
+/// Windows along a side of `n` pixels.
+fn window_count(n: usize, size: usize, stride: usize, padding: usize) -> usize {
+    n.saturating_add(padding.saturating_mul(2)).saturating_sub(size) / stride.max(1) + 1
 }
 
 /// Entries of a shape. One that is too large to be is left to [`Graph::check`].

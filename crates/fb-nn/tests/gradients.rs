@@ -4,7 +4,7 @@
 
 use fb_core::run::Alone;
 use fb_core::{Features, Philox};
-use fb_nn::graph::{Convolution, Graph};
+use fb_nn::graph::{Convolution, Graph, Window};
 use fb_nn::{Activation, Batch, Edges, Executor, Init, Mode, Real, Rows};
 
 const TRAINING: Mode = Mode::Training { seed: 5, step: 3 };
@@ -244,6 +244,7 @@ fn convolutions() {
         kernel,
         stride,
         padding,
+        groups: 1,
         bias: stride == 1,
         activation,
     };
@@ -251,8 +252,23 @@ fn convolutions() {
     let (x, shape) = g.conv(Graph::INPUT, [7, 6, 2], conv(3, 4, 1, 1, Activation::Tanh));
     assert_eq!(shape, [6, 5, 3]);
     let (x, shape) = g.conv(x, shape, conv(4, 3, 1, 1, Activation::Relu));
-    let (x, shape) = g.max_pool(x, shape);
+    let (x, shape) = g.max_pool(x, shape, Window::default());
     assert_eq!(shape, [3, 2, 4]);
+    head(&mut g, x);
+    check(&g, 5);
+
+    // Strides and groups, on images and sequences.
+    let mut g = Graph::new(Rows::Event, 9 * 8);
+    let (x, shape) = g.conv(Graph::INPUT, [9, 8, 1], conv(6, 3, 2, 1, Activation::Tanh));
+    assert_eq!(shape, [5, 4, 6]);
+    let (x, shape) = g.max_pool(x, shape, Window { size: 3, stride: 2, padding: 1 });
+    assert_eq!(shape, [3, 2, 6]);
+    let (x, shape) = g.conv(x, shape, Convolution { groups: 3, ..conv(9, 3, 1, 1, Activation::Tanh) });
+    let (x, shape) = g.conv(x, shape, Convolution { groups: 3, ..conv(6, 3, 2, 1, Activation::Identity) });
+    assert_eq!(shape, [2, 1, 6]);
+    let (x, shape) = g.conv(x, shape, conv(4, 1, 2, 0, Activation::Relu));
+    let (x, _) = g.conv(x, [1, 2, 2], Convolution { groups: 2, ..conv(4, 3, 1, 1, Activation::Tanh) });
+    assert_eq!(shape, [1, 1, 4]);
     head(&mut g, x);
     check(&g, 5);
 
@@ -266,6 +282,50 @@ fn convolutions() {
     let m = g.mean_positions(s, 4);
     head(&mut g, m);
     check(&g, 6);
+}
+
+/// Taps, groups and strides written out, and the largest pixel of every window.
+#[test]
+fn convolutions_and_pools_equal_their_definition() {
+    let [height, width, channels] = [7, 6, 4];
+    for (kernel, stride, padding, groups, out) in [(3, 1, 1, 2, 6), (3, 2, 1, 4, 8), (5, 2, 2, 1, 3), (1, 2, 0, 1, 2)] {
+        let mut g = Graph::new(Rows::Event, height * width * channels);
+        let options =
+            Convolution { out, kernel, stride, padding, groups, bias: true, activation: Activation::Identity };
+        let (x, shape) = g.conv(Graph::INPUT, [height, width, channels], options);
+        let window = Window { size: 3, stride: 2, padding: 1 };
+        let (_, pooled) = g.max_pool(x, shape, window);
+        let mut executor = executor(&g);
+        let features = features(Rows::Event, height * width * channels, 2);
+        let found = executor.logits(&features, &Alone);
+        let [weight, bias] = [0, 1].map(|p| &executor.parameters[g.parameters[p].range()]);
+        let (seen, made) = (channels / groups, out / groups);
+        let pixel = |event: usize, y: isize, x: isize, c: usize| {
+            if y < 0 || x < 0 || y >= height as isize || x >= width as isize {
+                return 0.0;
+            }
+            let at = ((event * height + y as usize) * width + x as usize) * channels + c;
+            f64::from(features.values[at])
+        };
+        let convolved = |event: usize, y: usize, x: usize, o: usize| {
+            let mut sum = bias[o];
+            for (tap, i) in (0..kernel * kernel).flat_map(|tap| (0..seen).map(move |i| (tap, i))) {
+                let [y, x] = [(y, tap / kernel), (x, tap % kernel)]
+                    .map(|(at, tap)| (at * stride + tap) as isize - padding as isize);
+                sum += weight[(tap * seen + i) * out + o] * pixel(event, y, x, o / made * seen + i);
+            }
+            sum
+        };
+        for (n, &f) in found.iter().enumerate() {
+            let (rest, o) = (n / out, n % out);
+            let (rest, x) = (rest / pooled[1], rest % pooled[1]);
+            let (event, y) = (rest / pooled[0], rest % pooled[0]);
+            let side = |at: usize, n: usize| (2 * at).saturating_sub(1)..(2 * at + 2).min(n);
+            let all = side(y, shape[0]).flat_map(|y| side(x, shape[1]).map(move |x| (y, x)));
+            let expected = all.map(|(y, x)| convolved(event, y, x, o)).fold(f64::NEG_INFINITY, f64::max);
+            assert!((f - expected).abs() < 1e-11, "{kernel}, {stride}, {groups}: {f}, expected {expected}");
+        }
+    }
 }
 
 /// EdgeConv written out: for each particle its neighbours by sorting, for each edge three layers.

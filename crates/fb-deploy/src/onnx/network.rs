@@ -159,10 +159,15 @@ impl Network<'_> {
             Op::Interaction { .. } => self.interaction(node, x)?,
             Op::Lstm { hidden } => self.lstm(node, x, hidden)?,
             Op::Conv { .. } => self.conv(node, x)?,
-            Op::MaxPool { shape } => {
+            Op::MaxPool { shape, window } => {
                 let image = self.image_of(x, shape);
-                let sides = || Setting::Integers(vec![2, 2]);
-                let image = self.b.op_with("MaxPool", &[&image], vec![("kernel_shape", sides()), ("strides", sides())]);
+                let sides = |n: usize, times| Setting::Integers(vec![n as i64; times]);
+                let options = vec![
+                    ("kernel_shape", sides(window.size, 2)),
+                    ("strides", sides(window.stride, 2)),
+                    ("pads", sides(window.padding, 4)),
+                ];
+                let image = self.b.op_with("MaxPool", &[&image], options);
                 self.rows_of(node, &image)?
             }
             Op::MeanPositions { channels } => {
@@ -395,7 +400,7 @@ impl Network<'_> {
     }
 
     fn conv(&mut self, node: &Node, x: &str) -> Result<Value, Error> {
-        let Op::Conv { shape, out, kernel, stride, padding, bias, activation } = node.op else {
+        let Op::Conv { shape, out, kernel, stride, padding, groups, bias, activation } = node.op else {
             return Err(Error::Unsupported { reason: "the node is no convolution".to_owned() });
         };
         debug_assert_eq!(node.width, conv_shape(shape, out, kernel, stride, padding).iter().product::<usize>());
@@ -419,6 +424,7 @@ impl Network<'_> {
             ("kernel_shape", Setting::Integers(vec![rows as i64, columns as i64])),
             ("strides", Setting::Integers(vec![if shape[0] == 1 { 1 } else { step }, step])),
             ("pads", Setting::Integers(vec![above, side, above, side])),
+            ("group", Setting::Integer(groups as i64)),
         ];
         let bias = if bias { Some(self.constant(node, 1)?) } else { None };
         let inputs: Vec<&str> = [&image, &weight].into_iter().chain(&bias).map(String::as_str).collect();

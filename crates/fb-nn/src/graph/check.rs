@@ -117,26 +117,32 @@ impl Graph {
                     sized(&[hidden, width(0)?])?;
                     again.lstm(x(0)?, hidden);
                 }
-                Op::Conv { shape, out, kernel, stride, padding, bias, activation } => {
+                Op::Conv { shape, out, kernel, stride, padding, groups, bias, activation } => {
                     sized(&shape)?;
                     sized(&[kernel, kernel, shape[2], out])?;
                     sized(&[stride])?;
                     require(shape.iter().product::<usize>() == width(0)?, "its shape does not fit its input")?;
                     require(padding < kernel, "its padding is not smaller than its kernel")?;
-                    require(stride == 1 || shape[0] == 1, "strides are for sequences")?;
+                    require(
+                        groups > 0 && shape[2].is_multiple_of(groups) && out.is_multiple_of(groups),
+                        "its groups do not divide its channels",
+                    )?;
                     let fits = |n: usize| n + 2 * padding >= kernel;
                     require(
                         fits(shape[1]) && (shape[0] == 1 || fits(shape[0])),
                         "its kernel is larger than its input",
                     )?;
                     sized(&conv_shape(shape, out, kernel, stride, padding))?;
-                    again.conv(x(0)?, shape, Convolution { out, kernel, stride, padding, bias, activation });
+                    again.conv(x(0)?, shape, Convolution { out, kernel, stride, padding, groups, bias, activation });
                 }
-                Op::MaxPool { shape } => {
+                Op::MaxPool { shape, window } => {
                     sized(&shape)?;
+                    sized(&[window.size, window.stride])?;
                     require(shape.iter().product::<usize>() == width(0)?, "its shape does not fit its input")?;
-                    require(shape[0] >= 2 && shape[1] >= 2, "there is nothing to pool")?;
-                    again.max_pool(x(0)?, shape);
+                    require(window.padding < window.size, "its padding is not smaller than its window")?;
+                    let fits = |n: usize| n + 2 * window.padding >= window.size;
+                    require(fits(shape[0]) && fits(shape[1]), "there is nothing to pool")?;
+                    again.max_pool(x(0)?, shape, window);
                 }
                 Op::MeanPositions { channels } => {
                     sized(&[channels])?;

@@ -8,6 +8,7 @@ mod dual;
 mod edge_conv;
 mod edges;
 mod equivariant;
+mod grouped;
 mod interaction;
 mod lola;
 mod lorentz;
@@ -124,7 +125,7 @@ pub(crate) fn forward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::Mean => pool::sum_forward(cell, pool::Pool::Mean),
         Op::WeightedSum => pool::weighted_sum_forward(cell),
         Op::MeanPositions { channels } => pool::positions_forward(cell, channels),
-        Op::MaxPool { shape } => pool::max_forward(cell, shape),
+        Op::MaxPool { shape, window } => pool::max_forward(cell, shape, window),
         Op::EdgeConv { k, channels } => edge_conv::forward(cell, phase, k, channels),
         Op::Interaction { channels } => interaction::forward(cell, channels),
         Op::Lstm { hidden } => lstm::forward(cell, hidden),
@@ -168,7 +169,7 @@ pub(crate) fn backward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::Mean => pool::sum_backward(cell, pool::Pool::Mean),
         Op::WeightedSum => pool::weighted_sum_backward(cell),
         Op::MeanPositions { channels } => pool::positions_backward(cell, channels),
-        Op::MaxPool { shape } => pool::max_backward(cell, shape),
+        Op::MaxPool { shape, window } => pool::max_backward(cell, shape, window),
         Op::EdgeConv { k, channels } => edge_conv::backward(cell, phase, k, channels),
         Op::Interaction { channels } => interaction::backward(cell, channels),
         Op::Lstm { hidden } => lstm::backward(cell, hidden),

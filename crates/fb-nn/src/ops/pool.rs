@@ -2,6 +2,7 @@
 
 use super::Cell;
 use super::rowwise::fold;
+use crate::graph::Window;
 use crate::kernels::{Real, sum_rows, vector};
 
 /// Sum or mean over the particles of an event.
@@ -155,46 +156,56 @@ pub(super) fn positions_backward<T: Real>(cell: &mut Cell<'_, T>, channels: usiz
     cell.lane.give_grad(source, gx);
 }
 
-/// The four pixels that pixel (row, column) of the output is the largest of, as offsets into the input.
-fn corners([_, width, channels]: [usize; 3], row: usize, column: usize) -> [usize; 4] {
-    let at = |y, x| (y * width + x) * channels;
-    let (y, x) = (2 * row, 2 * column);
-    [at(y, x), at(y, x + 1), at(y + 1, x), at(y + 1, x + 1)]
+/// The pixels of the window of pixel (row, column) of the output, as offsets into the input.
+fn within(
+    [height, width, channels]: [usize; 3],
+    window: Window,
+    [row, column]: [usize; 2],
+) -> impl Iterator<Item = usize> {
+    let side = |at: usize, n: usize| {
+        let first = at * window.stride;
+        first.saturating_sub(window.padding)..(first + window.size - window.padding).min(n)
+    };
+    let (rows, columns) = (side(row, height), side(column, width));
+    rows.flat_map(move |y| columns.clone().map(move |x| (y * width + x) * channels))
 }
 
-pub(super) fn max_forward<T: Real>(cell: &mut Cell<'_, T>, shape: [usize; 3]) {
+pub(super) fn max_forward<T: Real>(cell: &mut Cell<'_, T>, shape: [usize; 3], window: Window) {
     let mut y = cell.take_value();
     let source = cell.source(0);
     let (pixels, channels) = (shape.iter().product(), shape[2]);
+    let across = (shape[1] + 2 * window.padding - window.size) / window.stride + 1;
     for (y, x) in y.chunks_exact_mut(cell.node().width).zip(cell.lane.values[source].chunks_exact(pixels)) {
         for (i, y) in y.chunks_exact_mut(channels).enumerate() {
-            let [a, b, c, d] = corners(shape, i / (shape[1] / 2), i % (shape[1] / 2)).map(|at| &x[at..at + channels]);
-            vector(
-                #[inline(always)]
-                || {
-                    for (((y, &a), &b), (&c, &d)) in y.iter_mut().zip(a).zip(b).zip(c.iter().zip(d)) {
-                        *y = a.max(b).max(c.max(d));
-                    }
-                },
-            );
+            let mut all = within(shape, window, [i / across, i % across]);
+            if let Some(first) = all.next() {
+                y.copy_from_slice(&x[first..first + channels]);
+            }
+            for at in all {
+                vector(
+                    #[inline(always)]
+                    || y.iter_mut().zip(&x[at..at + channels]).for_each(|(y, &x)| *y = y.max(x)),
+                );
+            }
         }
     }
     cell.lane.values[cell.id] = y;
 }
 
-pub(super) fn max_backward<T: Real>(cell: &mut Cell<'_, T>, shape: [usize; 3]) {
+pub(super) fn max_backward<T: Real>(cell: &mut Cell<'_, T>, shape: [usize; 3], window: Window) {
     let source = cell.source(0);
     let (pixels, channels, width) = (shape.iter().product(), shape[2], cell.node().width);
+    let across = (shape[1] + 2 * window.padding - window.size) / window.stride + 1;
     let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
     let events = gx.chunks_exact_mut(pixels).zip(cell.lane.values[source].chunks_exact(pixels));
     let results = cell.lane.values[cell.id].chunks_exact(width).zip(cell.lane.grads[cell.id].chunks_exact(width));
     for ((gx, x), (y, g)) in events.zip(results) {
         for i in 0..width / channels {
-            let corners = corners(shape, i / (shape[1] / 2), i % (shape[1] / 2));
+            let all: Vec<usize> = within(shape, window, [i / across, i % across]).collect();
             let from = i * channels;
             for (c, (&y, &g)) in y[from..from + channels].iter().zip(&g[from..from + channels]).enumerate() {
                 // The first of equal pixels takes the gradient.
-                if let Some(at) = corners.iter().find(|&&at| x[at + c] == y) {
+                if let Some(at) = all.iter().find(|&&at| x[at + c] == y) {
                     gx[at + c] += g;
                 }
             }
