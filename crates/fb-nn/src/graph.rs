@@ -88,6 +88,19 @@ pub enum Activation {
     Leaky,
     /// λ·x for x > 0, λ·α·(eˣ − 1) else (arXiv:1706.02515).
     Selu,
+    /// x for x > 0, eˣ − 1 else (arXiv:1511.07289).
+    Elu,
+}
+
+impl Activation {
+    const fn relu() -> Self {
+        Self::Relu
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_relu(&self) -> bool {
+        *self == Self::Relu
+    }
 }
 
 /// An operation. Widths are numbers per row.
@@ -147,10 +160,26 @@ pub enum Op {
         channels: [usize; 3],
     },
     /// Interaction network (arXiv:1612.00222; arXiv:1908.05318): for each particle i the sum over all other particles
-    /// j of the event of a shared network of [x_i, x_j] whose layers are relu(·W + b). Parameters of layer l: W, b.
+    /// j of the event of a shared network of [x_i, x_j] whose layers are activation(·W + b). Parameters of layer l: W, b.
+    /// With a second input, j runs over all particles of another collection: [x_i, y_j].
     Interaction {
         /// Width of each layer.
         channels: [usize; 3],
+        /// What follows each layer.
+        #[serde(default = "Activation::relu", skip_serializing_if = "Activation::is_relu")]
+        activation: Activation,
+    },
+    /// Recursive network on the nodes of a tree, mothers before daughters (arXiv:1702.00748, with the layers between nodes of
+    /// arXiv:1902.09914, section 3.2.3). Inputs u of nodes that have daughters and u′ of those that have none [particle,
+    /// width], and the places of two daughters in the event, −1 for none [particle, 2]. h = u′ without daughters,
+    /// relu([e_1, e_2, u]·W + b) with; e = relu(relu(h·A + a)·B + b) with layers of their own for the first and the second
+    /// daughter of the first node, for others that have daughters, and for others that have none. The result is h of the
+    /// first node; zero for an event without nodes. Parameters W [3·width, width], b; then A, a, B, b four times.
+    Tree,
+    /// The rows of the first `max` particles of an event side by side, zeros where there are fewer.
+    Flatten {
+        /// How many.
+        max: usize,
     },
     /// Long short-term memory over the particles of an event in their order; gives the last hidden state (zero for an
     /// event without particles). Parameters W [in + hidden, 4·hidden], b [4·hidden], gates in the order i, f, g, o.
@@ -343,6 +372,8 @@ impl Equivariant {
     pub const ALPHAS: usize = 10;
 }
 
+/// Kinds of nodes in [`Op::Tree`] that have two layers of their own.
+pub const TREE_LAYERS: usize = 4;
 /// Added to squares in [`Op::Boost`] before their root is taken, and the least energy of a rest frame.
 pub const BOOST_LEAST: f64 = 1e-10;
 /// Lower bound of 1 − β² of a rest frame in [`Op::Boost`].
@@ -616,12 +647,39 @@ impl Graph {
 
     /// Messages from all other particles, added up.
     pub fn interaction(&mut self, x: NodeId, channels: [usize; 3]) -> NodeId {
-        let node = self.node(Op::Interaction { channels }, vec![x], Rows::Particle, channels[2]);
-        let mut width = self.nodes[x].width.saturating_mul(2);
+        self.interaction_with(x, x, channels, Activation::Relu)
+    }
+
+    /// Messages to `x` from all particles `y`, of another collection or all others of its own, added up.
+    pub fn interaction_with(&mut self, x: NodeId, y: NodeId, channels: [usize; 3], activation: Activation) -> NodeId {
+        let inputs = if x == y { vec![x] } else { vec![x, y] };
+        let node = self.node(Op::Interaction { channels, activation }, inputs, Rows::Particle, channels[2]);
+        let mut width = self.nodes[x].width.saturating_add(self.nodes[y].width);
         for (l, &out) in channels.iter().enumerate() {
-            self.parameter(node, &format!("weight{l}"), &[width, out], weight_init(width, Activation::Relu));
+            self.parameter(node, &format!("weight{l}"), &[width, out], weight_init(width, activation));
             self.parameter(node, &format!("bias{l}"), &[out], Init::Constant(0.0));
             width = out;
+        }
+        node
+    }
+
+    /// The first `max` particles of each event side by side.
+    pub fn flatten(&mut self, x: NodeId, max: usize) -> NodeId {
+        self.node(Op::Flatten { max }, vec![x], Rows::Event, max.saturating_mul(self.nodes[x].width))
+    }
+
+    /// The first node of a tree from `u` of nodes with daughters, of those without, and the places of daughters.
+    pub fn tree(&mut self, u: [NodeId; 2], links: NodeId) -> NodeId {
+        let width = self.nodes[u[0]].width;
+        let node = self.node(Op::Tree, vec![u[0], u[1], links], Rows::Event, width);
+        let layer = |graph: &mut Self, name: &str, from: usize| {
+            let start = weight_init(from, Activation::Relu);
+            graph.parameter(node, &format!("weight{name}"), &[from, width], start);
+            graph.parameter(node, &format!("bias{name}"), &[width], Init::Constant(0.0));
+        };
+        layer(self, "", width.saturating_mul(3));
+        for i in 0..2 * TREE_LAYERS {
+            layer(self, &i.to_string(), width);
         }
         node
     }

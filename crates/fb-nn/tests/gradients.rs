@@ -74,8 +74,12 @@ fn check(graph: &Graph, events: usize) {
 
 /// The same for the parameters of these names; others stay as they start.
 fn check_with(graph: &Graph, events: usize, tested: impl Fn(&str) -> bool) {
+    check_on(graph, Problem::new(graph, events), tested);
+}
+
+/// The same on these events.
+fn check_on(graph: &Graph, problem: Problem, tested: impl Fn(&str) -> bool) {
     graph.check().unwrap();
-    let problem = Problem::new(graph, events);
     let mut double = executor(graph);
     for block in graph.parameters.iter().filter(|block| !tested(&block.name)) {
         let (start, _) = graph.initial(3);
@@ -122,8 +126,14 @@ fn head(graph: &mut Graph, x: usize) {
 
 #[test]
 fn linear_layers_with_every_activation() {
-    for activation in [Activation::Identity, Activation::Relu, Activation::Sigmoid, Activation::Tanh, Activation::Selu]
-    {
+    for activation in [
+        Activation::Identity,
+        Activation::Relu,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Selu,
+        Activation::Elu,
+    ] {
         let mut g = Graph::new(Rows::Event, 4);
         let x = g.linear(Graph::INPUT, 5, activation);
         let y = g.linear_no_bias(x, 6);
@@ -226,6 +236,23 @@ fn interaction() {
     let pool = g.sum(y);
     head(&mut g, pool);
     check(&g, 12);
+
+    // Between collections, and all of an event side by side: some have more particles than places, some fewer.
+    for activation in [Activation::Relu, Activation::Selu, Activation::Elu] {
+        let mut g = Graph::new(Rows::Particle, 4);
+        let vertices = g.input(Rows::Particle, 2);
+        let x = g.linear(Graph::INPUT, 5, Activation::Tanh);
+        let y = g.linear(vertices, 3, Activation::Tanh);
+        let own = g.interaction_with(x, x, [7, 5, 6], activation);
+        let other = g.interaction_with(x, y, [4, 5, 6], activation);
+        let back = g.interaction_with(y, own, [4, 3, 6], activation);
+        let x = g.add(own, other, Activation::Tanh);
+        let x = g.flatten(x, 3);
+        let back = g.sum(back);
+        let x = g.concat(&[x, back]);
+        head(&mut g, x);
+        check(&g, 12);
+    }
 }
 
 #[test]
@@ -235,6 +262,116 @@ fn lstm() {
     let h = g.lstm(x, 6);
     head(&mut g, h);
     check(&g, 12);
+}
+
+/// Events whose nodes have two numbers and the places of two daughters, as trees of any shape have them: 1, 3, 5, …
+/// nodes, and none.
+fn trees(events: usize) -> Features {
+    let mut random = Philox::new(6, 0, 0);
+    let (mut values, mut offsets) = (Vec::new(), vec![0]);
+    for event in 0..events {
+        let leaves = [3, 1, 6, 0, 2, 9][event % 6];
+        let n = (2 * leaves as usize).saturating_sub(1);
+        // A node that has none yet gets two daughters at the end, until there are enough.
+        let mut links = vec![[-1.0f32; 2]; n.min(1)];
+        while links.len() < n {
+            let open: Vec<usize> = (0..links.len()).filter(|&i| links[i][0] < 0.0).collect();
+            let (at, end) = (open[random.below(open.len())], links.len() as f32);
+            links[at] = [end, end + 1.0];
+            links.extend([[-1.0; 2]; 2]);
+        }
+        for [a, b] in links {
+            values.extend([random.normal() as f32, random.normal() as f32, a, b]);
+        }
+        offsets.push(values.len() / 4);
+    }
+    Features { width: 4, values, offsets: Some(offsets), others: Vec::new() }
+}
+
+/// A recursive network on trees, with the linear layers that make what it sees of nodes.
+fn tree(width: usize, activation: Activation) -> Graph {
+    let mut g = Graph::new(Rows::Particle, 4);
+    let x = g.columns(Graph::INPUT, 0, 2);
+    let links = g.columns(Graph::INPUT, 2, 4);
+    let u = [0, 1].map(|_| g.linear(x, width, activation));
+    g.tree(u, links);
+    g
+}
+
+#[test]
+fn recursion_on_trees() {
+    let mut g = tree(5, Activation::Tanh);
+    let x = g.output();
+    head(&mut g, x);
+    check_on(&g, Problem { features: trees(12), ..Problem::new(&g, 12) }, |_| true);
+}
+
+/// The layers at a place of the parameters.
+type Layer<'a> = dyn Fn(usize, &[f64]) -> Vec<f64> + 'a;
+
+/// What becomes of a node whose layers are of a kind, or of that of its like.
+fn embed(rows: &[&[f32]], at: usize, kind: Option<usize>, layer: &Layer<'_>) -> Vec<f64> {
+    let x: Vec<f64> = rows[at][..2].iter().map(|&x| x.into()).collect();
+    let is_leaf = rows[at][2] < 0.0;
+    let mut h = layer(if is_leaf { 2 } else { 0 }, &x);
+    if !is_leaf {
+        let parts = [0, 1].map(|i| {
+            let kind = if at == 0 { Some(i) } else { None };
+            embed(rows, rows[at][2 + i] as usize, kind, layer)
+        });
+        h = layer(4, &[&parts[0][..], &parts[1], &h].concat());
+    }
+    if at == 0 {
+        return h;
+    }
+    let at = 6 + 4 * kind.unwrap_or(if is_leaf { 3 } else { 2 });
+    layer(at + 2, &layer(at, &h))
+}
+
+/// The recursion written out, one node after the other.
+#[test]
+fn recursion_equals_its_definition() {
+    let width = 4;
+    let g = tree(width, Activation::Relu);
+    let mut executor = executor(&g);
+    let features = trees(18);
+    let found = executor.logits(&features, &Alone);
+    let layer = |at: usize, x: &[f64]| -> Vec<f64> {
+        let [weight, bias] = [0, 1].map(|p| &executor.parameters[g.parameters[at + p].range()]);
+        let of = |o: usize| bias[o] + x.iter().enumerate().map(|(i, x)| x * weight[i * width + o]).sum::<f64>();
+        (0..width).map(|o| of(o).max(0.0)).collect()
+    };
+    let mut differ = 0;
+    for event in 0..18 {
+        let rows: Vec<&[f32]> = features.rows(event).map(|r| &features.values[4 * r..4 * r + 4]).collect();
+        let expected = if rows.is_empty() { vec![0.0; width] } else { embed(&rows, 0, None, &layer) };
+        for (f, e) in found[event * width..].iter().zip(&expected) {
+            assert!((f - e).abs() < 1e-12 * (1.0 + e.abs()), "event {event}: {f}, expected {e}");
+        }
+        // The daughters of the first node do not stand for each other.
+        let Some([.., a, b]) = rows.first().map(|row| [row[2], row[3]]).filter(|[a, _]| *a > 0.0) else { continue };
+        let mut swapped: Vec<Vec<f32>> = rows.iter().map(|row| row.to_vec()).collect();
+        (swapped[0][2], swapped[0][3]) = (b, a);
+        let swapped: Vec<&[f32]> = swapped.iter().map(|row| &row[..]).collect();
+        let other = embed(&swapped, 0, None, &layer);
+        differ += usize::from(expected.iter().zip(&other).any(|(a, b)| (a - b).abs() > 1e-6));
+    }
+    assert!(differ > 6, "{differ} of 12 trees know their harder branch");
+}
+
+/// Places that make no tree are no daughters.
+#[test]
+fn places_that_make_no_tree_are_left_out() {
+    let g = tree(3, Activation::Relu);
+    let mut executor = executor(&g);
+    let mut scores = |links: [[f32; 2]; 3]| {
+        let values = links.iter().flat_map(|&[a, b]| [0.3, -0.7, a, b]).collect();
+        executor.logits(&Features { width: 4, values, offsets: Some(vec![0, 3]), others: Vec::new() }, &Alone)
+    };
+    let leaf = scores([[-1.0; 2]; 3]);
+    for links in [[0.0, 0.0], [1.0, 3.0], [f32::NAN, 1.0], [1.0, -1.0], [f32::INFINITY; 2]] {
+        assert_eq!(scores([links, [0.0, 1.0], [-1.0; 2]]), leaf, "{links:?}");
+    }
 }
 
 #[test]
@@ -450,6 +587,45 @@ fn interaction_equals_its_definition() {
             }
         }
         for (f, e) in found[event * 3..].iter().zip(expected) {
+            assert!((f - e).abs() < 1e-11 * (1.0 + e.abs()), "event {event}: {f}, expected {e}");
+        }
+    }
+}
+
+/// The pairs of two collections written out, and the rows of an event side by side.
+#[test]
+fn interaction_between_collections_equals_its_definition() {
+    let (channels, max) = ([4, 5, 2], 3);
+    let mut g = Graph::new(Rows::Particle, 3);
+    let vertices = g.input(Rows::Particle, 2);
+    let y = g.interaction_with(Graph::INPUT, vertices, channels, Activation::Elu);
+    g.flatten(y, max);
+    let mut executor = executor(&g);
+    let problem = Problem::new(&g, 9);
+    let found = executor.logits(&problem.features, &Alone);
+    for event in 0..9 {
+        let rows = |c: usize| -> Vec<Vec<f64>> {
+            let of = problem.features.collection(c);
+            let row = |r: usize| of.values[r * of.width..][..of.width].iter().map(|&x| x.into()).collect();
+            of.rows(event).map(row).collect()
+        };
+        let mut expected = Vec::new();
+        for x in rows(0).iter().take(max) {
+            let mut sum = [0.0; 2];
+            for y in rows(1) {
+                let mut z = [&x[..], &y].concat();
+                for (l, &out) in channels.iter().enumerate() {
+                    let [weight, bias] = [0, 1].map(|p| &executor.parameters[g.parameters[2 * l + p].range()]);
+                    let of =
+                        |o: usize| bias[o] + z.iter().enumerate().map(|(n, z)| z * weight[n * out + o]).sum::<f64>();
+                    z = (0..out).map(of).map(|z| if z > 0.0 { z } else { z.exp_m1() }).collect();
+                }
+                sum.iter_mut().zip(z).for_each(|(s, z)| *s += z);
+            }
+            expected.extend(sum);
+        }
+        expected.resize(2 * max, 0.0);
+        for (f, e) in found[event * 2 * max..].iter().zip(&expected) {
             assert!((f - e).abs() < 1e-11 * (1.0 + e.abs()), "event {event}: {f}, expected {e}");
         }
     }

@@ -9,7 +9,7 @@ use fb_nn::{Activation, Graph, Node, Op, Rows};
 
 use super::builder::{Builder, Element, Setting, Value};
 use super::pairs::EdgeView;
-use super::preparation::Prepared;
+use super::preparation::{Prepared, sequence};
 use crate::Error;
 
 /// Added to a variance before its square root is taken.
@@ -104,8 +104,13 @@ impl Network<'_> {
 
     /// Which particles of the current collection there are, and how many in each event [event, 1].
     pub(super) fn particles(&self) -> Result<(Value, Value), Error> {
+        self.particles_of(self.collection)
+    }
+
+    /// The same of any collection.
+    fn particles_of(&self, collection: usize) -> Result<(Value, Value), Error> {
         let none = || Error::Unsupported { reason: "the network wants particles and sees none".to_owned() };
-        self.particles.get(self.collection).cloned().flatten().ok_or_else(none)
+        self.particles.get(collection).cloned().flatten().ok_or_else(none)
     }
 
     fn node(&mut self, node: &Node) -> Result<Value, Error> {
@@ -156,7 +161,13 @@ impl Network<'_> {
                 let coordinates = node.inputs.first().map_or(0, |&i| self.graph.nodes[i].width);
                 self.edge_conv(node, [x, y], k, coordinates)?
             }
-            Op::Interaction { .. } => self.interaction(node, x)?,
+            Op::Interaction { activation, .. } => self.interaction(node, &inputs, activation)?,
+            Op::Tree => self.tree(node, &inputs)?,
+            Op::Flatten { max } => {
+                let mask = self.particles()?.0;
+                let x = self.only(&mask, x);
+                sequence(self.b, &x, max, width)
+            }
             Op::Lstm { hidden } => self.lstm(node, x, hidden)?,
             Op::Conv { .. } => self.conv(node, x)?,
             Op::MaxPool { shape, window } => {
@@ -190,6 +201,7 @@ impl Network<'_> {
             Activation::Leaky => self.b.op("LeakyRelu", &[&x]),
             // The operator's own constants are those of arXiv:1706.02515.
             Activation::Selu => self.b.op("Selu", &[&x]),
+            Activation::Elu => self.b.op("Elu", &[&x]),
         }
     }
 
@@ -323,24 +335,34 @@ impl Network<'_> {
         Ok(self.b.div(&sum, &n))
     }
 
-    fn interaction(&mut self, node: &Node, x: &str) -> Result<Value, Error> {
-        let mask = self.particles()?.0;
+    fn interaction(&mut self, node: &Node, inputs: &[Value], activation: Activation) -> Result<Value, Error> {
+        let (x, y) = (&inputs[0], &inputs[inputs.len() - 1]);
         let weight = self.parameter(node, 0)?.clone();
-        let (rows, out) = (weight.shape[0] / 2, weight.shape[1]);
-        let halves = weight.values.split_at(rows * out);
-        let [receiver, sender] = [halves.0, halves.1].map(|w| self.b.floats(&[rows, out], w));
+        let (rows, out) = (weight.shape[0], weight.shape[1]);
+        let own = self.width(node.inputs[0]);
+        let halves = weight.values.split_at(own * out);
+        let [receiver, sender] =
+            [(own, halves.0), (rows - own, halves.1)].map(|(rows, w)| self.b.floats(&[rows, out], w));
         let bias = self.constant(node, 1)?;
         let receiver = self.b.op("MatMul", &[x, &receiver]);
         let receiver = self.b.add(&receiver, &bias);
-        let sender = self.b.op("MatMul", &[x, &sender]);
+        let sender = self.b.op("MatMul", &[y, &sender]);
         let (receiver, sender) = (self.b.unsqueeze(&receiver, 2), self.b.unsqueeze(&sender, 1));
         let z = self.b.add(&receiver, &sender);
-        let mut z = self.b.op("Relu", &[&z]);
+        let mut z = self.activate(z, activation);
         for l in 1..3 {
-            let layer = (self.constant(node, 2 * l)?, self.constant(node, 2 * l + 1)?);
-            z = self.layer(&z, (&layer.0, &layer.1));
+            let [weight, bias] = [self.constant(node, 2 * l)?, self.constant(node, 2 * l + 1)?];
+            z = self.b.op("MatMul", &[&z, &weight]);
+            z = self.b.add(&z, &bias);
+            z = self.activate(z, activation);
         }
-        let pairs = self.pairs(&mask);
+        let pairs = if let [_, from] = node.inputs[..] {
+            let there = self.particles_of(self.graph.nodes[from].collection)?.0;
+            self.b.unsqueeze(&there, 1)
+        } else {
+            let mask = self.particles()?.0;
+            self.pairs(&mask)
+        };
         let z = self.only(&pairs, &z);
         Ok(self.b.sum(&z, 2))
     }

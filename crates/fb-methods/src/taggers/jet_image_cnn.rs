@@ -81,8 +81,15 @@ fn input(config: &Config) -> Result<Input> {
 
 fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
     // One zero on each side: a 4×4 window shrinks the image by one, a 3×3 window keeps it.
-    let options =
-        Convolution { out: 0, kernel: config.kernel, stride: 1, padding: 1, groups: 1, bias: true, activation: Activation::Relu };
+    let options = Convolution {
+        out: 0,
+        kernel: config.kernel,
+        stride: 1,
+        padding: 1,
+        groups: 1,
+        bias: true,
+        activation: Activation::Relu,
+    };
     let (mut x, mut shape) = (Graph::INPUT, [config.pixels, config.pixels, 1]);
     for stage in config.filters {
         for out in stage {

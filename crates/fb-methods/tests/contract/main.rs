@@ -136,6 +136,7 @@ fn tiny(method: AMethod) -> Json {
         "branches": [{"convolutions": [5, 4], "hidden": 6}, {"convolutions": [3], "hidden": 4}],
         "vertex_categories": [category("heavy", "jet_m > 95"), category("light", "1")],
         "members": [member("logistic", "{}"), member("pfn", r#"{"phi": [7, 6], "f": [6]}"#)],
+        "stem": 4, "widths": [4, 6], "repeats": [1, 2], "cardinality": 2,
         "degree": 3, "bodies": 4, "flat": ["jet_tau1"], "neighbours": 7, "bagging_temperature": 0.5, "min_node_size": 0.02,
     });
     let defaults = method.defaults();
@@ -353,7 +354,9 @@ fn parameters_are_those_of_the_paper() {
         ("particlenet", 366_160),
         ("particlenet_lite", 26_416),
         ("pfn", 82_458),
+        ("resnext", 1_457_314),
         ("topodnn", 58_423),
+        ("treenin", 33_901),
     ];
     let two = sample(&jets(2, 1));
     let one = [("train.epochs", json!(1))];

@@ -59,7 +59,8 @@ impl Graph {
             let seen = node.inputs.iter().filter_map(|&j| self.nodes.get(j)).filter(|n| n.rows != Rows::Event);
             let mut collections = seen.map(|node| node.collection);
             let first = collections.next();
-            require(collections.all(|c| Some(c) == first), "it takes particles of two collections")?;
+            let crosses = matches!(node.op, Op::Interaction { .. });
+            require(crosses || collections.all(|c| Some(c) == first), "it takes particles of two collections")?;
             match node.op {
                 Op::Input => return Err(bad(i, "inputs come before operations")),
                 Op::Columns { from, to } => {
@@ -105,11 +106,28 @@ impl Graph {
                     sized(&channels)?;
                     again.edge_conv(x(0)?, x(1)?, k, channels);
                 }
-                Op::Interaction { channels } => {
+                Op::Interaction { channels, activation } => {
+                    let from = node.inputs.len() - 1;
+                    require(from < 2, "it has one or two inputs")?;
                     particles(0)?;
-                    sized(&[2 * width(0)?, channels[0]])?;
+                    particles(from)?;
+                    let of = |n: usize| x(n).map(|j| self.nodes[j].collection);
+                    require(from == 0 || of(0)? != of(1)?, "both of its inputs are of one collection")?;
+                    sized(&[width(0)? + width(from)?, channels[0]])?;
                     sized(&channels)?;
-                    again.interaction(x(0)?, channels);
+                    again.interaction_with(x(0)?, x(from)?, channels, activation);
+                }
+                Op::Tree => {
+                    (0..3).try_for_each(particles)?;
+                    require(width(0)? == width(1)?, "its inputs differ in width")?;
+                    require(width(2)? == 2, "its third input must be two places")?;
+                    sized(&[3, width(0)?, width(0)?])?;
+                    again.tree([x(0)?, x(1)?], x(2)?);
+                }
+                Op::Flatten { max } => {
+                    particles(0)?;
+                    sized(&[max, width(0)?])?;
+                    again.flatten(x(0)?, max);
                 }
                 Op::Lstm { hidden } => {
                     particles(0)?;

@@ -41,9 +41,8 @@ fn pixels(sizes: &Sizes) -> impl Iterator<Item = (usize, usize)> {
     let [height, width, out] = sizes.output;
     let (step, row, channels) = (sizes.stride, sizes.row, sizes.input[2]);
     // A sequence has one row.
-    (0..height).flat_map(move |y| {
-        (0..width).map(move |x| ((y * step * row + x * step) * channels, (y * width + x) * out))
-    })
+    (0..height)
+        .flat_map(move |y| (0..width).map(move |x| ((y * step * row + x * step) * channels, (y * width + x) * out)))
 }
 
 /// Where each tap is in a window, and its weights.

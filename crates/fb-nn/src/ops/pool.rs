@@ -3,7 +3,7 @@
 use super::Cell;
 use super::rowwise::fold;
 use crate::graph::Window;
-use crate::kernels::{Real, sum_rows, vector};
+use crate::kernels::{Real, add, sum_rows, vector};
 
 /// Sum or mean over the particles of an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,39 @@ pub(super) fn sum_backward<T: Real>(cell: &mut Cell<'_, T>, pool: Pool) {
                 }
             },
         );
+    }
+    cell.lane.give_grad(source, gx);
+}
+
+/// Where the rows of an event are, as far as they are taken, among those of all.
+fn taken(event: &[usize], width: usize, row: usize) -> std::ops::Range<usize> {
+    let start = event[0] * width;
+    start..start + ((event[1] - event[0]) * width).min(row)
+}
+
+pub(super) fn flatten_forward<T: Real>(cell: &mut Cell<'_, T>) {
+    let mut y = cell.take_value();
+    y.fill(T::ZERO);
+    let (row, source) = (cell.node().width, cell.source(0));
+    let (x, width) = (&cell.lane.values[source], cell.graph.nodes[source].width);
+    for (y, event) in y.chunks_exact_mut(row).zip(cell.lane.offsets.windows(2)) {
+        let x = &x[taken(event, width, row)];
+        y[..x.len()].copy_from_slice(x);
+    }
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn flatten_backward<T: Real>(cell: &mut Cell<'_, T>) {
+    let (row, source) = (cell.node().width, cell.source(0));
+    if !cell.needs_gradient[source] {
+        return;
+    }
+    let width = cell.graph.nodes[source].width;
+    let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
+    for (g, event) in cell.lane.grads[cell.id].chunks_exact(row).zip(cell.lane.offsets.windows(2)) {
+        let gx = &mut gx[taken(event, width, row)];
+        let n = gx.len();
+        add(gx, &g[..n]);
     }
     cell.lane.give_grad(source, gx);
 }
