@@ -20,6 +20,7 @@ const OPERATORS: &[&str] = &[
     "Abs",
     "Add",
     "And",
+    "ArgMax",
     "Atan",
     "Cast",
     "Ceil",

@@ -23,6 +23,7 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<taggers::csvv2::CsvV2>(),
     &entry::<Neural<taggers::deepcsv::DeepCsv>>(),
     &entry::<Neural<taggers::deepjet::DeepJet>>(),
+    &entry::<Neural<taggers::deeptau::DeepTau>>(),
     &entry::<Neural<taggers::efn::Efn>>(),
     &entry::<taggers::efp_linear::EfpLinear>(),
     &entry::<taggers::goat::Goat>(),

@@ -176,6 +176,15 @@ pub enum Op {
     /// daughter of the first node, for others that have daughters, and for others that have none. The result is h of the
     /// first node; zero for an event without nodes. Parameters W [3·width, width], b; then A, a, B, b four times.
     Tree,
+    /// The rows of particles as an image [cells, cells, width] of square cells around the origin: that of the first particle
+    /// in each cell, zeros where there is none. Inputs: places (x, y) [particle, 2], which have no gradient, and rows
+    /// [particle, width]; a cell is the half-open square of this `size` with row ⌊y/size + cells/2⌋.
+    Grid {
+        /// Cells along each side.
+        cells: usize,
+        /// Side of a cell.
+        size: f64,
+    },
     /// The rows of the first `max` particles of an event side by side, zeros where there are fewer.
     Flatten {
         /// How many.
@@ -661,6 +670,13 @@ impl Graph {
             width = out;
         }
         node
+    }
+
+    /// Particles in square cells around the origin.
+    pub fn grid(&mut self, place: NodeId, x: NodeId, cells: usize, size: f64) -> (NodeId, [usize; 3]) {
+        let shape = [cells, cells, self.nodes[x].width];
+        let width = shape.iter().fold(1, |all: usize, &n| all.saturating_mul(n));
+        (self.node(Op::Grid { cells, size }, vec![place, x], Rows::Event, width), shape)
     }
 
     /// The first `max` particles of each event side by side.

@@ -374,6 +374,40 @@ fn places_that_make_no_tree_are_left_out() {
     }
 }
 
+/// Particles in cells, the first of each; some are outside, and some cells empty.
+#[test]
+fn particles_in_cells() {
+    let mut g = Graph::new(Rows::Particle, 4);
+    let place = g.columns(Graph::INPUT, 0, 2);
+    let x = g.linear(Graph::INPUT, 3, Activation::Tanh);
+    let (x, shape) = g.grid(place, x, 3, 0.7);
+    let options = |out, kernel| Convolution {
+        out,
+        kernel,
+        stride: 1,
+        padding: 0,
+        groups: 1,
+        bias: true,
+        activation: Activation::Tanh,
+    };
+    let (x, shape) = g.conv(x, shape, options(4, 1));
+    let x = g.batch_norm(x, 4, Activation::Leaky);
+    let (x, _) = g.conv(x, shape, options(3, 3));
+    head(&mut g, x);
+    check(&g, 13);
+
+    let mut g = Graph::new(Rows::Particle, 3);
+    let place = g.columns(Graph::INPUT, 0, 2);
+    let (_, shape) = g.grid(place, Graph::INPUT, 2, 0.5);
+    assert_eq!(shape, [2, 2, 3]);
+    let rows = [[0.1, -0.2, 1.0], [0.2, -0.4, 2.0], [-0.5, 0.0, 3.0], [0.5, 0.1, 4.0], [-0.1, f32::NAN, 5.0]];
+    let values = rows.iter().flatten().copied().collect();
+    let features = Features { width: 3, values, offsets: Some(vec![0, 5, 5]), others: Vec::new() };
+    let found = Executor::<f64>::fresh(g, 1).logits(&features, &Alone);
+    let expected = [[0.0; 3], [0.1f32, -0.2, 1.0].map(f64::from), [-0.5, 0.0, 3.0], [0.0; 3]].concat();
+    assert_eq!(found, [expected, vec![0.0; 12]].concat());
+}
+
 #[test]
 fn convolutions() {
     let conv = |out, kernel, stride, padding, activation| Convolution {

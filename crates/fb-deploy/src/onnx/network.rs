@@ -163,6 +163,7 @@ impl Network<'_> {
             }
             Op::Interaction { activation, .. } => self.interaction(node, &inputs, activation)?,
             Op::Tree => self.tree(node, &inputs)?,
+            Op::Grid { cells, size } => self.grid(node, [x, y], cells, size as f32)?,
             Op::Flatten { max } => {
                 let mask = self.particles()?.0;
                 let x = self.only(&mask, x);
@@ -365,6 +366,40 @@ impl Network<'_> {
         };
         let z = self.only(&pairs, &z);
         Ok(self.b.sum(&z, 2))
+    }
+
+    /// The first particle in each cell, found among all of the event.
+    fn grid(&mut self, node: &Node, [place, x]: [&str; 2], cells: usize, size: f32) -> Result<Value, Error> {
+        let mask = self.particles()?.0;
+        let b = &mut *self.b;
+        let (size, half) = (b.f32(size), b.f32(0.5 * cells as f32));
+        let cell = b.div(place, &size);
+        let cell = b.add(&cell, &half);
+        let cell = b.op("Floor", &[&cell]);
+        // Whether each particle is in each column and row [event, cell, particle].
+        let numbers: Vec<f32> = (0..cells).map(|i| i as f32).collect();
+        let numbers = b.floats(&[cells, 1], &numbers);
+        let [column, row] = [0, 1].map(|i| {
+            let at = b.slice(&cell, -1, i, i + 1);
+            let at = b.transpose(&at, &[0, 2, 1]);
+            b.op("Equal", &[&at, &numbers])
+        });
+        let (column, row) = (b.unsqueeze(&column, 1), b.unsqueeze(&row, 2));
+        let inside = b.op("And", &[&column, &row]);
+        let mask = b.unsqueeze(&mask, 1);
+        let mask = b.unsqueeze(&mask, 1);
+        let inside = b.op("And", &[&inside, &mask]);
+        let inside = b.cast(&inside, Element::F32);
+        let shape = b.integers(&[0, (cells * cells) as i64, -1]);
+        let inside = b.op("Reshape", &[&inside, &shape]);
+        let first =
+            b.op_with("ArgMax", &[&inside], vec![("axis", Setting::Integer(2)), ("keepdims", Setting::Integer(1))]);
+        let rows = b.op_with("GatherND", &[x, &first], vec![("batch_dims", Setting::Integer(1))]);
+        let some = b.extreme("ReduceMax", &inside, 2);
+        let zero = b.f32(0.0);
+        let some = b.op("Greater", &[&some, &zero]);
+        let image = b.choose(&some, &rows, &zero);
+        self.unfold(node, &image)
     }
 
     fn lstm(&mut self, node: &Node, x: &str, hidden: usize) -> Result<Value, Error> {

@@ -3,6 +3,7 @@
 pub mod csvv2;
 pub mod deepcsv;
 pub mod deepjet;
+pub mod deeptau;
 pub mod efn;
 pub mod efp_linear;
 pub mod goat;

@@ -124,6 +124,14 @@ impl Graph {
                     sized(&[3, width(0)?, width(0)?])?;
                     again.tree([x(0)?, x(1)?], x(2)?);
                 }
+                Op::Grid { cells, size } => {
+                    particles(0)?;
+                    particles(1)?;
+                    require(width(0)? == 2, "its first input must be places")?;
+                    require(size > 0.0 && size.is_finite(), "its size is not positive")?;
+                    sized(&[cells, cells, width(1)?])?;
+                    again.grid(x(0)?, x(1)?, cells, size);
+                }
                 Op::Flatten { max } => {
                     particles(0)?;
                     sized(&[max, width(0)?])?;

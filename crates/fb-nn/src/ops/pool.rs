@@ -93,6 +93,53 @@ pub(super) fn flatten_backward<T: Real>(cell: &mut Cell<'_, T>) {
     cell.lane.give_grad(source, gx);
 }
 
+/// Cell and row of the first particle of each cell of an event.
+fn first_in_cells<T: Real>(place: &[T], event: &[usize], cells: usize, size: f64) -> Vec<(usize, usize)> {
+    let (mut taken, mut found) = (vec![false; cells * cells], Vec::new());
+    for row in event[0]..event[1] {
+        // In the precision of the places, as an export has it.
+        let [x, y] = [0, 1].map(|i| (place[2 * row + i] / T::of(size) + T::of(0.5 * cells as f64)).f64().floor());
+        let inside = |x: f64| x >= 0.0 && x < cells as f64;
+        if inside(x) && inside(y) {
+            let cell = y as usize * cells + x as usize;
+            if !std::mem::replace(&mut taken[cell], true) {
+                found.push((cell, row));
+            }
+        }
+    }
+    found
+}
+
+pub(super) fn grid_forward<T: Real>(cell: &mut Cell<'_, T>, cells: usize, size: f64) {
+    let mut y = cell.take_value();
+    y.fill(T::ZERO);
+    let (image, [place, source]) = (cell.node().width, [0, 1].map(|i| cell.source(i)));
+    let width = cell.graph.nodes[source].width;
+    let [place, x] = [place, source].map(|node| &cell.lane.values[node]);
+    for (y, event) in y.chunks_exact_mut(image).zip(cell.lane.offsets.windows(2)) {
+        for (to, row) in first_in_cells(place, event, cells, size) {
+            y[to * width..][..width].copy_from_slice(&x[row * width..][..width]);
+        }
+    }
+    cell.lane.values[cell.id] = y;
+}
+
+pub(super) fn grid_backward<T: Real>(cell: &mut Cell<'_, T>, cells: usize, size: f64) {
+    let (image, [place, source]) = (cell.node().width, [0, 1].map(|i| cell.source(i)));
+    if !cell.needs_gradient[source] {
+        return;
+    }
+    let width = cell.graph.nodes[source].width;
+    let mut gx = cell.lane.take_grad_zeroed(source, cell.lane.values[source].len());
+    let place = &cell.lane.values[place];
+    for (g, event) in cell.lane.grads[cell.id].chunks_exact(image).zip(cell.lane.offsets.windows(2)) {
+        for (from, row) in first_in_cells(place, event, cells, size) {
+            add(&mut gx[row * width..][..width], &g[from * width..][..width]);
+        }
+    }
+    cell.lane.give_grad(source, gx);
+}
+
 pub(super) fn weighted_sum_forward<T: Real>(cell: &mut Cell<'_, T>) {
     let mut y = cell.take_value();
     y.fill(T::ZERO);
