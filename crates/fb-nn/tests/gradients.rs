@@ -74,11 +74,11 @@ fn check(graph: &Graph, events: usize) {
 
 /// The same for the parameters of these names; others stay as they start.
 fn check_with(graph: &Graph, events: usize, tested: impl Fn(&str) -> bool) {
-    check_on(graph, Problem::new(graph, events), tested);
+    check_on(graph, &Problem::new(graph, events), tested);
 }
 
 /// The same on these events.
-fn check_on(graph: &Graph, problem: Problem, tested: impl Fn(&str) -> bool) {
+fn check_on(graph: &Graph, problem: &Problem, tested: impl Fn(&str) -> bool) {
     graph.check().unwrap();
     let mut double = executor(graph);
     for block in graph.parameters.iter().filter(|block| !tested(&block.name)) {
@@ -303,7 +303,7 @@ fn recursion_on_trees() {
     let mut g = tree(5, Activation::Tanh);
     let x = g.output();
     head(&mut g, x);
-    check_on(&g, Problem { features: trees(12), ..Problem::new(&g, 12) }, |_| true);
+    check_on(&g, &Problem { features: trees(12), ..Problem::new(&g, 12) }, |_| true);
 }
 
 /// The layers at a place of the parameters.

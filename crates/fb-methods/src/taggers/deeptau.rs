@@ -112,24 +112,19 @@ impl Default for Config {
 /// DeepTau.
 pub struct DeepTau;
 
+/// A layer on every cell (1), or on cells and their neighbours (3).
+fn conv(graph: &mut Graph, (x, shape): (NodeId, [usize; 3]), (out, kernel): (usize, usize)) -> (NodeId, [usize; 3]) {
+    let activation = Activation::Identity;
+    // The normalisation after it has a shift of its own.
+    let options = Convolution { out, kernel, stride: 1, padding: 0, groups: 1, bias: false, activation };
+    graph.conv(x, shape, options)
+}
+
 impl Config {
     /// Batch normalisation over `channels`, rectifier and dropout.
     fn regular(&self, graph: &mut Graph, x: NodeId, channels: usize) -> NodeId {
         let x = graph.batch_norm(x, channels, Activation::Leaky);
         if self.dropout > 0.0 { graph.dropout(x, self.dropout) } else { x }
-    }
-
-    /// A layer on every cell (1), or on cells and their neighbours (3).
-    fn conv(
-        &self,
-        graph: &mut Graph,
-        (x, shape): (NodeId, [usize; 3]),
-        (out, kernel): (usize, usize),
-    ) -> (NodeId, [usize; 3]) {
-        let activation = Activation::Identity;
-        // The normalisation after it has a shift of its own.
-        let options = Convolution { out, kernel, stride: 1, padding: 0, groups: 1, bias: false, activation };
-        graph.conv(x, shape, options)
     }
 
     /// Dense layers.
@@ -148,11 +143,11 @@ impl Config {
             let place = graph.columns(stream, 0, 2);
             let mut image = graph.grid(place, stream, grid.cells, grid.size);
             for &width in &self.cell {
-                let (x, shape) = self.conv(graph, image, (width, 1));
+                let (x, shape) = conv(graph, image, (width, 1));
                 image = (self.regular(graph, x, width), shape);
             }
             // A layer on all streams of a cell side by side is the sum of its parts on each.
-            let (x, shape) = self.conv(graph, image, (self.filters, 1));
+            let (x, shape) = conv(graph, image, (self.filters, 1));
             merged = Some(match merged {
                 Some((others, _)) => (graph.add(others, x, Activation::Identity), shape),
                 None => (x, shape),
@@ -161,7 +156,7 @@ impl Config {
         let (x, mut shape) = merged?;
         let mut x = self.regular(graph, x, self.filters);
         while shape[0] > 2 {
-            (x, shape) = self.conv(graph, (x, shape), (self.filters, 3));
+            (x, shape) = conv(graph, (x, shape), (self.filters, 3));
             x = self.regular(graph, x, self.filters);
         }
         Some(x)

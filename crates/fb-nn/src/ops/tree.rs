@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::Cell;
-use super::dense::deactivate;
+use super::dense::{activate, deactivate};
 use crate::graph::{Activation, TREE_LAYERS};
 use crate::kernels::{Matrix, Real, add, add_bias, product, sum_rows};
 
@@ -96,7 +96,7 @@ fn layer<T: Real>(cell: &Cell<'_, T>, at: usize, x: &[T], y: &mut [T]) {
         T::ZERO,
     );
     add_bias(y, cell.parameter(at + 1));
-    y.iter_mut().for_each(|y| *y = y.max(T::ZERO));
+    activate(y, Activation::Relu);
 }
 
 /// The same backwards: from the gradient `g` with respect to y, which is used up, to that with respect to x.

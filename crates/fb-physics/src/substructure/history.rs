@@ -46,7 +46,9 @@ mod tests {
         let links: Vec<_> = nodes.iter().map(|n| n.daughters).collect();
         assert_eq!(links, [Some((3, 1)), Some((6, 2)), Some((5, 4)), None, None, None, None][..7].to_vec());
         let mut sum = FourVector::default();
-        particles.iter().for_each(|&p| sum += p);
+        for &p in &particles {
+            sum += p;
+        }
         assert!((nodes[0].momentum.e - sum.e).abs() < 1e-9 && (nodes[0].momentum.px - sum.px).abs() < 1e-9);
         for node in &nodes {
             if let Some((a, b)) = node.daughters {
