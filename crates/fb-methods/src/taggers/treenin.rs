@@ -6,8 +6,10 @@
 //! of four kinds: for the two daughters of the jet, for other nodes, for other particles. What becomes of the jet goes
 //! through two more layers. Sees seven numbers of each node [node, 7]: |p|, η, φ, E, E/E_jet, pT and θ, in GeV.
 //!
-//! Variables are centred and scaled by mean and standard deviation, where the authors take median and quartiles. Their
-//! learning rate falls by a tenth each epoch, to 1/68 after 40, that of `exponential` to a hundredth.
+//! Angles are relative to the jet and momenta are logarithms, centred and scaled by mean and standard deviation; the authors
+//! take the numbers themselves, by median and quartiles. With the numbers as they are and means, 8,000 jets and five epochs
+//! are too few to learn where the jet is: the area under the ROC curve was 0.83 in place of 0.96. The authors' learning
+//! rate falls by a tenth each epoch, to 1/68 after 40, that of `exponential` to a hundredth.
 
 use fb_core::{Card, Input, Paper, Promise, Result, Status, Task, Variable};
 use fb_nn::{Activation, Graph, Schedule, Train};
@@ -33,8 +35,16 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        // The pseudorapidity of a node without transverse momentum is not finite.
-        let variables = ["p", "min(max(eta, -10), 10)", "phi", "E", "E / jet_E", "pt", "theta"];
+        // The first node is the jet. A node without transverse momentum has no direction and stays finite.
+        let variables = [
+            "log(max(p, 1e-3))",
+            "max(min(eta - eta[0], 4), -4)",
+            "atan2(sin(phi - phi[0]), cos(phi - phi[0]))",
+            "log(max(E, 1e-3))",
+            "log(max(E, 1e-3) / max(jet_E, 1e-3))",
+            "log(max(pt, 1e-3))",
+            "theta - theta[0]",
+        ];
         Self {
             variables: variables.map(|v| Variable::standard(v).clipped(-8.0, 8.0)).to_vec(),
             hidden: 50,
