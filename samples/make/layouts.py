@@ -58,6 +58,23 @@ def jetnet(rng, out):
     return rows, jets
 
 
+def hls4ml(rng, out):
+    rows, counts = padded(rng, 3, 30, 16)
+    rows[:, :, 3] = np.where(np.arange(30) < counts[:, None], np.abs(rows[:, :, 3]) + 0.1, 0)
+    jets = np.round(rng.normal(size=(3, 59)), 3)
+    jets[:, 53:] = np.eye(6)[[4, 0, 2]]
+    with h5py.File(out / "hls4ml.h5", "w") as file:
+        file.create_dataset("jetConstituentList", data=rows.astype(np.float32), compression="gzip")
+        file.create_dataset("jets", data=jets.astype(np.float32), compression="gzip")
+        file.create_dataset("jetImage", data=np.zeros((3, 100, 100), np.float32), compression="gzip")
+        # Names are as many as there are columns, not jets.
+        names = ["px", "py", "pz", "e", "erel", "pt", "ptrel", "eta", "etarel", "etarot", "phi", "phirel", "phirot",
+                 "deltaR", "costheta", "costhetarel", "pdgid"]
+        file.create_dataset("particleFeatureNames", data=np.array([f"j1_{name}" for name in names], dtype="S"))
+        file.create_dataset("jetFeatureNames", data=np.array([f"j_{i}" for i in range(59)], dtype="S"))
+    return rows[:, :, :4]
+
+
 def jetclass(rng, out):
     counts = rng.integers(1, 8, size=3)
 
@@ -92,6 +109,7 @@ def main():
         "quark_gluon": {"rows": quark_gluon(rng, out).tolist()},
         "jetnet": {"rows": particles.tolist(), "jets": jets.tolist()},
         "jetclass": jetclass(rng, out),
+        "hls4ml": {"rows": hls4ml(np.random.default_rng(3), out).tolist()},
     }
     for part in expected.values():
         if "rows" in part:

@@ -169,11 +169,13 @@ fn flops(graph: &Graph, batch: usize, particles: usize) -> f64 {
             Op::EdgeConv { k, channels: [a, b, c] } => {
                 rows * 2 * width(node.inputs[1]) * a + rows * k.min(particles - 1) * (a * b + b * c)
             }
-            Op::Interaction { channels: [a, b, c] } => rows * 2 * from * a + rows * (particles - 1) * (a * b + b * c),
+            Op::Interaction { channels: [a, b, c], .. } => {
+                rows * 2 * from * a + rows * (particles - 1) * (a * b + b * c)
+            }
             Op::Lstm { hidden } => batch * particles * (from + hidden) * 4 * hidden,
-            Op::Conv { shape, out, kernel, .. } => {
+            Op::Conv { shape, out, kernel, groups, .. } => {
                 let taps = if shape[0] == 1 { kernel } else { kernel * kernel };
-                rows * node.width / out * taps * shape[2] * out
+                rows * node.width / out * taps * shape[2] / groups * out
             }
             _ => 0,
         };

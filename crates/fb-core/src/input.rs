@@ -157,6 +157,16 @@ pub enum Input {
         /// places of neighbours in the tree, −1 for none.
         variables: Vec<Variable>,
     },
+    /// The kT history of a jet: one row for each particle and for each pair that merged, mothers before their daughters, so
+    /// that the jet itself is the first of 2n − 1 for n particles.
+    History {
+        /// Prefix of the columns.
+        collection: String,
+        /// One number each, in the node's p = |p|, px, py, pz, E, pt, eta, phi, the polar angle theta, its mass m, and the jet's
+        /// jet_E and jet_pt. After them come [`Input::HISTORY_LINKS`] columns with the places of its harder and its softer
+        /// daughter, −1 for a particle.
+        variables: Vec<Variable>,
+    },
     /// Numbers of an event and lists of objects in it. One row per event holds the numbers of the event and then its
     /// sequences; every cloud has rows of its own.
     Lists {
@@ -183,6 +193,8 @@ pub enum Input {
 impl Input {
     /// Neighbours of a declustering: that which made its mother branch, those of its harder and of its softer part.
     pub const LUND_LINKS: usize = 3;
+    /// Daughters of a node of a history.
+    pub const HISTORY_LINKS: usize = 2;
 }
 
 /// What a network sees of a sample: rows of numbers, one per event or several.

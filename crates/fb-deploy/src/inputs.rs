@@ -48,13 +48,8 @@ pub(crate) fn slots(input: &Input) -> Result<Vec<Slot>, Error> {
         Input::Table { variables } => (of(variables), None),
         Input::Columns { variables, .. } => (variables.clone(), None),
         Input::Particles { variables, collection, .. } => (of(variables), Some(collection)),
-        Input::Lund { collection, .. } => {
-            let slot = |name: String, kind| Slot { alias: String::new(), name, kind };
-            return Ok(vec![
-                slot(format!("{collection}_lund"), Kind::Rows),
-                slot(format!("{collection}_lund_n"), Kind::Event),
-            ]);
-        }
+        Input::Lund { collection, .. } => return Ok(prepared_slots(&format!("{collection}_lund"))),
+        Input::History { collection, .. } => return Ok(prepared_slots(&format!("{collection}_history"))),
         Input::Observables { set, .. } => {
             let reason = format!("it sees `{set}`, which is no graph; compute it with `fb substructure`");
             return Err(Error::Unsupported { reason });
@@ -83,6 +78,12 @@ pub(crate) fn slots(input: &Input) -> Result<Vec<Slot>, Error> {
         });
     }
     Ok(slots)
+}
+
+/// Rows that are given as they are, and how many there are of each event.
+fn prepared_slots(name: &str) -> Vec<Slot> {
+    let slot = |name: String, kind| Slot { alias: String::new(), name, kind };
+    vec![slot(name.to_owned(), Kind::Rows), slot(format!("{name}_n"), Kind::Event)]
 }
 
 fn slots_of_lists(event: &[Variable], lists: &[List]) -> Result<Vec<Slot>, Error> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use fb_core::{Artifact, Column, Data, Events, Fitted, Frame, Input, Layout, List, Tensor, Variable};
 use fb_deploy::{Inputs, Runtime, onnx};
 use fb_methods::neural::FittedNetwork;
-use fb_nn::graph::Convolution;
+use fb_nn::graph::{Convolution, Window};
 use fb_nn::{Activation, Graph, Rows};
 use serde_json::json;
 
@@ -36,7 +36,9 @@ fn difference(library: &Path, artifact: &Artifact, events: &Events) -> f32 {
     let input: Input = serde_json::from_value(artifact.header["input"].clone()).unwrap();
     let mut runtime = Runtime::open(Some(library), &onnx(artifact).unwrap()).unwrap();
     let inputs = match &input {
-        Input::Lund { .. } => Inputs::prepared(&input, &fb_physics::features::prepare(&input, events).unwrap()),
+        Input::Lund { .. } | Input::History { .. } => {
+            Inputs::prepared(&input, &fb_physics::features::prepare(&input, events).unwrap())
+        }
         _ => Inputs::new(&input, events),
     };
     let found = runtime.probabilities(&inputs.unwrap()).unwrap();
@@ -69,6 +71,7 @@ fn network(input: &Input, build: impl FnOnce(&mut Graph)) -> Artifact {
         Input::Particles { max, variables, .. } => (Rows::Event, max * variables.len()),
         Input::Observables { center, .. } => (Rows::Event, center.len()),
         Input::Lund { variables, .. } => (Rows::Particle, variables.len() + Input::LUND_LINKS),
+        Input::History { variables, .. } => (Rows::Particle, variables.len() + Input::HISTORY_LINKS),
         Input::Image { pixels, .. } => (Rows::Event, pixels * pixels),
         Input::Lists { event, lists } => fb_nn::graph::of_lists(event.len(), lists)[0],
     };
@@ -248,8 +251,10 @@ fn lists_agree() {
                 let x = match rows {
                     Rows::Event => x,
                     _ if width == 4 => graph.lstm(x, 6),
+                    // Messages from the particles of another list, where there is one before.
                     _ => {
-                        let x = graph.interaction(x, [5, 4, 6]);
+                        let from = if node > 0 && graph.nodes[node - 1].rows == Rows::Particle { node - 1 } else { x };
+                        let x = graph.interaction_with(x, from, [5, 4, 6], Activation::Selu);
                         graph.mean(x)
                     }
                 };
@@ -267,7 +272,8 @@ fn lists_agree() {
 fn every_operation_agrees() {
     let Some(library) = library() else { return };
     let events = jets(&MULTIPLICITIES, 6);
-    let conv = Convolution { out: 5, kernel: 3, stride: 1, padding: 1, bias: false, activation: Activation::Selu };
+    let conv =
+        Convolution { out: 5, kernel: 3, stride: 1, padding: 1, groups: 1, bias: false, activation: Activation::Selu };
     let cloud = particles(Layout::Cloud, Frame::Jet, &["u", "v", "log(pt)", "eta", "phi", "dr(jet)"]);
     let artifact = network(&cloud, |graph| {
         let x = graph.linear(Graph::INPUT, 12, Activation::Selu);
@@ -275,8 +281,13 @@ fn every_operation_agrees() {
         let (line, shape) = graph.conv(norm, [1, 4, 3], Convolution { stride: 2, ..conv });
         let line = graph.mean_positions(line, shape[2]);
         let (image, shape) = graph.conv(x, [3, 4, 1], Convolution { bias: true, kernel: 2, ..conv });
-        let (image, _) = graph.max_pool(image, shape);
+        let (image, _) = graph.max_pool(image, shape, Window::default());
         let image = graph.linear(image, 5, Activation::Tanh);
+        let wide = Window { size: 3, stride: 2, padding: 1 };
+        let (groups, shape) = graph.conv(x, [3, 2, 2], Convolution { groups: 2, out: 6, stride: 2, ..conv });
+        let (groups, _) = graph.max_pool(groups, shape, wide);
+        let groups = graph.linear(groups, 5, Activation::Elu);
+        let image = graph.add(image, groups, Activation::Identity);
         let both = graph.add(line, image, Activation::Tanh);
         let place = graph.columns(Graph::INPUT, 0, 2);
         let near = graph.edge_conv(place, both, 3, [6, 7, 8]);
@@ -285,7 +296,9 @@ fn every_operation_agrees() {
         let all = graph.add(near, far, Activation::Tanh);
         let all = graph.dropout(all, 0.5);
         let one = graph.linear(all, 1, Activation::Sigmoid);
-        let pooled = [graph.sum(all), graph.mean(all), graph.weighted_sum(all, one), graph.lstm(all, 8)];
+        let flat = graph.flatten(all, 7);
+        let flat = graph.linear(flat, 8, Activation::Tanh);
+        let pooled = [graph.sum(all), graph.mean(all), graph.weighted_sum(all, one), graph.lstm(all, 8), flat];
         let x = pooled.into_iter().reduce(|a, b| graph.add(a, b, Activation::Identity)).unwrap();
         graph.linear(x, 4, Activation::Identity);
     });

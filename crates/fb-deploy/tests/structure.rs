@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use fb_core::{Artifact, Frame, Input, Layout, Variable};
-use fb_deploy::onnx::proto::{Dimension, Model, ValueInfo};
+use fb_deploy::onnx::proto::{Dimension, Graph, Model, ValueInfo};
 use fb_deploy::{Error, Inputs, Runtime, onnx};
 use prost::Message;
 use serde_json::json;
@@ -20,12 +20,14 @@ const OPERATORS: &[&str] = &[
     "Abs",
     "Add",
     "And",
+    "ArgMax",
     "Atan",
     "Cast",
     "Ceil",
     "Concat",
     "Conv",
     "Div",
+    "Elu",
     "Equal",
     "Erf",
     "Exp",
@@ -43,6 +45,7 @@ const OPERATORS: &[&str] = &[
     "Less",
     "LessOrEqual",
     "Log",
+    "Loop",
     "MatMul",
     "Max",
     "MaxPool",
@@ -122,10 +125,14 @@ fn every_method_is_a_whole_graph() {
             let named = |name: &str, shape: &[&str]| {
                 (name.to_owned(), shape.iter().map(|&size| size.to_owned()).collect::<Vec<_>>())
             };
-            let expected = if matches!(input, Input::Lund { .. }) {
-                vec![named("part_lund", &["events", "declusterings", "8"]), named("part_lund_n", &["events"])]
-            } else {
-                vec![named("part", &["events", "particles", "4"])]
+            let expected = match input {
+                Input::Lund { .. } => {
+                    vec![named("part_lund", &["events", "declusterings", "8"]), named("part_lund_n", &["events"])]
+                }
+                Input::History { .. } => {
+                    vec![named("part_history", &["events", "nodes", "9"]), named("part_history_n", &["events"])]
+                }
+                _ => vec![named("part", &["events", "particles", "4"])],
             };
             assert_eq!(inputs, expected);
         }
@@ -138,22 +145,32 @@ fn every_method_is_a_whole_graph() {
         let constants: BTreeSet<String> = graph.initializer.iter().map(|t| t.name.clone().unwrap()).collect();
         assert_eq!(constants.len(), graph.initializer.len());
         let mut taken = BTreeSet::new();
-        for node in &graph.node {
-            let op = node.op_type.as_deref().unwrap();
-            assert!(OPERATORS.contains(&op), "{name}: {op} is not listed");
-            for input in &node.input {
-                assert!(known.contains(input), "{name}: {input}");
-                taken.insert(input.clone());
-            }
-            for output in &node.output {
-                assert!(known.insert(output.clone()), "{name}: {output} twice");
-            }
-        }
+        walk(name, graph, &mut known, &mut taken);
         assert!(constants.is_subset(&taken) && known.contains("probabilities"));
         for tensor in &graph.initializer {
             let count: i64 = tensor.dims.iter().product();
             let bytes = if tensor.data_type == Some(1) { 4 } else { 8 };
             assert_eq!(tensor.raw_data.as_ref().unwrap().len(), count as usize * bytes);
+        }
+    }
+}
+
+/// Looks at every operation; those of an inner computation see what is known outside.
+fn walk(name: &str, graph: &Graph, known: &mut BTreeSet<String>, taken: &mut BTreeSet<String>) {
+    for node in &graph.node {
+        let op = node.op_type.as_deref().unwrap();
+        assert!(OPERATORS.contains(&op), "{name}: {op} is not listed");
+        for input in &node.input {
+            assert!(known.contains(input), "{name}: {input}");
+            taken.insert(input.clone());
+        }
+        for inner in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+            known.extend(inner.input.iter().map(|input| input.name.clone().unwrap()));
+            walk(name, inner, known, taken);
+            assert!(inner.output.iter().all(|output| known.contains(output.name.as_ref().unwrap())));
+        }
+        for output in &node.output {
+            assert!(known.insert(output.clone()), "{name}: {output} twice");
         }
     }
 }

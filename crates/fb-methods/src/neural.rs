@@ -70,6 +70,7 @@ fn shapes(input: &Input) -> Result<Vec<(Rows, usize)>> {
         }
         Input::Observables { set, .. } => (Rows::Event, fb_physics::features::numbers_of(set)?),
         Input::Lund { variables, .. } => (Rows::Particle, variables.len() + Input::LUND_LINKS),
+        Input::History { variables, .. } => (Rows::Particle, variables.len() + Input::HISTORY_LINKS),
         Input::Image { pixels, .. } => (Rows::Event, pixels.saturating_mul(*pixels)),
         Input::Lists { event, lists } => return Ok(fb_nn::graph::of_lists(event.len(), lists)),
     }])

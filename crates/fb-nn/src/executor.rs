@@ -115,6 +115,11 @@ impl<T: Real> Lane<T> {
         }
     }
 
+    /// Where the particles of each event begin and end in a collection.
+    pub fn offsets_of(&self, collection: usize) -> &[usize] {
+        if collection == self.current { &self.offsets } else { &self.waiting[collection] }
+    }
+
     /// Rows of a node's value.
     pub fn rows(&self, rows: Rows) -> usize {
         match rows {
@@ -538,7 +543,9 @@ impl<T: Real> Executor<T> {
                 }
             })
             .sum();
-        let least = if self.graph.nodes.iter().any(|n| matches!(n.op, Op::Lstm { .. })) { 32 } else { 4 };
+        // Recursive networks take a step of all events at once.
+        let recursive = self.graph.nodes.iter().any(|n| matches!(n.op, Op::Lstm { .. } | Op::Tree));
+        let least = if recursive { 32 } else { 4 };
         let heavy = self.graph.edges.is_some() || self.graph.nodes.iter().any(|n| matches!(n.op, Op::Conv { .. }));
         let least = if heavy { 1 } else { least };
         (PIECE_BYTES / (2 * size_of::<T>() * per_event.max(1))).clamp(least, 256)

@@ -88,6 +88,19 @@ pub enum Activation {
     Leaky,
     /// λ·x for x > 0, λ·α·(eˣ − 1) else (arXiv:1706.02515).
     Selu,
+    /// x for x > 0, eˣ − 1 else (arXiv:1511.07289).
+    Elu,
+}
+
+impl Activation {
+    const fn relu() -> Self {
+        Self::Relu
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_relu(&self) -> bool {
+        *self == Self::Relu
+    }
 }
 
 /// An operation. Widths are numbers per row.
@@ -147,10 +160,35 @@ pub enum Op {
         channels: [usize; 3],
     },
     /// Interaction network (arXiv:1612.00222; arXiv:1908.05318): for each particle i the sum over all other particles
-    /// j of the event of a shared network of [x_i, x_j] whose layers are relu(·W + b). Parameters of layer l: W, b.
+    /// j of the event of a shared network of [x_i, x_j] whose layers are activation(·W + b). Parameters of layer l: W, b.
+    /// With a second input, j runs over all particles of another collection: [x_i, y_j].
     Interaction {
         /// Width of each layer.
         channels: [usize; 3],
+        /// What follows each layer.
+        #[serde(default = "Activation::relu", skip_serializing_if = "Activation::is_relu")]
+        activation: Activation,
+    },
+    /// Recursive network on the nodes of a tree, mothers before daughters (arXiv:1702.00748, with the layers between nodes of
+    /// arXiv:1902.09914, section 3.2.3). Inputs u of nodes that have daughters and u′ of those that have none [particle,
+    /// width], and the places of two daughters in the event, −1 for none [particle, 2]. h = u′ without daughters,
+    /// relu([e_1, e_2, u]·W + b) with; e = relu(relu(h·A + a)·B + b) with layers of their own for the first and the second
+    /// daughter of the first node, for others that have daughters, and for others that have none. The result is h of the
+    /// first node; zero for an event without nodes. Parameters W [3·width, width], b; then A, a, B, b four times.
+    Tree,
+    /// The rows of particles as an image [cells, cells, width] of square cells around the origin: that of the first particle
+    /// in each cell, zeros where there is none. Inputs: places (x, y) [particle, 2], which have no gradient, and rows
+    /// [particle, width]; a cell is the half-open square of this `size` with row ⌊y/size + cells/2⌋.
+    Grid {
+        /// Cells along each side.
+        cells: usize,
+        /// Side of a cell.
+        size: f64,
+    },
+    /// The rows of the first `max` particles of an event side by side, zeros where there are fewer.
+    Flatten {
+        /// How many.
+        max: usize,
     },
     /// Long short-term memory over the particles of an event in their order; gives the last hidden state (zero for an
     /// event without particles). Parameters W [in + hidden, 4·hidden], b [4·hidden], gates in the order i, f, g, o.
@@ -158,8 +196,9 @@ pub enum Op {
         /// Width of the hidden state.
         hidden: usize,
     },
-    /// Convolution over an image [height, width, in], channels last; parameters W [kernel, kernel, in, out] (one row
-    /// of taps where height is 1) and, if `bias`, b `[out]`.
+    /// Convolution over an image [height, width, in], channels last; parameters W [kernel, kernel, in/groups, out] (one
+    /// row of taps where height is 1) and, if `bias`, b `[out]`. Inputs and outputs are cut into `groups` of neighbouring
+    /// channels; an output sees those of its own group.
     Conv {
         /// Height, width and channels of the input.
         shape: [usize; 3],
@@ -171,15 +210,22 @@ pub enum Op {
         stride: usize,
         /// Zeros added on each side.
         padding: usize,
+        /// Groups of channels.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        groups: usize,
         /// Whether there is b.
         bias: bool,
         /// What follows.
         activation: Activation,
     },
-    /// Largest of each 2 × 2 pixels of an image [height, width, channels]; an odd last row or column is left out.
+    /// Largest pixel of each window of an image [height, width, channels]; rows and columns that fill no window are left
+    /// out, and nothing is there beyond the edge.
     MaxPool {
         /// Height, width and channels of the input.
         shape: [usize; 3],
+        /// What is looked at.
+        #[serde(default, skip_serializing_if = "Window::is_two")]
+        window: Window,
     },
     /// Mean over the positions of a row [positions, channels].
     MeanPositions {
@@ -287,6 +333,40 @@ pub enum Op {
     },
 }
 
+/// Square windows of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Pixels along each side.
+    pub size: usize,
+    /// Distance between the windows.
+    pub stride: usize,
+    /// Pixels by which they reach over the edge.
+    pub padding: usize,
+}
+
+impl Default for Window {
+    /// 2 × 2 pixels, side by side.
+    fn default() -> Self {
+        Self { size: 2, stride: 2, padding: 0 }
+    }
+}
+
+impl Window {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_two(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+const fn one() -> usize {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(groups: &usize) -> bool {
+    *groups == 1
+}
+
 /// The order of the maps in [`Op::Equivariant`]: x_ij and x_ji; then those that give something to the receiver, to the
 /// sender and to the diagonal.
 pub struct Equivariant;
@@ -301,6 +381,8 @@ impl Equivariant {
     pub const ALPHAS: usize = 10;
 }
 
+/// Kinds of nodes in [`Op::Tree`] that have two layers of their own.
+pub const TREE_LAYERS: usize = 4;
 /// Added to squares in [`Op::Boost`] before their root is taken, and the least energy of a rest frame.
 pub const BOOST_LEAST: f64 = 1e-10;
 /// Lower bound of 1 − β² of a rest frame in [`Op::Boost`].
@@ -574,12 +656,46 @@ impl Graph {
 
     /// Messages from all other particles, added up.
     pub fn interaction(&mut self, x: NodeId, channels: [usize; 3]) -> NodeId {
-        let node = self.node(Op::Interaction { channels }, vec![x], Rows::Particle, channels[2]);
-        let mut width = self.nodes[x].width.saturating_mul(2);
+        self.interaction_with(x, x, channels, Activation::Relu)
+    }
+
+    /// Messages to `x` from all particles `y`, of another collection or all others of its own, added up.
+    pub fn interaction_with(&mut self, x: NodeId, y: NodeId, channels: [usize; 3], activation: Activation) -> NodeId {
+        let inputs = if x == y { vec![x] } else { vec![x, y] };
+        let node = self.node(Op::Interaction { channels, activation }, inputs, Rows::Particle, channels[2]);
+        let mut width = self.nodes[x].width.saturating_add(self.nodes[y].width);
         for (l, &out) in channels.iter().enumerate() {
-            self.parameter(node, &format!("weight{l}"), &[width, out], weight_init(width, Activation::Relu));
+            self.parameter(node, &format!("weight{l}"), &[width, out], weight_init(width, activation));
             self.parameter(node, &format!("bias{l}"), &[out], Init::Constant(0.0));
             width = out;
+        }
+        node
+    }
+
+    /// Particles in square cells around the origin.
+    pub fn grid(&mut self, place: NodeId, x: NodeId, cells: usize, size: f64) -> (NodeId, [usize; 3]) {
+        let shape = [cells, cells, self.nodes[x].width];
+        let width = shape.iter().fold(1, |all: usize, &n| all.saturating_mul(n));
+        (self.node(Op::Grid { cells, size }, vec![place, x], Rows::Event, width), shape)
+    }
+
+    /// The first `max` particles of each event side by side.
+    pub fn flatten(&mut self, x: NodeId, max: usize) -> NodeId {
+        self.node(Op::Flatten { max }, vec![x], Rows::Event, max.saturating_mul(self.nodes[x].width))
+    }
+
+    /// The first node of a tree from `u` of nodes with daughters, of those without, and the places of daughters.
+    pub fn tree(&mut self, u: [NodeId; 2], links: NodeId) -> NodeId {
+        let width = self.nodes[u[0]].width;
+        let node = self.node(Op::Tree, vec![u[0], u[1], links], Rows::Event, width);
+        let layer = |graph: &mut Self, name: &str, from: usize| {
+            let start = weight_init(from, Activation::Relu);
+            graph.parameter(node, &format!("weight{name}"), &[from, width], start);
+            graph.parameter(node, &format!("bias{name}"), &[width], Init::Constant(0.0));
+        };
+        layer(self, "", width.saturating_mul(3));
+        for i in 0..2 * TREE_LAYERS {
+            layer(self, &i.to_string(), width);
         }
         node
     }
@@ -596,16 +712,16 @@ impl Graph {
 
     /// Convolution over an image [height, width, channels] (a sequence where height is 1).
     pub fn conv(&mut self, x: NodeId, shape: [usize; 3], conv: Convolution) -> (NodeId, [usize; 3]) {
-        let Convolution { out, kernel, stride, padding, bias, activation } = conv;
-        let op = Op::Conv { shape, out, kernel, stride, padding, bias, activation };
+        let Convolution { out, kernel, stride, padding, groups, bias, activation } = conv;
+        let op = Op::Conv { shape, out, kernel, stride, padding, groups, bias, activation };
         let shape_out = conv_shape(shape, out, kernel, stride, padding);
         let node = self.node(op, vec![x], self.nodes[x].rows, size(&shape_out));
-        let rows = if shape[0] == 1 { 1 } else { kernel };
+        let (rows, seen) = (if shape[0] == 1 { 1 } else { kernel }, shape[2] / groups.max(1));
         self.parameter(
             node,
             "weight",
-            &[rows, kernel, shape[2], out],
-            weight_init(size(&[rows, kernel, shape[2]]), Activation::Relu),
+            &[rows, kernel, seen, out],
+            weight_init(size(&[rows, kernel, seen]), Activation::Relu),
         );
         if bias {
             self.parameter(node, "bias", &[out], Init::Constant(0.0));
@@ -613,10 +729,11 @@ impl Graph {
         (node, shape_out)
     }
 
-    /// 2 × 2 maximum.
-    pub fn max_pool(&mut self, x: NodeId, shape: [usize; 3]) -> (NodeId, [usize; 3]) {
-        let out = [shape[0] / 2, shape[1] / 2, shape[2]];
-        (self.node(Op::MaxPool { shape }, vec![x], self.nodes[x].rows, size(&out)), out)
+    /// Maximum over windows.
+    pub fn max_pool(&mut self, x: NodeId, shape: [usize; 3], window: Window) -> (NodeId, [usize; 3]) {
+        let [height, width] = [shape[0], shape[1]].map(|n| window_count(n, window.size, window.stride, window.padding));
+        let out = [height, width, shape[2]];
+        (self.node(Op::MaxPool { shape, window }, vec![x], self.nodes[x].rows, size(&out)), out)
     }
 
     /// Mean over positions.
@@ -636,6 +753,8 @@ pub struct Convolution {
     pub stride: usize,
     /// Zeros added on each side.
     pub padding: usize,
+    /// Groups of channels.
+    pub groups: usize,
     /// Whether there is a bias.
     pub bias: bool,
     /// What follows.
@@ -644,8 +763,13 @@ pub struct Convolution {
 
 /// Height, width and channels after a convolution; a sequence (height 1) stays one.
 pub fn conv_shape(shape: [usize; 3], out: usize, kernel: usize, stride: usize, padding: usize) -> [usize; 3] {
-    let size = |n: usize| n.saturating_add(2 * padding).saturating_sub(kernel) / stride.max(1) + 1;
+    let size = |n: usize| window_count(n, kernel, stride, padding);
     [if shape[0] == 1 { 1 } else { size(shape[0]) }, size(shape[1]), out]
+}
+
+/// Windows along a side of `n` pixels.
+fn window_count(n: usize, size: usize, stride: usize, padding: usize) -> usize {
+    n.saturating_add(padding.saturating_mul(2)).saturating_sub(size) / stride.max(1) + 1
 }
 
 /// Entries of a shape. One that is too large to be is left to [`Graph::check`].

@@ -15,6 +15,8 @@ pub enum Schedule {
     /// From lr/25 up to lr over the first 30% of the steps, down to lr/250,000 over the rest, along cosines
     /// (arXiv:1708.07120).
     OneCycle,
+    /// lr·0.01ᵗ with t from 0 to 1 over the training.
+    Exponential,
     /// lr, a tenth of it after half of the epochs, a hundredth after three quarters.
     Step,
     /// Half of it each time the validation loss has not fallen for three epochs.
@@ -30,6 +32,7 @@ impl Schedule {
         match self {
             Self::Constant => 1.0,
             Self::Cosine => cosine(1.0, 0.0, s / total),
+            Self::Exponential => 0.01f64.powf(s / total),
             Self::OneCycle => {
                 let top = (0.3 * total - 1.0).max(1e-9);
                 let first = 1.0 / 25.0;
@@ -60,6 +63,7 @@ mod tests {
     fn cosine_and_step_fall() {
         assert!((Schedule::Cosine.factor(50, 100, 0) - 0.5).abs() < 1e-12);
         assert_eq!([0, 50, 75].map(|s| Schedule::Step.factor(s, 100, 0)), [1.0, 0.1, 0.01]);
+        assert!((Schedule::Exponential.factor(50, 100, 0) - 0.1).abs() < 1e-12);
         assert_eq!(Schedule::Plateau.factor(7, 100, 2), 0.25);
     }
 }

@@ -28,7 +28,7 @@ pub struct Train {
     pub optimiser: Rule,
     /// Weight decay.
     pub weight_decay: f64,
-    /// How the learning rate moves: `constant`, `cosine`, `one_cycle`, `step` or `plateau`.
+    /// How the learning rate moves: `constant`, `cosine`, `one_cycle`, `exponential`, `step` or `plateau`.
     pub schedule: Schedule,
     /// Gradients longer than this are shortened to it.
     pub clip: Option<f64>,

@@ -4,6 +4,7 @@ use fb_core::expression::Expression;
 use fb_core::{Error, Events, Features, Input, Layout, Result, Variable};
 
 use crate::expression::{Source, Values, evaluate, finite, flat, sparse};
+use crate::histories;
 use crate::lists;
 use crate::particles::{Particles, particles};
 use crate::substructure::Jet;
@@ -71,6 +72,7 @@ pub fn prepare(input: &Input, events: &Events) -> Result<Features> {
                 others: Vec::new(),
             })
         }
+        Input::History { collection, variables } => histories::prepare(collection, variables, events),
         Input::Lists { event, lists } => lists::prepare(event, lists, events),
         Input::Image { collection, max, frame, pixels, half_width } => {
             let particles = particles(events, collection, *max, *frame)?;
@@ -131,6 +133,7 @@ pub fn fit(input: &Input, events: &Events, weights: &[f64]) -> Result<Input> {
                 }
             }
         }
+        Input::History { collection, variables } => histories::fit(collection, variables, events, weights)?,
         Input::Lists { event, lists } => lists::fit(event, lists, events, weights)?,
         Input::Observables { .. } | Input::Columns { .. } | Input::Image { .. } => {}
     }
@@ -303,7 +306,7 @@ impl Cloud<'_> {
 }
 
 /// The values of a variable, one for each row of an event.
-fn per_row(variable: &Variable, source: &impl Source, offsets: &[usize]) -> Result<Vec<f64>> {
+pub(crate) fn per_row(variable: &Variable, source: &impl Source, offsets: &[usize]) -> Result<Vec<f64>> {
     let x = evaluate(&Expression::parse(&variable.expression)?, source)?;
     let values = if x.offsets.is_some() {
         x.values

@@ -4,6 +4,7 @@ pub mod calculus;
 pub mod expression;
 pub mod features;
 pub mod four_vector;
+mod histories;
 pub mod jets;
 mod lists;
 pub mod particles;

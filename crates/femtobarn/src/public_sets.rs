@@ -40,6 +40,9 @@ pub enum Loader {
     QuarkGluon,
     /// Arrays of particles relative to their jet, a file a class.
     Jetnet,
+    /// Arrays of sixteen numbers of a constituent and of 59 of a jet, five of which tell its class.
+    #[serde(rename = "hls4ml-jets")]
+    Hls4ml,
 }
 
 /// All of them.
@@ -105,7 +108,7 @@ pub const SETS: [PublicSet; 8] = [
         paper: "arXiv:1804.06913",
         format: "HDF5",
         size: "880,000 jets",
-        loader: None,
+        loader: Some(Loader::Hls4ml),
     },
     PublicSet {
         name: "higgsml",
@@ -120,6 +123,11 @@ pub const SETS: [PublicSet; 8] = [
 
 /// The classes of JetClass in the order of the paper; `label` is the place.
 const JETCLASS: [&str; 10] = ["QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl"];
+/// Numbers of a constituent in the jets of HLS4ML, of which its momentum comes first.
+const HLS4ML_CONSTITUENT: usize = 16;
+/// Numbers of a jet there, and where its five classes are: gluon, quark, W, Z and top; `label` is the place.
+const HLS4ML_JET: usize = 59;
+const HLS4ML_CLASSES: std::ops::Range<usize> = 53..58;
 /// The files of JetNet; `label` is the place.
 const JETNET: [&str; 5] = ["g", "q", "t", "w", "z"];
 
@@ -132,6 +140,7 @@ impl Loader {
             (Self::Jetclass, ["part_energy", "label_QCD"]),
             (Self::QuarkGluon, ["X", "y"]),
             (Self::Jetnet, ["particle_features", "jet_features"]),
+            (Self::Hls4ml, ["jetConstituentList", "jets"]),
         ]
         .into_iter()
         .find(|(_, names)| names.iter().all(|name| has(name)))
@@ -161,7 +170,7 @@ impl Loader {
             Self::TopTagging => {
                 let (block, labels) = (numbers("values_block_0", 804)?, numbers("values_block_1", 2)?);
                 let names = ["part_E", "part_px", "part_py", "part_pz"];
-                let mut columns = particles(&block, entries, 804, 200, &names, 0);
+                let mut columns = particles(&block, entries, (804, (4, 200)), &names, 0);
                 let label = |at: usize| (0..entries).map(|i| labels.number(2 * i + at) as i64).collect();
                 columns.push(Column::flat("label", Data::I64(label(1))));
                 columns.push(Column::flat("ttv", Data::I64(label(0))));
@@ -172,15 +181,25 @@ impl Loader {
             }
             Self::QuarkGluon => {
                 let (block, width) = block("X")?;
-                let mut columns =
-                    particles(&block, entries, width, width / 4, &["part_pt", "part_y", "part_phi", "part_pid"], 0);
+                let mut columns = particles(
+                    &block,
+                    entries,
+                    (width, (4, width / 4)),
+                    &["part_pt", "part_y", "part_phi", "part_pid"],
+                    0,
+                );
                 columns.push(every(&numbers("y", 1)?, entries, 1, 0, "label"));
                 columns
             }
             Self::Jetnet => {
                 let ((block, width), jets) = (block("particle_features")?, numbers("jet_features", 4)?);
-                let mut columns =
-                    particles(&block, entries, width, width / 4, &["part_eta", "part_phi", "part_pt", "mask"], 3);
+                let mut columns = particles(
+                    &block,
+                    entries,
+                    (width, (4, width / 4)),
+                    &["part_eta", "part_phi", "part_pt", "mask"],
+                    3,
+                );
                 columns.pop();
                 absolute(&mut columns, &jets);
                 for (at, name) in ["jet_pt", "jet_eta", "jet_mass"].into_iter().enumerate() {
@@ -192,6 +211,23 @@ impl Loader {
                     wrong(format!("the name of the file tells the class, expected one of {}", JETNET.join(", ")))
                 })?;
                 columns.push(Column::flat("label", Data::I64(vec![label as i64; entries])));
+                columns
+            }
+            Self::Hls4ml => {
+                let ((block, width), jets) = (block("jetConstituentList")?, numbers("jets", HLS4ML_JET)?);
+                let names = ["part_px", "part_py", "part_pz", "part_E"];
+                // A constituent has energy.
+                let of = (HLS4ML_CONSTITUENT, width / HLS4ML_CONSTITUENT);
+                let mut columns = particles(&block, entries, (width, of), &names, 3);
+                let class = |i: usize| {
+                    let is = |class: &usize| jets.number(i * HLS4ML_JET + class) == 1.0;
+                    let mut all = HLS4ML_CLASSES.filter(is);
+                    match (all.next(), all.next()) {
+                        (Some(class), None) => Ok((class - HLS4ML_CLASSES.start) as i64),
+                        _ => Err(wrong(format!("entry {i} of a block is of no class, or of several"))),
+                    }
+                };
+                columns.push(Column::flat("label", Data::I64((0..entries).map(class).collect::<Result<_>>()?)));
                 columns
             }
             Self::Jetclass => {
@@ -224,12 +260,12 @@ impl Loader {
     }
 }
 
-/// Lists of particles from rows of fixed width: those whose feature `present` is not zero.
+/// Lists of particles from rows of fixed width, so many numbers for each of so many particles: those whose feature
+/// `present` is not zero.
 fn particles(
     block: &Data,
     entries: usize,
-    width: usize,
-    most: usize,
+    (width, (each, most)): (usize, (usize, usize)),
     names: &[&str; 4],
     present: usize,
 ) -> Vec<Column> {
@@ -237,7 +273,7 @@ fn particles(
     let mut offsets = vec![0];
     for entry in 0..entries {
         for particle in 0..most {
-            let at = entry * width + 4 * particle;
+            let at = entry * width + each * particle;
             if block.number(at + present) != 0.0 {
                 for (k, list) in lists.iter_mut().enumerate() {
                     list.push(block.number(at + k) as f32);

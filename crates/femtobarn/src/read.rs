@@ -121,6 +121,7 @@ fn needed(inputs: &[Input]) -> Vec<String> {
             Input::Particles { collection, .. }
             | Input::Observables { collection, .. }
             | Input::Lund { collection, .. }
+            | Input::History { collection, .. }
             | Input::Image { collection, .. } => {
                 names.extend(["px", "py", "pz", "E", "pt", "eta", "phi"].map(|s| format!("{collection}_{s}")));
             }

@@ -87,6 +87,14 @@ fn jets_of_jetnet_get_their_momenta_back_and_the_class_of_their_file() {
 }
 
 #[test]
+fn jets_of_hls4ml_get_a_label() {
+    let events = import(&["hls4ml.h5"]);
+    assert_lists(&events, &expected()["hls4ml"]["rows"], &["part_px", "part_py", "part_pz", "part_E"]);
+    assert_eq!(numbers(&events, "label"), [4.0, 0.0, 2.0]);
+    assert_eq!(events.column("part_E").unwrap().unit, fb_core::Unit::Gev);
+}
+
+#[test]
 fn trees_of_jetclass_get_a_label_and_mark_their_truth() {
     let events = import(&["jetclass.root", "jetclass.root"]);
     let expected = &expected()["jetclass"];
@@ -105,7 +113,7 @@ fn trees_of_jetclass_get_a_label_and_mark_their_truth() {
 fn sets_are_listed_and_what_is_none_is_named() {
     let listed: Value = serde_json::from_str(&succeed(&["data", "list", "--json"])).unwrap();
     let sets = listed["sets"].as_array().unwrap();
-    for name in ["top-tagging", "jetclass", "quark-gluon", "jetnet"] {
+    for name in ["top-tagging", "jetclass", "quark-gluon", "jetnet", "hls4ml-jets"] {
         let set = sets.iter().find(|set| set["name"] == name).unwrap();
         assert!(set["loader"].is_string() && set["doi"].as_str().unwrap().starts_with("10."), "{set}");
     }

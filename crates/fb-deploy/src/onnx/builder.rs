@@ -10,6 +10,7 @@ pub(super) enum Element {
     F32 = 1,
     I32 = 6,
     I64 = 7,
+    Bool = 9,
     F64 = 11,
 }
 
@@ -23,12 +24,15 @@ pub(super) enum Setting {
     Floats(Vec<f32>),
     Text(&'static str),
     Texts(Vec<&'static str>),
+    Computation(Graph),
 }
 
 /// A graph under construction.
 #[derive(Default)]
 pub(super) struct Builder {
     graph: Graph,
+    /// Operations so far, those of inner computations included.
+    count: usize,
     /// Constants by type, shape and content, so that each is stored once.
     constants: BTreeMap<(Element, Vec<i64>, Vec<u8>), Value>,
 }
@@ -43,7 +47,7 @@ pub(super) enum Size {
 impl Builder {
     /// Declares an input of 32-bit floats.
     pub fn input(&mut self, name: &str, shape: &[Size], meaning: &str) -> Value {
-        self.graph.input.push(value_info(name, shape, meaning));
+        self.graph.input.push(value_info(name, Element::F32, shape, meaning));
         name.to_owned()
     }
 
@@ -57,7 +61,7 @@ impl Builder {
             attribute: Vec::new(),
             domain: None,
         });
-        self.graph.output.push(value_info(name, shape, meaning));
+        self.graph.output.push(value_info(name, Element::F32, shape, meaning));
     }
 
     /// The graph, without what its outputs do not depend on.
@@ -67,7 +71,7 @@ impl Builder {
         let mut kept = Vec::new();
         while let Some(node) = self.graph.node.pop() {
             if node.output.iter().any(|name| used.contains(name)) {
-                used.extend(node.input.iter().cloned());
+                used.extend(taken(&node));
                 kept.push(node);
             }
         }
@@ -75,6 +79,42 @@ impl Builder {
         self.graph.node = kept;
         self.graph.initializer.retain(|tensor| tensor.name.as_ref().is_some_and(|name| used.contains(name)));
         self.graph
+    }
+
+    /// `state` again and again through `step`, until it changes no more, but `most` times at most (a list of one integer).
+    /// What `step` takes from outside, it sees.
+    pub fn until_it_stays(
+        &mut self,
+        state: &str,
+        shape: &[Size],
+        most: &str,
+        step: impl FnOnce(&mut Self, &str) -> Value,
+    ) -> Value {
+        let [turn, before, given] = ["turn", "go_on", "state"].map(|name| format!("/{name}_{}", self.count));
+        let outer = std::mem::take(&mut self.graph.node);
+        let after = step(self, &given);
+        let same = self.op("Equal", &[&after, &given]);
+        let same = self.cast(&same, Element::F32);
+        let same = self.op_with("ReduceMin", &[&same], vec![("keepdims", Setting::Integer(0))]);
+        let one = self.f32(1.0);
+        let changes = self.op("Less", &[&same, &one]);
+        let node = std::mem::replace(&mut self.graph.node, outer);
+        let info = |name: &str, element, shape: &[Size]| value_info(name, element, shape, "");
+        let body = Graph {
+            node,
+            name: Some("step".to_owned()),
+            initializer: Vec::new(),
+            input: vec![
+                info(&turn, Element::I64, &[]),
+                info(&before, Element::Bool, &[]),
+                info(&given, Element::F32, shape),
+            ],
+            output: vec![info(&changes, Element::Bool, &[]), info(&after, Element::F32, shape)],
+        };
+        let (axes, zero) = (self.integers(&[0]), self.integer(0));
+        let most = self.op("Squeeze", &[most, &axes]);
+        let start = self.op("Equal", &[&zero, &zero]);
+        self.op_with("Loop", &[&most, &start, state], vec![("body", Setting::Computation(body))])
     }
 
     /// An operation without options.
@@ -90,7 +130,8 @@ impl Builder {
     /// An operation with several outputs.
     pub fn op_many(&mut self, op: &str, inputs: &[&str], options: Vec<(&str, Setting)>, outputs: usize) -> Vec<Value> {
         // No column has a stroke in its name.
-        let name = format!("/{op}_{}", self.graph.node.len());
+        let name = format!("/{op}_{}", self.count);
+        self.count += 1;
         let output: Vec<Value> =
             (0..outputs).map(|i| if i == 0 { name.clone() } else { format!("{name}_{i}") }).collect();
         self.graph.node.push(Node {
@@ -229,11 +270,18 @@ impl Builder {
     }
 }
 
+/// All that an operation takes, what its inner computations take from outside included.
+fn taken(node: &Node) -> Vec<String> {
+    let inner = node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()).flat_map(|graph| &graph.node);
+    node.input.iter().cloned().chain(inner.flat_map(taken)).collect()
+}
+
 fn attribute(name: &str, value: Setting) -> Attribute {
     let name = Some(name.to_owned());
     match value {
         Setting::Integer(i) => Attribute { name, i: Some(i), kind: Some(2), ..Attribute::default() },
         Setting::Text(s) => Attribute { name, s: Some(s.as_bytes().to_vec()), kind: Some(3), ..Attribute::default() },
+        Setting::Computation(graph) => Attribute { name, g: Some(graph), kind: Some(5), ..Attribute::default() },
         Setting::Floats(floats) => Attribute { name, floats, kind: Some(6), ..Attribute::default() },
         Setting::Texts(texts) => {
             let strings = texts.into_iter().map(|s| s.as_bytes().to_vec()).collect();
@@ -243,14 +291,14 @@ fn attribute(name: &str, value: Setting) -> Attribute {
     }
 }
 
-fn value_info(name: &str, shape: &[Size], meaning: &str) -> ValueInfo {
+fn value_info(name: &str, element: Element, shape: &[Size], meaning: &str) -> ValueInfo {
     let dim = shape.iter().map(|size| match size {
         Size::Free(name) => Dimension { dim_value: None, dim_param: Some((*name).to_owned()) },
         Size::Named(name) => Dimension { dim_value: None, dim_param: Some(name.clone()) },
         Size::Fixed(n) => Dimension { dim_value: Some(*n as i64), dim_param: None },
     });
     let shape = Shape { dim: dim.collect() };
-    let tensor_type = TensorType { elem_type: Some(Element::F32 as i32), shape: Some(shape) };
+    let tensor_type = TensorType { elem_type: Some(element as i32), shape: Some(shape) };
     ValueInfo {
         name: Some(name.to_owned()),
         r#type: Some(Type { tensor_type: Some(tensor_type) }),

@@ -22,6 +22,7 @@ mod network;
 mod pairs;
 mod preparation;
 pub mod proto;
+mod tree;
 
 use fb_core::{Artifact, Input, Layout};
 use fb_nn::{Graph, Model, Rows};
@@ -114,6 +115,7 @@ fn shapes(input: &Input) -> Option<Vec<(Rows, usize)>> {
         }
         Input::Observables { center, .. } => (Rows::Event, center.len()),
         Input::Lund { variables, .. } => (Rows::Particle, variables.len() + Input::LUND_LINKS),
+        Input::History { variables, .. } => (Rows::Particle, variables.len() + Input::HISTORY_LINKS),
         Input::Image { pixels, .. } => (Rows::Event, pixels.checked_mul(*pixels)?),
         Input::Lists { event, lists } => return Some(fb_nn::graph::of_lists(event.len(), lists)),
     }])

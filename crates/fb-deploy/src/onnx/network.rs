@@ -9,7 +9,7 @@ use fb_nn::{Activation, Graph, Node, Op, Rows};
 
 use super::builder::{Builder, Element, Setting, Value};
 use super::pairs::EdgeView;
-use super::preparation::Prepared;
+use super::preparation::{Prepared, sequence};
 use crate::Error;
 
 /// Added to a variance before its square root is taken.
@@ -104,8 +104,13 @@ impl Network<'_> {
 
     /// Which particles of the current collection there are, and how many in each event [event, 1].
     pub(super) fn particles(&self) -> Result<(Value, Value), Error> {
+        self.particles_of(self.collection)
+    }
+
+    /// The same of any collection.
+    fn particles_of(&self, collection: usize) -> Result<(Value, Value), Error> {
         let none = || Error::Unsupported { reason: "the network wants particles and sees none".to_owned() };
-        self.particles.get(self.collection).cloned().flatten().ok_or_else(none)
+        self.particles.get(collection).cloned().flatten().ok_or_else(none)
     }
 
     fn node(&mut self, node: &Node) -> Result<Value, Error> {
@@ -156,13 +161,25 @@ impl Network<'_> {
                 let coordinates = node.inputs.first().map_or(0, |&i| self.graph.nodes[i].width);
                 self.edge_conv(node, [x, y], k, coordinates)?
             }
-            Op::Interaction { .. } => self.interaction(node, x)?,
+            Op::Interaction { activation, .. } => self.interaction(node, &inputs, activation)?,
+            Op::Tree => self.tree(node, &inputs)?,
+            Op::Grid { cells, size } => self.grid(node, [x, y], cells, size as f32)?,
+            Op::Flatten { max } => {
+                let mask = self.particles()?.0;
+                let x = self.only(&mask, x);
+                sequence(self.b, &x, max, width)
+            }
             Op::Lstm { hidden } => self.lstm(node, x, hidden)?,
             Op::Conv { .. } => self.conv(node, x)?,
-            Op::MaxPool { shape } => {
+            Op::MaxPool { shape, window } => {
                 let image = self.image_of(x, shape);
-                let sides = || Setting::Integers(vec![2, 2]);
-                let image = self.b.op_with("MaxPool", &[&image], vec![("kernel_shape", sides()), ("strides", sides())]);
+                let sides = |n: usize, times| Setting::Integers(vec![n as i64; times]);
+                let options = vec![
+                    ("kernel_shape", sides(window.size, 2)),
+                    ("strides", sides(window.stride, 2)),
+                    ("pads", sides(window.padding, 4)),
+                ];
+                let image = self.b.op_with("MaxPool", &[&image], options);
                 self.rows_of(node, &image)?
             }
             Op::MeanPositions { channels } => {
@@ -185,6 +202,7 @@ impl Network<'_> {
             Activation::Leaky => self.b.op("LeakyRelu", &[&x]),
             // The operator's own constants are those of arXiv:1706.02515.
             Activation::Selu => self.b.op("Selu", &[&x]),
+            Activation::Elu => self.b.op("Elu", &[&x]),
         }
     }
 
@@ -318,26 +336,70 @@ impl Network<'_> {
         Ok(self.b.div(&sum, &n))
     }
 
-    fn interaction(&mut self, node: &Node, x: &str) -> Result<Value, Error> {
-        let mask = self.particles()?.0;
+    fn interaction(&mut self, node: &Node, inputs: &[Value], activation: Activation) -> Result<Value, Error> {
+        let (x, y) = (&inputs[0], &inputs[inputs.len() - 1]);
         let weight = self.parameter(node, 0)?.clone();
-        let (rows, out) = (weight.shape[0] / 2, weight.shape[1]);
-        let halves = weight.values.split_at(rows * out);
-        let [receiver, sender] = [halves.0, halves.1].map(|w| self.b.floats(&[rows, out], w));
+        let (rows, out) = (weight.shape[0], weight.shape[1]);
+        let own = self.width(node.inputs[0]);
+        let halves = weight.values.split_at(own * out);
+        let [receiver, sender] =
+            [(own, halves.0), (rows - own, halves.1)].map(|(rows, w)| self.b.floats(&[rows, out], w));
         let bias = self.constant(node, 1)?;
         let receiver = self.b.op("MatMul", &[x, &receiver]);
         let receiver = self.b.add(&receiver, &bias);
-        let sender = self.b.op("MatMul", &[x, &sender]);
+        let sender = self.b.op("MatMul", &[y, &sender]);
         let (receiver, sender) = (self.b.unsqueeze(&receiver, 2), self.b.unsqueeze(&sender, 1));
         let z = self.b.add(&receiver, &sender);
-        let mut z = self.b.op("Relu", &[&z]);
+        let mut z = self.activate(z, activation);
         for l in 1..3 {
-            let layer = (self.constant(node, 2 * l)?, self.constant(node, 2 * l + 1)?);
-            z = self.layer(&z, (&layer.0, &layer.1));
+            let [weight, bias] = [self.constant(node, 2 * l)?, self.constant(node, 2 * l + 1)?];
+            z = self.b.op("MatMul", &[&z, &weight]);
+            z = self.b.add(&z, &bias);
+            z = self.activate(z, activation);
         }
-        let pairs = self.pairs(&mask);
+        let pairs = if let [_, from] = node.inputs[..] {
+            let there = self.particles_of(self.graph.nodes[from].collection)?.0;
+            self.b.unsqueeze(&there, 1)
+        } else {
+            let mask = self.particles()?.0;
+            self.pairs(&mask)
+        };
         let z = self.only(&pairs, &z);
         Ok(self.b.sum(&z, 2))
+    }
+
+    /// The first particle in each cell, found among all of the event.
+    fn grid(&mut self, node: &Node, [place, x]: [&str; 2], cells: usize, size: f32) -> Result<Value, Error> {
+        let mask = self.particles()?.0;
+        let b = &mut *self.b;
+        let (size, half) = (b.f32(size), b.f32(0.5 * cells as f32));
+        let cell = b.div(place, &size);
+        let cell = b.add(&cell, &half);
+        let cell = b.op("Floor", &[&cell]);
+        // Whether each particle is in each column and row [event, cell, particle].
+        let numbers: Vec<f32> = (0..cells).map(|i| i as f32).collect();
+        let numbers = b.floats(&[cells, 1], &numbers);
+        let [column, row] = [0, 1].map(|i| {
+            let at = b.slice(&cell, -1, i, i + 1);
+            let at = b.transpose(&at, &[0, 2, 1]);
+            b.op("Equal", &[&at, &numbers])
+        });
+        let (column, row) = (b.unsqueeze(&column, 1), b.unsqueeze(&row, 2));
+        let inside = b.op("And", &[&column, &row]);
+        let mask = b.unsqueeze(&mask, 1);
+        let mask = b.unsqueeze(&mask, 1);
+        let inside = b.op("And", &[&inside, &mask]);
+        let inside = b.cast(&inside, Element::F32);
+        let shape = b.integers(&[0, (cells * cells) as i64, -1]);
+        let inside = b.op("Reshape", &[&inside, &shape]);
+        let first =
+            b.op_with("ArgMax", &[&inside], vec![("axis", Setting::Integer(2)), ("keepdims", Setting::Integer(1))]);
+        let rows = b.op_with("GatherND", &[x, &first], vec![("batch_dims", Setting::Integer(1))]);
+        let some = b.extreme("ReduceMax", &inside, 2);
+        let zero = b.f32(0.0);
+        let some = b.op("Greater", &[&some, &zero]);
+        let image = b.choose(&some, &rows, &zero);
+        self.unfold(node, &image)
     }
 
     fn lstm(&mut self, node: &Node, x: &str, hidden: usize) -> Result<Value, Error> {
@@ -395,7 +457,7 @@ impl Network<'_> {
     }
 
     fn conv(&mut self, node: &Node, x: &str) -> Result<Value, Error> {
-        let Op::Conv { shape, out, kernel, stride, padding, bias, activation } = node.op else {
+        let Op::Conv { shape, out, kernel, stride, padding, groups, bias, activation } = node.op else {
             return Err(Error::Unsupported { reason: "the node is no convolution".to_owned() });
         };
         debug_assert_eq!(node.width, conv_shape(shape, out, kernel, stride, padding).iter().product::<usize>());
@@ -419,6 +481,7 @@ impl Network<'_> {
             ("kernel_shape", Setting::Integers(vec![rows as i64, columns as i64])),
             ("strides", Setting::Integers(vec![if shape[0] == 1 { 1 } else { step }, step])),
             ("pads", Setting::Integers(vec![above, side, above, side])),
+            ("group", Setting::Integer(groups as i64)),
         ];
         let bias = if bias { Some(self.constant(node, 1)?) } else { None };
         let inputs: Vec<&str> = [&image, &weight].into_iter().chain(&bias).map(String::as_str).collect();

@@ -54,13 +54,12 @@ pub(super) fn prepare(b: &mut Builder, input: &Input) -> Result<Vec<Prepared>, E
         Input::Lund { variables, .. } => {
             let width = variables.len() + Input::LUND_LINKS;
             let meaning = "declusterings: variables, then places of mother, harder and softer daughter, -1 for none";
-            let shape = [Size::Free("events"), Size::Free("declusterings"), Size::Fixed(width)];
-            let value = b.input(&slots[0].name, &shape, meaning);
-            let n = b.input(&slots[1].name, &[Size::Free("events")], "how many rows are declusterings");
-            let (n, count) = (b.unsqueeze(&n, 1), b.count_up(&value, 1));
-            let count = b.cast(&count, Element::F32);
-            let count = b.unsqueeze(&count, 0);
-            Ok(Prepared { value, mask: Some(b.op("Less", &[&count, &n])) })
+            Ok(rows(b, &slots, width, "declusterings", meaning))
+        }
+        Input::History { variables, .. } => {
+            let width = variables.len() + Input::HISTORY_LINKS;
+            let meaning = "nodes, mothers first: variables, then places of harder and softer daughter, -1 for none";
+            Ok(rows(b, &slots, width, "nodes", meaning))
         }
         Input::Image { max, frame, pixels, half_width, .. } => {
             let particles = Particles::read(b, &slots, *max);
@@ -69,6 +68,17 @@ pub(super) fn prepare(b: &mut Builder, input: &Input) -> Result<Vec<Prepared>, E
         }
     };
     Ok(vec![one?])
+}
+
+/// Rows that are given as they are, and how many of them there are.
+fn rows(b: &mut Builder, slots: &[Slot], width: usize, name: &'static str, meaning: &str) -> Prepared {
+    let shape = [Size::Free("events"), Size::Free(name), Size::Fixed(width)];
+    let value = b.input(&slots[0].name, &shape, meaning);
+    let n = b.input(&slots[1].name, &[Size::Free("events")], &format!("how many rows are {name}"));
+    let (n, count) = (b.unsqueeze(&n, 1), b.count_up(&value, 1));
+    let count = b.cast(&count, Element::F32);
+    let count = b.unsqueeze(&count, 0);
+    Prepared { value, mask: Some(b.op("Less", &[&count, &n])) }
 }
 
 /// [event, row, variable] as [event, max · variable], filled up with zeros.

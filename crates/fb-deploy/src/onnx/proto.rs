@@ -108,6 +108,9 @@ pub struct Attribute {
     /// A tensor.
     #[prost(message, optional, tag = "5")]
     pub t: Option<Tensor>,
+    /// A computation.
+    #[prost(message, optional, tag = "6")]
+    pub g: Option<Graph>,
     /// Floats.
     #[prost(float, repeated, packed = "false", tag = "7")]
     pub floats: Vec<f32>,
@@ -117,7 +120,7 @@ pub struct Attribute {
     /// Texts.
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub strings: Vec<Vec<u8>>,
-    /// Which of the fields is meant: 1 float, 2 integer, 3 text, 4 tensor, 6 floats, 7 integers, 8 texts.
+    /// Which of the fields is meant: 1 float, 2 integer, 3 text, 4 tensor, 5 computation, 6 floats, 7 integers, 8 texts.
     #[prost(int32, optional, tag = "20")]
     pub kind: Option<i32>,
 }

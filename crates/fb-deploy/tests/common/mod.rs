@@ -48,7 +48,9 @@ fn lists(multiplicities: &[usize], seed: u64) -> Vec<Column> {
     let mut random = Philox::new(seed, u64::MAX, 1);
     let mut all = Vec::new();
     let tracks = ["trk_pt", "trk_dr", "trk_d0", "trk_z0", "trk_sd0_sig", "trk_z0_sig", "trk_class"];
-    for (names, share) in [(&tracks[..], 2), (&["neu_pt", "neu_dr", "neu_is_photon"][..], 3)] {
+    let candidates = ["cand_pt", "cand_deta", "cand_dphi", "cand_class"];
+    let lists = [(&tracks[..], 2), (&["neu_pt", "neu_dr", "neu_is_photon"][..], 3), (&candidates[..], 1)];
+    for (names, share) in lists {
         let counts = multiplicities.iter().scan(0, |sum, n| {
             *sum += n.div_ceil(share);
             Some(*sum)
@@ -59,7 +61,8 @@ fn lists(multiplicities: &[usize], seed: u64) -> Vec<Column> {
                 let x = random.normal();
                 // Displacements have a sign, classes are numbers from 0 to 4.
                 match *name {
-                    "trk_class" | "neu_is_photon" => (2.0 * x.abs()).floor().min(4.0) as f32,
+                    "trk_class" | "neu_is_photon" | "cand_class" => (2.0 * x.abs()).floor().min(4.0) as f32,
+                    "cand_deta" | "cand_dphi" => 0.2 * x as f32,
                     "trk_d0" | "trk_z0" | "trk_sd0_sig" | "trk_z0_sig" => 1.5 * x as f32,
                     _ => x.exp() as f32,
                 }
@@ -68,8 +71,8 @@ fn lists(multiplicities: &[usize], seed: u64) -> Vec<Column> {
         }
     }
     let vertex = ["sv_ntracks", "sv_mass", "sv_flight", "sv_flight_sig", "sv_pt_fraction", "sv_cos_pointing"];
-    for name in vertex.into_iter().chain(["jet_pt", "jet_eta"]) {
-        let there = |i: usize| f64::from(u8::from(i % 3 != 1 || name.starts_with("jet")));
+    for name in vertex.into_iter().chain(["jet_pt", "jet_eta", "tau_pt", "tau_eta", "tau_m"]) {
+        let there = |i: usize| f64::from(u8::from(i % 3 != 1 || !name.starts_with("sv")));
         let values = (0..multiplicities.len()).map(|i| (there(i) * (0.2 + random.uniform())) as f32).collect();
         all.push(Column::flat(name, Data::F32(values)));
     }

@@ -5,7 +5,7 @@
 //! sum. The full network is the 610k one of the landscape; the small one needs a twenty-fifth of its operations.
 
 use fb_core::{Card, Error, Frame, Input, Paper, Promise, Result, Status, Task};
-use fb_nn::graph::Convolution;
+use fb_nn::graph::{Convolution, Window};
 use fb_nn::{Activation, Graph, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,8 +81,15 @@ fn input(config: &Config) -> Result<Input> {
 
 fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
     // One zero on each side: a 4×4 window shrinks the image by one, a 3×3 window keeps it.
-    let options =
-        Convolution { out: 0, kernel: config.kernel, stride: 1, padding: 1, bias: true, activation: Activation::Relu };
+    let options = Convolution {
+        out: 0,
+        kernel: config.kernel,
+        stride: 1,
+        padding: 1,
+        groups: 1,
+        bias: true,
+        activation: Activation::Relu,
+    };
     let (mut x, mut shape) = (Graph::INPUT, [config.pixels, config.pixels, 1]);
     for stage in config.filters {
         for out in stage {
@@ -94,7 +101,7 @@ fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {
             }
             (x, shape) = graph.conv(x, shape, Convolution { out, ..options });
         }
-        (x, shape) = graph.max_pool(x, shape);
+        (x, shape) = graph.max_pool(x, shape, Window::default());
     }
     let x = dense(graph, x, &config.dense);
     logits(graph, x, classes);

@@ -3,10 +3,13 @@
 pub mod csvv2;
 pub mod deepcsv;
 pub mod deepjet;
+pub mod deeptau;
 pub mod efn;
 pub mod efp_linear;
 pub mod goat;
+pub mod hbb_interaction_network;
 pub mod interaction_network;
+pub mod jedi_net;
 pub mod jet_image_cnn;
 pub mod lbn;
 pub mod logistic;
@@ -23,7 +26,9 @@ pub mod particlenet_lite;
 pub mod particlenext;
 pub mod pelican;
 pub mod pfn;
+pub mod resnext;
 pub mod topodnn;
+pub mod treenin;
 
 use fb_core::{Error, Frame, Input, Layout, List, Result, Variable};
 use fb_nn::{Activation, Graph};

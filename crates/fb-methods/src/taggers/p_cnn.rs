@@ -56,7 +56,8 @@ pub struct PCnn;
 
 /// Convolution with normalisation and rectifier.
 fn conv(graph: &mut Graph, x: usize, shape: [usize; 3], out: usize, stride: usize) -> (usize, [usize; 3]) {
-    let options = Convolution { out, kernel: 3, stride, padding: 1, bias: true, activation: Activation::Identity };
+    let options =
+        Convolution { out, kernel: 3, stride, padding: 1, groups: 1, bias: true, activation: Activation::Identity };
     let (x, shape) = graph.conv(x, shape, options);
     (graph.batch_norm(x, out, Activation::Relu), shape)
 }
@@ -68,7 +69,15 @@ fn unit(graph: &mut Graph, x: usize, shape: [usize; 3], out: usize, stride: usiz
     let shortcut = if shape == shape_out {
         x
     } else {
-        let options = Convolution { out, kernel: 1, stride, padding: 0, bias: false, activation: Activation::Identity };
+        let options = Convolution {
+            out,
+            kernel: 1,
+            stride,
+            padding: 0,
+            groups: 1,
+            bias: false,
+            activation: Activation::Identity,
+        };
         graph.conv(x, shape, options).0
     };
     (graph.add(y, shortcut, Activation::Identity), shape_out)

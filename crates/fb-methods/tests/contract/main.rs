@@ -125,7 +125,7 @@ fn has_steps(method: AMethod) -> bool {
 /// Options with which a method trains in milliseconds: every size that it has, made small.
 fn tiny(method: AMethod) -> Json {
     let small = json!({
-        "max": 8, "pixels": 12, "filters": [[4, 6], [6, 4]], "phi": [7, 6], "f": [6], "layers": [8, 5], "k": 3,
+        "max": 8, "pixels": 12,  "phi": [7, 6], "f": [6], "layers": [8, 5], "k": 3,
         "blocks": [[4, 4, 4], [5, 5, 6]], "channels": [4, 4, 6, 8], "messages": [6, 5, 4], "objects": [6, 5],
         "classifier": [6], "hidden": 6, "trees": 9, "depth": 2, "min_child_weight": 0.5, "subsample": 0.9,
         "track_variables": ["part_px", "part_py", "part_E"], "event_variables": TABLE, "charge": "part_pz",
@@ -136,6 +136,8 @@ fn tiny(method: AMethod) -> Json {
         "branches": [{"convolutions": [5, 4], "hidden": 6}, {"convolutions": [3], "hidden": 4}],
         "vertex_categories": [category("heavy", "jet_m > 95"), category("light", "1")],
         "members": [member("logistic", "{}"), member("pfn", r#"{"phi": [7, 6], "f": [6]}"#)],
+        "grids": [{"cells": 3, "size": 1.0}, {"cells": 5, "size": 3.0}], "cell": [4], "candidate": [5],
+        "stem": 4, "widths": [4, 6], "repeats": [1, 2], "cardinality": 2,
         "degree": 3, "bodies": 4, "flat": ["jet_tau1"], "neighbours": 7, "bagging_temperature": 0.5, "min_node_size": 0.02,
     });
     let defaults = method.defaults();
@@ -145,6 +147,8 @@ fn tiny(method: AMethod) -> Json {
             config[key] = json!(TABLE);
         } else if key == "lists" {
             config[key] = json!([list("part", "part_E", value), list("jet", "jet_tau3", value)]);
+        } else if key == "filters" {
+            config[key] = if value.is_array() { json!([[4, 6], [6, 4]]) } else { json!(5) };
         } else if let Some(small) = small.get(key) {
             config[key] = small.clone();
         } else if key == "dense" {
@@ -353,7 +357,9 @@ fn parameters_are_those_of_the_paper() {
         ("particlenet", 366_160),
         ("particlenet_lite", 26_416),
         ("pfn", 82_458),
+        ("resnext", 1_457_314),
         ("topodnn", 58_423),
+        ("treenin", 33_901),
     ];
     let two = sample(&jets(2, 1));
     let one = [("train.epochs", json!(1))];

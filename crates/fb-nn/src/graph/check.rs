@@ -59,7 +59,8 @@ impl Graph {
             let seen = node.inputs.iter().filter_map(|&j| self.nodes.get(j)).filter(|n| n.rows != Rows::Event);
             let mut collections = seen.map(|node| node.collection);
             let first = collections.next();
-            require(collections.all(|c| Some(c) == first), "it takes particles of two collections")?;
+            let crosses = matches!(node.op, Op::Interaction { .. });
+            require(crosses || collections.all(|c| Some(c) == first), "it takes particles of two collections")?;
             match node.op {
                 Op::Input => return Err(bad(i, "inputs come before operations")),
                 Op::Columns { from, to } => {
@@ -105,11 +106,36 @@ impl Graph {
                     sized(&channels)?;
                     again.edge_conv(x(0)?, x(1)?, k, channels);
                 }
-                Op::Interaction { channels } => {
+                Op::Interaction { channels, activation } => {
+                    let from = node.inputs.len() - 1;
+                    require(from < 2, "it has one or two inputs")?;
                     particles(0)?;
-                    sized(&[2 * width(0)?, channels[0]])?;
+                    particles(from)?;
+                    let of = |n: usize| x(n).map(|j| self.nodes[j].collection);
+                    require(from == 0 || of(0)? != of(1)?, "both of its inputs are of one collection")?;
+                    sized(&[width(0)? + width(from)?, channels[0]])?;
                     sized(&channels)?;
-                    again.interaction(x(0)?, channels);
+                    again.interaction_with(x(0)?, x(from)?, channels, activation);
+                }
+                Op::Tree => {
+                    (0..3).try_for_each(particles)?;
+                    require(width(0)? == width(1)?, "its inputs differ in width")?;
+                    require(width(2)? == 2, "its third input must be two places")?;
+                    sized(&[3, width(0)?, width(0)?])?;
+                    again.tree([x(0)?, x(1)?], x(2)?);
+                }
+                Op::Grid { cells, size } => {
+                    particles(0)?;
+                    particles(1)?;
+                    require(width(0)? == 2, "its first input must be places")?;
+                    require(size > 0.0 && size.is_finite(), "its size is not positive")?;
+                    sized(&[cells, cells, width(1)?])?;
+                    again.grid(x(0)?, x(1)?, cells, size);
+                }
+                Op::Flatten { max } => {
+                    particles(0)?;
+                    sized(&[max, width(0)?])?;
+                    again.flatten(x(0)?, max);
                 }
                 Op::Lstm { hidden } => {
                     particles(0)?;
@@ -117,26 +143,32 @@ impl Graph {
                     sized(&[hidden, width(0)?])?;
                     again.lstm(x(0)?, hidden);
                 }
-                Op::Conv { shape, out, kernel, stride, padding, bias, activation } => {
+                Op::Conv { shape, out, kernel, stride, padding, groups, bias, activation } => {
                     sized(&shape)?;
                     sized(&[kernel, kernel, shape[2], out])?;
                     sized(&[stride])?;
                     require(shape.iter().product::<usize>() == width(0)?, "its shape does not fit its input")?;
                     require(padding < kernel, "its padding is not smaller than its kernel")?;
-                    require(stride == 1 || shape[0] == 1, "strides are for sequences")?;
+                    require(
+                        groups > 0 && shape[2].is_multiple_of(groups) && out.is_multiple_of(groups),
+                        "its groups do not divide its channels",
+                    )?;
                     let fits = |n: usize| n + 2 * padding >= kernel;
                     require(
                         fits(shape[1]) && (shape[0] == 1 || fits(shape[0])),
                         "its kernel is larger than its input",
                     )?;
                     sized(&conv_shape(shape, out, kernel, stride, padding))?;
-                    again.conv(x(0)?, shape, Convolution { out, kernel, stride, padding, bias, activation });
+                    again.conv(x(0)?, shape, Convolution { out, kernel, stride, padding, groups, bias, activation });
                 }
-                Op::MaxPool { shape } => {
+                Op::MaxPool { shape, window } => {
                     sized(&shape)?;
+                    sized(&[window.size, window.stride])?;
                     require(shape.iter().product::<usize>() == width(0)?, "its shape does not fit its input")?;
-                    require(shape[0] >= 2 && shape[1] >= 2, "there is nothing to pool")?;
-                    again.max_pool(x(0)?, shape);
+                    require(window.padding < window.size, "its padding is not smaller than its window")?;
+                    let fits = |n: usize| n + 2 * window.padding >= window.size;
+                    require(fits(shape[0]) && fits(shape[1]), "there is nothing to pool")?;
+                    again.max_pool(x(0)?, shape, window);
                 }
                 Op::MeanPositions { channels } => {
                     sized(&[channels])?;

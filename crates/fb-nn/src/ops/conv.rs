@@ -3,7 +3,8 @@
 //! With the image padded by zeros, the window of a pixel along a row is one run of `kernel·channels` numbers, and the
 //! windows of neighbouring pixels overlap: they are the rows of a matrix whose row distance is `stride·channels`. So a
 //! convolution is `kernel` products, one per row of taps, over all pixels at once. The pixels at the end of a row
-//! whose window runs into the next row are computed and left out.
+//! whose window runs into the next row are computed and left out. With a stride between rows, the rows of the output are
+//! taken one at a time. Groups of channels are a matter of their own: see `grouped`.
 
 use super::Cell;
 use super::dense::{activate, deactivate};
@@ -15,24 +16,25 @@ const WIDE: usize = 1;
 const PADDED_GRAD: usize = 2;
 
 /// Sizes of a convolution.
-struct Sizes {
+pub(super) struct Sizes {
     /// Height, width and channels of the input.
-    input: [usize; 3],
+    pub input: [usize; 3],
     /// Height, width and channels of the output.
-    output: [usize; 3],
+    pub output: [usize; 3],
     /// Rows and columns of taps.
-    taps: [usize; 2],
-    stride: usize,
+    pub taps: [usize; 2],
+    pub stride: usize,
     /// Zeros above and to the left.
     margin: [usize; 2],
     /// Pixels in a row with its padding.
-    row: usize,
-    bias: bool,
+    pub row: usize,
+    pub groups: usize,
+    pub bias: bool,
 }
 
 impl Sizes {
-    fn new<T: Real>(cell: &Cell<'_, T>) -> (Self, crate::Activation) {
-        let Op::Conv { shape, out, kernel, stride, padding, bias, activation } = cell.node().op else {
+    pub fn new<T: Real>(cell: &Cell<'_, T>) -> (Self, crate::Activation) {
+        let Op::Conv { shape, out, kernel, stride, padding, groups, bias, activation } = cell.node().op else {
             unreachable!("called for convolutions alone")
         };
         let flat = shape[0] == 1;
@@ -43,18 +45,35 @@ impl Sizes {
             stride,
             margin: [if flat { 0 } else { padding }, padding],
             row: shape[1] + 2 * padding,
+            groups,
             bias,
         };
-        assert!(stride == 1 || flat, "strides are for sequences");
         (sizes, activation)
     }
 
-    /// Pixels of the wide output: every row but the last takes `row` places.
-    fn wide(&self) -> usize {
-        (self.output[0] - 1) * self.row + self.output[1]
+    /// Whether rows of the output are taken one at a time.
+    fn by_row(&self) -> bool {
+        self.stride > 1 && self.input[0] > 1
     }
 
-    fn padded_len(&self) -> usize {
+    /// Places that a row of the wide output takes.
+    fn wide_row(&self) -> usize {
+        if self.by_row() { self.output[1] } else { self.row }
+    }
+
+    /// Pixels of the wide output: every row but the last takes all of its places.
+    fn wide(&self) -> usize {
+        (self.output[0] - 1) * self.wide_row() + self.output[1]
+    }
+
+    /// What is taken at a time: pixels of the wide output, and where they and their windows begin.
+    fn stretches(&self) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
+        let (pixels, rows) = if self.by_row() { (self.output[1], self.output[0]) } else { (self.wide(), 1) };
+        let step = self.stride * self.row * self.input[2];
+        (0..rows).map(move |row| (pixels, row * pixels, row * step))
+    }
+
+    pub fn padded_len(&self) -> usize {
         (self.input[0] + 2 * self.margin[0]) * self.row * self.input[2]
     }
 
@@ -74,13 +93,17 @@ impl Sizes {
         }
     }
 
-    fn pad_start(&self, y: usize) -> usize {
+    /// Where row `y` of the image begins in its padded place.
+    pub fn pad_start(&self, y: usize) -> usize {
         ((y + self.margin[0]) * self.row + self.margin[1]) * self.input[2]
     }
 }
 
 pub(super) fn forward<T: Real>(cell: &mut Cell<'_, T>) {
     let (sizes, activation) = Sizes::new(cell);
+    if sizes.groups > 1 {
+        return super::grouped::forward(cell, &sizes, activation);
+    }
     let source = cell.source(0);
     let [_, _, channels] = sizes.input;
     let [_, width, out] = sizes.output;
@@ -91,14 +114,17 @@ pub(super) fn forward<T: Real>(cell: &mut Cell<'_, T>) {
     let images = cell.lane.values[source].chunks_exact(cell.graph.nodes[source].width);
     for (y, x) in y.chunks_exact_mut(cell.node().width).zip(images) {
         sizes.pad(&mut padded, x);
-        for tap in 0..sizes.taps[0] {
-            let windows = Matrix::rows(run).stride(sizes.stride * channels).at(tap * sizes.row * channels);
-            let beta = if tap == 0 { T::ZERO } else { T::ONE };
-            let weight = (weight, Matrix::rows(out).at(tap * run * out));
-            product([sizes.wide(), run, out], (&padded, windows), weight, (&mut wide, Matrix::rows(out)), beta);
+        for (pixels, to, from) in sizes.stretches() {
+            let to = Matrix::rows(out).at(to * out);
+            for tap in 0..sizes.taps[0] {
+                let windows = Matrix::rows(run).stride(sizes.stride * channels).at(from + tap * sizes.row * channels);
+                let beta = if tap == 0 { T::ZERO } else { T::ONE };
+                let weight = (weight, Matrix::rows(out).at(tap * run * out));
+                product([pixels, run, out], (&padded, windows), weight, (&mut wide, to), beta);
+            }
         }
         for (row, y) in y.chunks_exact_mut(width * out).enumerate() {
-            y.copy_from_slice(&wide[row * sizes.row * out..][..width * out]);
+            y.copy_from_slice(&wide[row * sizes.wide_row() * out..][..width * out]);
         }
         if sizes.bias {
             add_bias(y, cell.parameter(1));
@@ -112,7 +138,10 @@ pub(super) fn forward<T: Real>(cell: &mut Cell<'_, T>) {
 
 pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>) {
     let (sizes, activation) = Sizes::new(cell);
-    let (source, pixels) = (cell.source(0), cell.node().width);
+    if sizes.groups > 1 {
+        return super::grouped::backward(cell, &sizes, activation);
+    }
+    let (source, image_out) = (cell.source(0), cell.node().width);
     let [_, _, channels] = sizes.input;
     let [_, width, out] = sizes.output;
     let mut g = std::mem::take(&mut cell.lane.grads[cell.id]);
@@ -129,26 +158,32 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>) {
     let mut gx = if passes_on { cell.lane.take_grad_zeroed(source, x.len()) } else { Vec::new() };
     let (weight, run) = (cell.parameter(0), sizes.taps[1] * channels);
     let wide_view = Matrix::rows(out);
-    for (event, (x, g)) in x.chunks_exact(image).zip(g.chunks_exact(pixels)).enumerate() {
+    for (event, (x, g)) in x.chunks_exact(image).zip(g.chunks_exact(image_out)).enumerate() {
         sizes.pad(&mut padded, x);
         wide.fill(T::ZERO);
         for (row, g) in g.chunks_exact(width * out).enumerate() {
-            wide[row * sizes.row * out..][..width * out].copy_from_slice(g);
+            wide[row * sizes.wide_row() * out..][..width * out].copy_from_slice(g);
         }
-        for tap in 0..sizes.taps[0] {
-            let start = tap * sizes.row * channels;
-            let windows = Matrix { start, row: 1, column: sizes.stride * channels };
-            let grad = (cell.parameter_grad(0), wide_view.at(tap * run * out));
-            product([run, sizes.wide(), out], (&padded, windows), (&wide, wide_view), grad, T::ONE);
+        for (pixels, at, from) in sizes.stretches() {
+            let wide_view = wide_view.at(at * out);
+            for tap in 0..sizes.taps[0] {
+                let start = from + tap * sizes.row * channels;
+                let windows = Matrix { start, row: 1, column: sizes.stride * channels };
+                let grad = (cell.parameter_grad(0), Matrix::rows(out).at(tap * run * out));
+                product([run, pixels, out], (&padded, windows), (&wide, wide_view), grad, T::ONE);
+            }
         }
         if passes_on {
             padded_grad.fill(T::ZERO);
-            for tap in 0..sizes.taps[0] * sizes.taps[1] {
-                let start = (tap / sizes.taps[1] * sizes.row + tap % sizes.taps[1]) * channels;
-                let to = Matrix::rows(channels).stride(sizes.stride * channels).at(start);
-                let weight = (weight, Matrix::transposed(out).at(tap * channels * out));
-                let shape = [sizes.wide(), out, channels];
-                product(shape, (&wide, wide_view), weight, (&mut padded_grad, to), T::ONE);
+            for (pixels, at, from) in sizes.stretches() {
+                let wide_view = wide_view.at(at * out);
+                for tap in 0..sizes.taps[0] * sizes.taps[1] {
+                    let start = from + (tap / sizes.taps[1] * sizes.row + tap % sizes.taps[1]) * channels;
+                    let to = Matrix::rows(channels).stride(sizes.stride * channels).at(start);
+                    let weight = (weight, Matrix::transposed(out).at(tap * channels * out));
+                    let shape = [pixels, out, channels];
+                    product(shape, (&wide, wide_view), weight, (&mut padded_grad, to), T::ONE);
+                }
             }
             sizes.unpad(&mut gx[event * image..][..image], &padded_grad);
         }

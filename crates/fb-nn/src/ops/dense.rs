@@ -45,6 +45,10 @@ pub(super) fn activate<T: Real>(y: &mut [T], activation: Activation) {
                 },
             );
         }
+        Activation::Elu => vector(
+            #[inline(always)]
+            || y.iter_mut().for_each(|y| *y = if *y > T::ZERO { *y } else { y.min(T::ZERO).exp() - T::ONE }),
+        ),
     }
 }
 
@@ -83,6 +87,10 @@ pub(super) fn deactivate<T: Real>(g: &mut [T], y: &[T], activation: Activation) 
                 || pairs.for_each(|(g, &y)| *g = *g * if y > T::ZERO { scale } else { y + alpha }),
             );
         }
+        Activation::Elu => vector(
+            #[inline(always)]
+            || pairs.for_each(|(g, &y)| *g = *g * if y > T::ZERO { T::ONE } else { y + T::ONE }),
+        ),
     }
 }
 

@@ -8,6 +8,7 @@ mod dual;
 mod edge_conv;
 mod edges;
 mod equivariant;
+mod grouped;
 mod interaction;
 mod lola;
 mod lorentz;
@@ -15,6 +16,7 @@ mod lstm;
 mod norm;
 mod pool;
 mod rowwise;
+mod tree;
 
 pub(crate) use edges::{list, list_near};
 
@@ -122,11 +124,14 @@ pub(crate) fn forward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::BatchNorm { channels, activation } => norm::forward(cell, phase, channels, activation),
         Op::Sum => pool::sum_forward(cell, pool::Pool::Sum),
         Op::Mean => pool::sum_forward(cell, pool::Pool::Mean),
+        Op::Flatten { .. } => pool::flatten_forward(cell),
+        Op::Grid { cells, size } => pool::grid_forward(cell, cells, size),
+        Op::Tree => tree::forward(cell),
         Op::WeightedSum => pool::weighted_sum_forward(cell),
         Op::MeanPositions { channels } => pool::positions_forward(cell, channels),
-        Op::MaxPool { shape } => pool::max_forward(cell, shape),
+        Op::MaxPool { shape, window } => pool::max_forward(cell, shape, window),
         Op::EdgeConv { k, channels } => edge_conv::forward(cell, phase, k, channels),
-        Op::Interaction { channels } => interaction::forward(cell, channels),
+        Op::Interaction { channels, activation } => interaction::forward(cell, channels, activation),
         Op::Lstm { hidden } => lstm::forward(cell, hidden),
         Op::Conv { .. } => conv::forward(cell),
         Op::Gelu => rowwise::gelu_forward(cell),
@@ -166,11 +171,14 @@ pub(crate) fn backward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::BatchNorm { channels, activation } => norm::backward(cell, phase, channels, activation),
         Op::Sum => pool::sum_backward(cell, pool::Pool::Sum),
         Op::Mean => pool::sum_backward(cell, pool::Pool::Mean),
+        Op::Flatten { .. } => pool::flatten_backward(cell),
+        Op::Grid { cells, size } => pool::grid_backward(cell, cells, size),
+        Op::Tree => tree::backward(cell),
         Op::WeightedSum => pool::weighted_sum_backward(cell),
         Op::MeanPositions { channels } => pool::positions_backward(cell, channels),
-        Op::MaxPool { shape } => pool::max_backward(cell, shape),
+        Op::MaxPool { shape, window } => pool::max_backward(cell, shape, window),
         Op::EdgeConv { k, channels } => edge_conv::backward(cell, phase, k, channels),
-        Op::Interaction { channels } => interaction::backward(cell, channels),
+        Op::Interaction { channels, activation } => interaction::backward(cell, channels, activation),
         Op::Lstm { hidden } => lstm::backward(cell, hidden),
         Op::Conv { .. } => conv::backward(cell),
         Op::Gelu => rowwise::gelu_backward(cell),

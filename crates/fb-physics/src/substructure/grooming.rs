@@ -27,7 +27,7 @@ pub struct Groomed {
 /// # Errors
 /// Those of [`Clustering::new`].
 pub fn soft_drop(jet: &Jet, z_cut: f64, beta: f64, radius: f64) -> Result<Groomed> {
-    let Some((tree, mut node)) = jet.tree()? else { return Ok(Groomed::default()) };
+    let Some((tree, mut node)) = jet.tree(Algorithm::CambridgeAachen)? else { return Ok(Groomed::default()) };
     let mut dropped = 0;
     let (mut z, mut r) = (0.0, 0.0);
     while let Some((a, b)) = harder_first(&tree, node) {

@@ -5,7 +5,7 @@
 
 use super::{Jet, Result, ratio};
 use crate::four_vector::delta_phi;
-use crate::jets::Clustering;
+use crate::jets::{Algorithm, Clustering};
 
 /// A splitting a + b of a jet, pT of a ≥ pT of b.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +48,7 @@ impl Splitting {
 /// # Errors
 /// Those of [`Clustering::new`].
 pub fn primary(jet: &Jet) -> Result<Vec<Splitting>> {
-    let Some((clustering, mut node)) = jet.tree()? else { return Ok(Vec::new()) };
+    let Some((clustering, mut node)) = jet.tree(Algorithm::CambridgeAachen)? else { return Ok(Vec::new()) };
     let mut splittings = Vec::new();
     while let Some((a, b)) = harder_first(&clustering, node) {
         splittings.push(Splitting::new(
@@ -68,7 +68,7 @@ pub fn primary(jet: &Jet) -> Result<Vec<Splitting>> {
 /// # Errors
 /// Those of [`Clustering::new`].
 pub fn full(jet: &Jet) -> Result<Vec<Splitting>> {
-    let Some((clustering, root)) = jet.tree()? else { return Ok(Vec::new()) };
+    let Some((clustering, root)) = jet.tree(Algorithm::CambridgeAachen)? else { return Ok(Vec::new()) };
     let mut splittings = Vec::new();
     // The splitting that made each node, and whether as its harder part; mothers come before their daughters.
     let mut mothers = vec![None; root + 1];

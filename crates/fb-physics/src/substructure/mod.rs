@@ -8,6 +8,7 @@ pub mod correlators;
 pub mod efp;
 pub mod emd;
 pub mod grooming;
+pub mod history;
 pub mod lund;
 pub mod nsubjettiness;
 pub mod observable;
@@ -84,9 +85,9 @@ impl Jet {
         Ok(clustering)
     }
 
-    /// The Cambridge/Aachen history of all particles, and its last node; nothing without particles.
-    fn tree(&self) -> Result<Option<(Rc<Clustering>, usize)>> {
-        let clustering = self.clustering(Algorithm::CambridgeAachen, Scheme::E, ALL)?;
+    /// The history of all particles, and its last node; nothing without particles.
+    fn tree(&self, algorithm: Algorithm) -> Result<Option<(Rc<Clustering>, usize)>> {
+        let clustering = self.clustering(algorithm, Scheme::E, ALL)?;
         let root = clustering.exclusive(1).first().copied();
         Ok(root.map(|root| (clustering, root)))
     }

@@ -265,9 +265,10 @@ const IMAGES: usize = 5000;
 /// Average jet image of each class: centred, turned, flipped, normalised. None if no method sees constituents.
 pub fn images(report: &Report<'_>, inputs: &[Input]) -> fb_core::Result<Vec<String>> {
     let collection = inputs.iter().find_map(|input| match input {
-        Input::Particles { collection, .. } | Input::Lund { collection, .. } | Input::Image { collection, .. } => {
-            Some(collection.clone())
-        }
+        Input::Particles { collection, .. }
+        | Input::Lund { collection, .. }
+        | Input::History { collection, .. }
+        | Input::Image { collection, .. } => Some(collection.clone()),
         Input::Table { .. } | Input::Columns { .. } | Input::Observables { .. } | Input::Lists { .. } => None,
     });
     let Some(collection) = collection else { return Ok(Vec::new()) };

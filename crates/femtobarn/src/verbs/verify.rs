@@ -108,7 +108,9 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
 /// What an exported network takes of these events.
 fn inputs(input: &Input, events: &Events) -> Result<Inputs> {
     Ok(match input {
-        Input::Lund { .. } => Inputs::prepared(input, &fb_physics::features::prepare(input, events)?)?,
+        Input::Lund { .. } | Input::History { .. } => {
+            Inputs::prepared(input, &fb_physics::features::prepare(input, events)?)?
+        }
         _ => Inputs::new(input, events)?,
     })
 }
