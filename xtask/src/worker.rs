@@ -63,7 +63,7 @@ fn steps(request: &Json, batch: usize, particles: usize, steps: usize, workers: 
         let (graph, values) = (mlp(), random(events * 60));
         let features = Features { width: 60, values, offsets: None, others: Vec::new() };
         let labels: Vec<u32> = (0..events as u32).map(|i| i % 6).collect();
-        let set = Set { features: &features, labels: &labels, weights: &weights, identity: &identity };
+        let set = Set { features: &features, labels: &labels, weights: &weights, identity: &identity, variable: None };
         let none = Set { labels: &[], weights: &[], identity: &[], ..set };
         let flops = flops(&graph, batch, particles);
         (timed(workers, |run| fb_nn::train(graph, &train, set, none, run).map(drop))?, flops)

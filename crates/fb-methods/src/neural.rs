@@ -131,8 +131,12 @@ impl<C: Serialize> Plan<'_, C> {
         let features = [train, validation].map(|part| fb_physics::features::prepare(&input, &part.events));
         let [train_features, validation_features] = features;
         let (train_features, validation_features) = (train_features?, validation_features?);
-        let [train, validation] =
-            [set(train, weights, &train_features), set(validation, &validation.weights, &validation_features)];
+        let variable = match &self.train.decorrelate {
+            Some(decorrelate) => Some(fb_physics::expression::flat(&decorrelate.against, &train.events)?),
+            None => None,
+        };
+        let train = Set { variable: variable.as_deref(), ..set(train, weights, &train_features) };
+        let validation = set(validation, &validation.weights, &validation_features);
         let model = fb_nn::train(graph, self.train, train, validation, run)?;
         let config = serde_json::to_value(self.config)
             .map_err(|e| Error::Config { place: format!("method `{}`", self.method), reason: e.to_string() })?;
@@ -141,7 +145,7 @@ impl<C: Serialize> Plan<'_, C> {
 }
 
 fn set<'a>(sample: &'a Sample, weights: &'a [f64], features: &'a Features) -> Set<'a> {
-    Set { features, labels: &sample.labels, weights, identity: &sample.identity }
+    Set { features, labels: &sample.labels, weights, identity: &sample.identity, variable: None }
 }
 
 /// Classes of a training part: one more than the largest label, and at least two.

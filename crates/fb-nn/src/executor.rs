@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fb_core::{Features, Workers};
 
+use crate::decorrelation::{Decorrelate, distance_correlation};
 use crate::graph::{Graph, Op, Rows};
 use crate::kernels::{Real, add};
 use crate::loss;
@@ -41,6 +42,8 @@ pub struct Batch<'a> {
     pub identity: &'a [u64],
     /// The events of this batch.
     pub indices: &'a [usize],
+    /// What the score of class 1 shall not tell, and the variable of every event.
+    pub decorrelate: Option<(&'a Decorrelate, &'a [f64])>,
 }
 
 /// Results of the sums over all lanes that an operation waits for.
@@ -281,7 +284,7 @@ impl<T: Real> Executor<T> {
             lane.gradient.resize(self.parameters.len(), T::ZERO);
             lane.loss = 0.0;
         }
-        if self.graph.is_synchronised() {
+        if self.graph.is_synchronised() || batch.decorrelate.is_some() {
             self.synchronised_step(batch, lanes, norm, mode, workers);
         } else {
             let piece = self.piece(batch);
@@ -311,7 +314,7 @@ impl<T: Real> Executor<T> {
         let n = features.events();
         let width = self.graph.nodes[self.graph.output()].width;
         let all: Vec<usize> = (0..n).collect();
-        let batch = Batch { features, labels: &[], weights: &[], identity: &[], indices: &all };
+        let batch = Batch { features, labels: &[], weights: &[], identity: &[], indices: &all, decorrelate: None };
         let piece = self.piece(&batch);
         let parts: Vec<Mutex<Vec<T>>> = (0..self.lanes.len()).map(|_| Mutex::default()).collect();
         let this = &*self;
@@ -379,6 +382,9 @@ impl<T: Real> Executor<T> {
                 self.finish_forward(node, phase, &sums);
             }
         }
+        if let Some((decorrelate, variable)) = batch.decorrelate {
+            self.decorrelate(decorrelate, variable, batch, lanes);
+        }
         for (i, round) in backward.iter().enumerate() {
             let this = &*self;
             workers.for_each(lanes, &|l| {
@@ -424,6 +430,42 @@ impl<T: Real> Executor<T> {
         let (mut grad, _) = lane.take_grad(output, lane.events * width);
         lane.loss += loss::cross_entropy(&lane.values[output], width, &lane.labels, &lane.weights, norm, &mut grad);
         lane.give_grad(output, grad);
+    }
+
+    /// Adds λ·dCor² of the scores of class 1 to the loss, and its gradient to that of the logits.
+    fn decorrelate(&self, decorrelate: &Decorrelate, variable: &[f64], batch: &Batch<'_>, lanes: usize) {
+        let output = self.graph.output();
+        let width = self.graph.nodes[output].width;
+        let mut probabilities = Vec::new();
+        for lane in &self.lanes[..lanes] {
+            lock(lane).values[output].chunks_exact(width).for_each(|row| probabilities.push(loss::shares(row)));
+        }
+        let scores: Vec<f64> = probabilities.iter().map(|p| p[1]).collect();
+        let chosen: Vec<usize> =
+            (0..scores.len()).filter(|&i| batch.labels[batch.indices[i]] == decorrelate.class).collect();
+        let of = |f: &dyn Fn(usize) -> f64| chosen.iter().map(|&i| f(i)).collect::<Vec<f64>>();
+        let (s, m) = (of(&|i| scores[i]), of(&|i| variable[batch.indices[i]]));
+        let (value, gradient) = distance_correlation(&s, &m, &of(&|i| batch.weights[batch.indices[i]]));
+        let mut slopes = vec![0.0; scores.len()];
+        chosen.iter().zip(gradient).for_each(|(&i, g)| slopes[i] = decorrelate.strength * g);
+        let mut first = 0;
+        for (l, lane) in self.lanes[..lanes].iter().enumerate() {
+            let mut lane = lock(lane);
+            if l == 0 {
+                lane.loss += decorrelate.strength * value;
+            }
+            let events = lane.events;
+            for event in 0..events {
+                let (p, slope) = (&probabilities[first + event], slopes[first + event]);
+                for (c, g) in lane.grads[output][event * width..][..width].iter_mut().enumerate() {
+                    // A single logit is that of class 1.
+                    let own = if width == 1 { 1 } else { c };
+                    let by_logit = p[1] * (f64::from(u8::from(own == 1)) - p[own]);
+                    *g = T::of(g.f64() + slope * by_logit);
+                }
+            }
+            first += events;
+        }
     }
 
     fn sum_partials(&self, lanes: usize) -> Vec<f64> {

@@ -4,6 +4,7 @@
 //! A network is a [`Graph`]: it is built once per training, stored with the model, run by [`Executor`] and written out
 //! by the exporters. Nothing here knows an event file, a method or a clock.
 
+pub mod decorrelation;
 pub mod executor;
 pub mod graph;
 mod kernels;
@@ -13,6 +14,7 @@ pub mod optimiser;
 pub mod schedule;
 pub mod training;
 
+pub use decorrelation::Decorrelate;
 pub use executor::{Batch, Executor, Mode};
 pub use graph::{Activation, Edges, Graph, Init, Node, Op, Parameter, Rows};
 pub use kernels::Real;

@@ -37,6 +37,18 @@ pub(crate) fn cross_entropy<T: Real>(
     loss
 }
 
+/// The probabilities of the classes of one event; two for a single logit.
+pub(crate) fn shares<T: Real>(row: &[T]) -> Vec<f64> {
+    if let [x] = row {
+        let p = 1.0 / (1.0 + (-x.f64()).exp());
+        return vec![1.0 - p, p];
+    }
+    let top = row.iter().fold(f64::NEG_INFINITY, |m, x| m.max(x.f64()));
+    let terms: Vec<f64> = row.iter().map(|x| (x.f64() - top).exp()).collect();
+    let sum: f64 = terms.iter().sum();
+    terms.into_iter().map(|t| t / sum).collect()
+}
+
 /// Probabilities [event, class] of logits; two classes for a single logit.
 pub fn probabilities(logits: &[f32], width: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(logits.len() * if width == 1 { 2 } else { 1 });

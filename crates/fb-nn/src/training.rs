@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::decorrelation::Decorrelate;
 use crate::executor::{Batch, Executor, Mode};
 use crate::graph::Graph;
 use crate::loss::probabilities;
@@ -36,6 +37,10 @@ pub struct Train {
     pub patience: Option<usize>,
     /// Average of the weights over the steps, w̄ = a·w̄ + (1 − a)·w; the average is the result.
     pub average: Option<f64>,
+    /// What the score shall not tell: a penalty on its distance correlation with a variable. Batches of a thousand events
+    /// and more estimate it well.
+    #[serde(default)]
+    pub decorrelate: Option<Decorrelate>,
 }
 
 impl Default for Train {
@@ -50,6 +55,7 @@ impl Default for Train {
             clip: None,
             patience: None,
             average: None,
+            decorrelate: None,
         }
     }
 }
@@ -76,6 +82,9 @@ impl Train {
         if self.clip.is_some_and(|c| c.is_nan() || c <= 0.0) {
             return bad("clip", format!("found {:?}, expected a positive number", self.clip));
         }
+        if self.decorrelate.as_ref().is_some_and(|d| !(d.strength >= 0.0 && d.strength.is_finite())) {
+            return bad("decorrelate.strength", "expected zero or a positive number".to_owned());
+        }
         if self.average.is_some_and(|a| !(0.0..1.0).contains(&a)) {
             return bad("average", format!("found {:?}, expected a number from 0 to below 1", self.average));
         }
@@ -94,6 +103,8 @@ pub struct Set<'a> {
     pub weights: &'a [f64],
     /// Identity of each event.
     pub identity: &'a [u64],
+    /// The variable of [`Train::decorrelate`] of each event.
+    pub variable: Option<&'a [f64]>,
 }
 
 impl Set<'_> {
@@ -228,6 +239,7 @@ pub fn train(graph: Graph, config: &Train, train: Set<'_>, validation: Set<'_>, 
                 weights: train.weights,
                 identity: train.identity,
                 indices,
+                decorrelate: config.decorrelate.as_ref().zip(train.variable),
             };
             let step = epoch * batches + b;
             let mode = Mode::Training { seed: run.seed, step: step as u64 };

@@ -4,10 +4,10 @@
 
 mod common;
 
-use common::{check, check_with, executor, features, head};
+use common::{Problem, check, check_on, check_with, executor, features, head};
 use fb_core::run::Alone;
 use fb_nn::graph::Graph;
-use fb_nn::{Activation, Edges, Init, Rows};
+use fb_nn::{Activation, Decorrelate, Edges, Init, Rows};
 
 #[test]
 fn linear_layers_with_every_activation() {
@@ -574,5 +574,28 @@ fn boosts_and_lorentz_layers() {
             block.init = Init::Constant(if block.name.ends_with("bias") { 2.0 } else { 1.0 });
         }
         check_with(&g, 9, |name| node(name) > p);
+    }
+}
+
+#[test]
+fn penalty_of_the_distance_correlation() {
+    for (width, hidden) in [(1, None), (2, Some(3))] {
+        let mut g = Graph::new(Rows::Event, 4);
+        let mut x = g.linear(Graph::INPUT, 5, Activation::Tanh);
+        // With sums over the batch, and without.
+        if let Some(hidden) = hidden {
+            x = g.linear(x, hidden, Activation::Identity);
+            x = g.batch_norm(x, hidden, Activation::Tanh);
+        }
+        g.linear(x, width, Activation::Identity);
+        let mut problem = Problem::new(&g, 40);
+        problem.weights.iter_mut().for_each(|w| *w = w.abs());
+        let plain = problem.loss(&mut executor(&g));
+        let variable = (0..40).map(|i| f64::from(problem.features.values[4 * i]) + 0.1 * i as f64).collect();
+        let what = Decorrelate { against: "m".to_owned(), strength: 3.0, class: 0 };
+        problem.decorrelate = Some((what, variable));
+        let with = problem.loss(&mut executor(&g));
+        assert!(with - plain > 1e-3 && with - plain < 3.0, "{plain} {with}");
+        check_on(&g, &problem, |_| true);
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::neural::Network;
 use crate::taggers::logits;
-use crate::weights::Normalise;
+use crate::weights::{Normalise, Reweight};
 
 /// Options of multilayer perceptrons.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,8 @@ pub struct Config {
     pub dropout: f64,
     /// How weights are scaled: `none`, `events` (to a mean of one) or `classes` (each class to the same sum).
     pub normalise: Normalise,
+    /// How the spectra of the classes are made alike (planing).
+    pub reweight: Option<Reweight>,
     /// How it is trained.
     pub train: Train,
 }
@@ -47,6 +49,7 @@ impl Default for Config {
             activation: Activation::Relu,
             dropout: 0.0,
             normalise: Normalise::None,
+            reweight: None,
             train: Train { epochs: 20, batch: 256, lr: 2e-3, schedule: Schedule::Cosine, ..Train::default() },
         }
     }
@@ -85,6 +88,10 @@ impl Network for Mlp {
 
     fn normalise(config: &Config) -> Normalise {
         config.normalise
+    }
+
+    fn reweight(config: &Config) -> Option<&Reweight> {
+        config.reweight.as_ref()
     }
 
     fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {

@@ -121,7 +121,7 @@ fn features(members: &[Vec<f64>], classes: usize) -> Features {
 }
 
 fn set<'a>(sample: &'a Sample, features: &'a Features) -> Set<'a> {
-    Set { features, labels: &sample.labels, weights: &sample.weights, identity: &sample.identity }
+    Set { features, labels: &sample.labels, weights: &sample.weights, identity: &sample.identity, variable: None }
 }
 
 /// Probabilities [event, class] by a model, of a number of classes that is known.

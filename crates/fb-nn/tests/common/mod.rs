@@ -3,7 +3,7 @@
 use fb_core::run::Alone;
 use fb_core::{Features, Philox};
 use fb_nn::graph::Graph;
-use fb_nn::{Activation, Batch, Executor, Mode, Real, Rows};
+use fb_nn::{Activation, Batch, Decorrelate, Executor, Mode, Real, Rows};
 
 pub const TRAINING: Mode = Mode::Training { seed: 5, step: 3 };
 
@@ -22,6 +22,8 @@ pub struct Problem {
     pub weights: Vec<f64>,
     pub identity: Vec<u64>,
     pub indices: Vec<usize>,
+    /// What the score shall not tell, with the variable of each event.
+    pub decorrelate: Option<(Decorrelate, Vec<f64>)>,
 }
 
 impl Problem {
@@ -43,6 +45,7 @@ impl Problem {
             weights: (0..events).map(|i| [1.0, 0.5, -0.25, 2.0][i % 4]).collect(),
             identity: (0..events as u64).collect(),
             indices: (0..events).rev().collect(),
+            decorrelate: None,
         }
     }
 
@@ -53,6 +56,7 @@ impl Problem {
             weights: &self.weights,
             identity: &self.identity,
             indices: &self.indices,
+            decorrelate: self.decorrelate.as_ref().map(|(what, variable)| (what, &variable[..])),
         };
         executor.step(&batch, 7.0, TRAINING, &Alone)
     }
