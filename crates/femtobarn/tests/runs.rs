@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{experiment, fb, models, run, stderr, succeed, tiny};
+use common::{experiment, fb, models, root, run, stderr, succeed, text, tiny};
 use fb_core::{Data, Philox};
 use serde_json::Value as Json;
 
@@ -268,4 +268,34 @@ fn list_and_show_tell_of_every_method() {
     assert_eq!(run(&["show", "particlenet_light"]).status.code(), Some(2));
     let cards: Json = serde_json::from_str(&succeed(&["list", "--json"])).unwrap();
     assert_eq!(cards.as_array().unwrap().len(), fb_methods::METHODS.len());
+}
+
+#[test]
+fn a_score_is_kept_from_a_variable_and_the_variable_must_be_there() {
+    let place = tempfile::tempdir().unwrap();
+    let method = |against: &str, strength: f64| {
+        let train = format!(
+            "epochs = 60, batch = 500, lr = 0.01, decorrelate = {{ against = \"{against}\", strength = {strength} }}"
+        );
+        format!(
+            "[[method]]\nname = \"mlp\"\nlayers = [8]\nvariables = [\"jet_m\", \"jet_tau3\"]\ntrain = {{ {train} }}\n"
+        )
+    };
+    let judged = "[evaluate]\nmetrics = [\"auc\", \"sculpting@0.8\"]\nbins_in = \"jet_m\"\nreplicas = 20";
+    let sculpting = |name: &str, strength: f64, threads: &str| {
+        let (file, out) =
+            (experiment(place.path(), "", &(method("jet_m", strength) + judged)), place.path().join(name));
+        let many = format!("read.files=[\"{}\"]", root().join("samples/top_tagging/test.parquet").display());
+        succeed(&["run", &file, "--out", &text(&out), "--threads", threads, "--set", &many]);
+        let results: Json = serde_json::from_slice(&std::fs::read(out.join("results.json")).unwrap()).unwrap();
+        results["methods"][0]["metrics"]["sculpting@0.8"]["central"].as_f64().unwrap()
+    };
+    let (free, kept) = (sculpting("free", 0.0, "1"), sculpting("kept", 50.0, "1"));
+    assert!(free > 0.2 && kept < 0.5 * free, "{free} {kept}");
+    sculpting("two", 50.0, "2");
+    assert_eq!(models(&place.path().join("kept")), models(&place.path().join("two")));
+    let file = experiment(place.path(), "", &method("jet_mm", 1.0));
+    let output = run(&["run", &file, "--out", &text(&place.path().join("bad"))]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("did you mean `jet_m`"), "{}", stderr(&output));
 }
