@@ -109,7 +109,9 @@ fn spread(events: &Events<'_>) -> Vec<f64> {
         }
     }
     let sum: f64 = shares.iter().sum();
-    shares.iter_mut().for_each(|s| *s = (*s / sum).max(0.0));
+    for share in &mut shares {
+        *share = (*share / sum).max(0.0);
+    }
     shares
 }
 
@@ -195,7 +197,9 @@ fn tree(events: &Events<'_>, options: Options) -> Vec<Region> {
     let spread = spread(events);
     let leaf = |region: Region, members: Vec<usize>| {
         let mut sums = Sums::new(events.bins);
-        members.iter().for_each(|&i| sums.add(events, i));
+        for &i in &members {
+            sums.add(events, i);
+        }
         let worth = sums.worth(&spread, 1).unwrap_or(0.0);
         let cut = best_cut(events, &members, &sums, worth, &spread, options.min_background);
         Leaf { region, events: members, worth, cut }

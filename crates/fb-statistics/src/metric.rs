@@ -118,10 +118,9 @@ impl Metric {
                 ),
             });
         }
-        let at_efficiency: [(&str, fn(f64) -> Self); 2] =
-            [("rejection@", Self::Rejection), ("sculpting@", Self::Sculpting)];
-        let of = |(prefix, metric): &(&str, fn(f64) -> Self)| Some((name.strip_prefix(prefix)?, *metric));
-        if let Some((efficiency, metric)) = at_efficiency.iter().find_map(of) {
+        let at_efficiency = [("rejection@", Self::Rejection as fn(f64) -> Self), ("sculpting@", Self::Sculpting)];
+        let found = at_efficiency.into_iter().find_map(|(prefix, metric)| Some((name.strip_prefix(prefix)?, metric)));
+        if let Some((efficiency, metric)) = found {
             return match efficiency.parse() {
                 Ok(e) if e > 0.0 && e < 1.0 => Ok(metric(e)),
                 _ => Err(Error::Config {

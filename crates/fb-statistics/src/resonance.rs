@@ -55,6 +55,9 @@ pub struct Toys {
     pub failed: usize,
 }
 
+/// The pull of a pseudo-experiment, and what covers its truth.
+type Toy = (f64, [bool; 2]);
+
 impl Resonance {
     /// Fits the shapes to the simulation of a category, with what a fit to all events has found to start from.
     ///
@@ -162,7 +165,7 @@ impl Resonance {
         let (start, bounds) = (asimov.start(), asimov.bounds());
         let mut held = bounds.clone();
         held[0] = (1.0, 1.0);
-        let one = |toy: usize| -> Result<(f64, [bool; 2])> {
+        let one = |toy: usize| -> Result<Toy> {
             let mut random = Philox::new(seed, 0x746f_7973, toy as u64);
             let mut seen = asimov.clone();
             for category in &mut seen.categories {
@@ -173,7 +176,7 @@ impl Resonance {
             let risen = seen.minimum(&start, &held)?.value - best.twice_nll;
             Ok(((best.theta[0] - 1.0) / best.errors[0], [risen <= 1.0, risen <= 3.841_459]))
         };
-        let results: Vec<Mutex<Option<(f64, [bool; 2])>>> = (0..toys).map(|_| Mutex::default()).collect();
+        let results: Vec<Mutex<Option<Toy>>> = (0..toys).map(|_| Mutex::default()).collect();
         workers.for_each(toys, &|toy| {
             if let (Ok(found), Ok(mut slot)) = (one(toy), results[toy].lock()) {
                 *slot = Some(found);

@@ -88,7 +88,7 @@ fn a_run_leaves_everything_behind() {
 #[test]
 fn trees_tell_what_they_look_at() {
     let folder = tempfile::tempdir().unwrap();
-    let files = common::root().join("samples/higgs_tautau/htt.parquet").display().to_string();
+    let files = root().join("samples/higgs_tautau/htt.parquet").display().to_string();
     let text = format!(
         "[read]\nfiles = [\"{files}\"]\nlabel = \"label\"\nweight = \"weight\"\nmissing = [-999]\n\
          [deploy]\nonnx = false\n[[method]]\nname = \"bdt\"\ntrees = 12\ndepth = 3\n"

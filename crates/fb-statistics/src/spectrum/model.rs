@@ -192,8 +192,12 @@ impl Category {
             for (entry, f) in component.normalised(at, self.window, &arguments).into_iter().enumerate() {
                 sum[entry] += size * f.value;
                 let row = &mut slopes[entry * used.len()..][..used.len()];
-                free.iter().for_each(|&(k, i)| row[i] += size * f.slopes[k]);
-                scales.iter().for_each(|&(i, scale)| row[i] += scale * f.value);
+                for &(k, i) in &free {
+                    row[i] += size * f.slopes[k];
+                }
+                for &(i, scale) in &scales {
+                    row[i] += scale * f.value;
+                }
             }
         }
         (sum, used, slopes)

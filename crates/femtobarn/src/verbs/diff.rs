@@ -1,6 +1,7 @@
 //! `fb diff`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use fb_core::{Events, Value};
@@ -122,13 +123,14 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     let mut text = String::new();
     for r in &rows {
         let how = if r.paired { "same events" } else { "other events" };
-        text += &format!(
-            "{}  {}: {} → {}, change {} ({:.1} σ, {how})\n",
+        let _ = writeln!(
+            text,
+            "{}  {}: {} → {}, change {} ({:.1} σ, {how})",
             r.method, r.metric, r.a, r.b, r.difference, r.sigmas
         );
     }
     if let Some(factor) = luminosity {
-        text += &format!("the second run is worth {factor} times the luminosity of the first\n");
+        let _ = writeln!(text, "the second run is worth {factor} times the luminosity of the first");
     }
     super::print(&text);
     Ok(())
