@@ -5,6 +5,7 @@ pub mod forest;
 #[cfg(test)]
 mod invariance;
 pub mod neural;
+pub mod solve;
 mod stages;
 pub mod tables;
 pub mod taggers;

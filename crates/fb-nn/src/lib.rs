@@ -8,10 +8,13 @@ pub mod decorrelation;
 pub mod executor;
 pub mod graph;
 mod kernels;
+pub mod lbfgs;
+pub mod least_squares;
 pub mod loss;
 mod ops;
 pub mod optimiser;
 pub mod schedule;
+pub mod taylor;
 pub mod training;
 
 pub use decorrelation::Decorrelate;

@@ -331,6 +331,38 @@ impl Evaluator<'_> {
         self.values.last().copied().unwrap_or(f64::NAN)
     }
 
+    /// The value at `x`; [`Self::gradient`] is that of this point then.
+    pub fn first(&mut self, x: &[f64]) -> f64 {
+        let n = self.formula.variables;
+        for (at, step) in self.formula.steps.iter().enumerate() {
+            let (before, gradient) = self.gradients.split_at_mut(at * n);
+            let first = |k: usize| &before[k * n..][..n];
+            self.values[at] = match step.operation {
+                Operation::Number(value) => value,
+                Operation::Variable(i) => {
+                    gradient[i] = 1.0;
+                    x[i]
+                }
+                Operation::Unary(unary, a) => {
+                    let (value, slope, _) = unary.chain(self.values[a]);
+                    step.active.iter().for_each(|&i| gradient[i] = slope * first(a)[i]);
+                    value
+                }
+                Operation::Both(pair, a, b) => {
+                    let f = pair.partials(self.values[a], self.values[b]);
+                    step.active.iter().for_each(|&i| gradient[i] = f.a * first(a)[i] + f.b * first(b)[i]);
+                    f.value
+                }
+                Operation::If(c, a, b) => {
+                    let taken = if is_true(self.values[c]) { a } else { b };
+                    gradient[..n].copy_from_slice(first(taken));
+                    self.values[taken]
+                }
+            };
+        }
+        self.values.last().copied().unwrap_or(f64::NAN)
+    }
+
     /// The value at `x`; [`Self::gradient`] and [`Self::hessian`] are those of this point then.
     pub fn second(&mut self, x: &[f64]) -> f64 {
         let n = self.formula.variables;
@@ -379,7 +411,7 @@ impl Evaluator<'_> {
         self.values.last().copied().unwrap_or(f64::NAN)
     }
 
-    /// ∂f/∂xᵢ where [`Self::second`] was asked last.
+    /// ∂f/∂xᵢ where [`Self::first`] or [`Self::second`] was asked last.
     pub fn gradient(&self) -> &[f64] {
         &self.gradients[self.gradients.len() - self.formula.variables..]
     }
@@ -417,6 +449,7 @@ mod tests {
             let value = at.second(&point);
             assert_eq!(value, at.clone().value(&point), "{text}");
             let (gradient, hessian) = (at.gradient().to_vec(), at.hessian().to_vec());
+            assert_eq!((formula.evaluator().first(&point), at.gradient()), (value, &gradient[..]), "{text}");
             for i in 0..2 {
                 let mut shifted = |by: f64| {
                     let mut x = point;

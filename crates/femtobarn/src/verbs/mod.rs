@@ -16,6 +16,7 @@ mod resume;
 mod run;
 mod show;
 mod significance;
+mod solve;
 mod spectrum;
 mod substructure;
 mod verify;
@@ -58,6 +59,7 @@ enum Verb {
     Substructure(substructure::Arguments),
     Cluster(cluster::Arguments),
     Bubble(bubble::Arguments),
+    Solve(solve::Arguments),
     Fit(fit::Arguments),
     Limit(limit::Arguments),
     Significance(significance::Arguments),
@@ -82,6 +84,7 @@ impl Cli {
             Verb::Substructure(arguments) => substructure::execute(&arguments),
             Verb::Cluster(arguments) => cluster::execute(&arguments),
             Verb::Bubble(arguments) => bubble::execute(&arguments),
+            Verb::Solve(arguments) => solve::execute(&arguments),
             Verb::Fit(arguments) => fit::execute(&arguments),
             Verb::Limit(arguments) => limit::execute(&arguments),
             Verb::Significance(arguments) => significance::execute(&arguments),

@@ -1,0 +1,533 @@
+//! The network that is a solution.
+//!
+//! Its outputs are linear in the last layer, so the least squares of that layer alone are solved first, for several steepnesses
+//! of the first layer; the best goes on with all weights. Without options the network widens until the residuals at
+//! points that were not fitted are small.
+
+use fb_core::{Error, Philox, Result, Workers};
+use fb_nn::Optimiser as Moments;
+use fb_nn::lbfgs;
+use fb_nn::least_squares::{Limits, Residuals, levenberg_marquardt};
+use fb_nn::optimiser::Rule;
+use fb_nn::taylor::{Bend, Jets, MOST_VARIABLES, Order, Room, TaylorNetwork, Trace};
+use serde::Deserialize;
+
+use super::ansatz::Ansatz;
+use super::points::{chebyshev, latin_hypercube, middles, sobol, tensor};
+use super::system::{System, Trial};
+use super::{Problem, config, eigen};
+
+pub use fb_nn::taylor::Bend as Activation;
+
+/// How conditions are met.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Conditions {
+    /// By construction where that is possible, else by their residuals.
+    #[default]
+    Hard,
+    /// By their residuals.
+    Soft,
+}
+
+/// Where equations are to hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Collocation {
+    /// Roots of Chebyshev polynomials in every variable.
+    #[default]
+    Grid,
+    /// One point in each slice of every variable.
+    LatinHypercube,
+    /// The sequence of Sobol'.
+    Sobol,
+    /// Drawn thrice again where residuals are large (arXiv:2207.10289).
+    Adaptive,
+}
+
+/// How weights are found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimiser {
+    /// Least squares by damped Newton steps.
+    #[default]
+    LevenbergMarquardt,
+    /// Quasi-Newton steps along lines with the strong conditions of Wolfe.
+    LBfgs,
+    /// Gradient steps with moments.
+    Adam,
+}
+
+/// Options of the network; none is needed.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// Hidden layers.
+    pub depth: usize,
+    /// Neurons of a layer; without it, as many as the equations need.
+    pub width: Option<usize>,
+    /// tanh or sin.
+    pub activation: Activation,
+    /// Fourier features beside each variable.
+    pub fourier: usize,
+    /// The deviation of their angular frequencies, in half widths of the domain.
+    pub fourier_scale: f64,
+    /// How conditions are met.
+    pub conditions: Conditions,
+    /// The weight of the residuals of conditions.
+    pub weight: f64,
+    /// Where equations are to hold.
+    pub collocation: Collocation,
+    /// How many points, about.
+    pub points: Option<usize>,
+    /// How weights are found.
+    pub optimiser: Optimiser,
+    /// Most steps.
+    pub steps: Option<usize>,
+    /// The length of Adam's steps.
+    pub learning_rate: f64,
+    /// Trainings, of which the best counts.
+    pub seeds: usize,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            depth: 1,
+            width: None,
+            activation: Bend::Tanh,
+            fourier: 0,
+            fourier_scale: 3.0,
+            conditions: Conditions::Hard,
+            weight: 10.0,
+            collocation: Collocation::Grid,
+            points: None,
+            optimiser: Optimiser::LevenbergMarquardt,
+            steps: None,
+            learning_rate: 1e-2,
+            seeds: 1,
+        }
+    }
+}
+
+impl Network {
+    /// Refuses options out of range.
+    pub(super) fn check(&self, problem: &Problem) -> Result<()> {
+        let ranges = [
+            ("depth", self.depth, 1, 8),
+            ("width", self.width.unwrap_or(1), 1, 1000),
+            ("fourier", self.fourier, 0, 200),
+            ("points", self.points.unwrap_or(1), 1, 20_000),
+            ("steps", self.steps.unwrap_or(1), 1, 1_000_000),
+            ("seeds", self.seeds, 1, 100),
+        ];
+        for (key, found, low, high) in ranges {
+            if !(low..=high).contains(&found) {
+                return config(&format!("network.{key}"), format!("found {found}, expected {low} to {high}"));
+            }
+        }
+        for (key, found) in
+            [("fourier_scale", self.fourier_scale), ("weight", self.weight), ("learning_rate", self.learning_rate)]
+        {
+            if !(found > 0.0 && found.is_finite()) {
+                return config(&format!("network.{key}"), format!("found {found}, expected a number above zero"));
+            }
+        }
+        let width = self.width.unwrap_or(30);
+        let weights = width * (problem.domain.len() + 2 * self.fourier + 1) + (self.depth - 1) * width * (width + 1);
+        if weights > 6000 {
+            return config("network", format!("about {weights} weights, expected at most 6000"));
+        }
+        Ok(())
+    }
+}
+
+/// The network as a trial function.
+#[derive(Debug, Clone)]
+struct Neural(TaylorNetwork);
+
+impl Trial for Neural {
+    type State = Trace;
+
+    fn parameters(&self) -> usize {
+        self.0.parameters()
+    }
+
+    fn orders(&self) -> &[Order] {
+        self.0.jets().orders()
+    }
+
+    fn jets(&self, parameters: &[f64], point: &[f64], state: &mut Trace, jets: &mut [f64]) {
+        self.0.forward(parameters, point, state, jets);
+    }
+
+    fn gradient(&self, parameters: &[f64], state: &Trace, seeds: &[f64], first: usize, gradient: &mut [f64]) {
+        self.0.backward(parameters, state, seeds, first, &mut Room::default(), gradient);
+    }
+}
+
+/// A network that has been trained.
+#[derive(Debug)]
+pub(super) struct Solved {
+    trial: Neural,
+    ansatz: Ansatz,
+    parameters: Vec<f64>,
+    /// The largest residual relative to what cancels in it.
+    pub misfit: f64,
+    pub residual_max: f64,
+    pub residual_rms: f64,
+    pub condition_max: f64,
+}
+
+impl Solved {
+    pub fn value(&self, unknown: usize, point: &[f64]) -> f64 {
+        let mut at = [0.0; MOST_VARIABLES];
+        at[..point.len()].copy_from_slice(point);
+        let (mut value, terms) = self.ansatz.expand(unknown, [0; MOST_VARIABLES], &at);
+        let size = self.trial.orders().len();
+        let (mut trace, mut jets) = (Trace::default(), vec![0.0; size * self.trial.0.outputs()]);
+        for (factor, place, order) in terms {
+            self.trial.jets(&self.parameters, &place[..point.len()], &mut trace, &mut jets);
+            let at = self.trial.0.jets().position(&order).unwrap_or(0);
+            value += factor * jets[unknown * size + at];
+        }
+        value
+    }
+
+    pub fn eigenvalue(&self) -> Option<f64> {
+        self.parameters.get(self.trial.parameters()).copied()
+    }
+
+    pub fn weights(&self) -> usize {
+        self.trial.parameters()
+    }
+}
+
+/// Width and points of networks that are tried one after the other.
+fn levels(problem: &Problem, options: &Network) -> Vec<(usize, usize)> {
+    let usual: &[(usize, usize)] = match problem.domain.len() {
+        1 => &[(24, 100), (48, 200), (100, 400)],
+        2 => &[(60, 400), (120, 676), (240, 1296)],
+        3 => &[(100, 729), (200, 1331)],
+        _ => &[(120, 1296), (200, 2401)],
+    };
+    match (options.width, options.points) {
+        (None, None) => usual.to_vec(),
+        (None, Some(points)) => usual.iter().map(|(width, _)| (*width, points)).collect(),
+        (Some(width), points) => {
+            let fitting = usual.iter().find(|(w, _)| *w >= width).unwrap_or(&usual[usual.len() - 1]).1;
+            vec![(width, points.unwrap_or(fitting))]
+        }
+    }
+}
+
+/// Residuals below this share of what cancels in them are good enough.
+const GOOD: f64 = 1e-9;
+/// Steepnesses of the first layer that are tried.
+const STEEPNESS: [f64; 4] = [1.5, 4.0, 12.0, 40.0];
+/// Most entries of a Jacobian.
+const MOST_ENTRIES: usize = 12_000_000;
+
+/// Trains networks until one is good, and gives the best.
+pub(super) fn solve(problem: &Problem, options: &Network, seed: u64, workers: &dyn Workers) -> Result<Solved> {
+    let mut best: Option<Solved> = None;
+    for (width, points) in levels(problem, options) {
+        for round in 0..options.seeds as u64 {
+            let training = Training { problem, options, width, points, seed: seed.wrapping_add(round), workers };
+            let found = training.run()?;
+            if best.as_ref().is_none_or(|b| !(b.misfit <= found.misfit)) {
+                best = Some(found);
+            }
+            if best.as_ref().is_some_and(|b| b.misfit < GOOD) {
+                return best.ok_or_else(nothing);
+            }
+        }
+    }
+    best.ok_or_else(nothing)
+}
+
+fn nothing() -> Error {
+    Error::NotConverged { what: "the network".to_owned(), reason: "no training was made".to_owned() }
+}
+
+struct Training<'a> {
+    problem: &'a Problem,
+    options: &'a Network,
+    width: usize,
+    points: usize,
+    seed: u64,
+    workers: &'a dyn Workers,
+}
+
+impl Training<'_> {
+    fn run(&self) -> Result<Solved> {
+        let (problem, options) = (self.problem, self.options);
+        let unknowns = problem.names.unknowns.len();
+        let most = problem.orders.iter().map(|order| order.iter().sum::<u8>()).max().unwrap_or(0);
+        let (ansatz, hard) = if options.conditions == Conditions::Hard {
+            Ansatz::new(unknowns, &problem.domain, &problem.forms, &problem.conditions, most)
+        } else {
+            (Ansatz::free(unknowns, &problem.domain), vec![false; problem.conditions.len()])
+        };
+        let jets = Jets::new(&ansatz.orders(&problem.orders));
+        let layers = vec![self.width; options.depth];
+        let network = TaylorNetwork::new(jets, &problem.domain, &layers, unknowns, options.activation).with_fourier(
+            options.fourier,
+            options.fourier_scale,
+            self.seed,
+        );
+        let trial = Neural(network);
+        let points = self.collocation();
+        let mut solved = Solved {
+            parameters: Vec::new(),
+            misfit: f64::INFINITY,
+            residual_max: f64::INFINITY,
+            residual_rms: f64::INFINITY,
+            condition_max: f64::INFINITY,
+            trial,
+            ansatz,
+        };
+        let steepness: &[f64] = if options.depth > 1 || options.fourier > 0 { &STEEPNESS[..1] } else { &STEEPNESS };
+        let state = match problem.normalisation() {
+            Some(_) => eigen::start(problem, self.workers)?.last().copied(),
+            None => None,
+        };
+        let by_gradients = options.optimiser != Optimiser::LevenbergMarquardt;
+        let mut best = f64::INFINITY;
+        for &steepness in steepness {
+            let mut base = solved.trial.0.initial(steepness, self.seed);
+            if by_gradients {
+                // Small outputs, as gradients need them; not more than this start is tried.
+                let mut random = Philox::new(self.seed, 0xf2, 0);
+                base[solved.trial.0.linear_from()..].iter_mut().for_each(|w| *w = 0.1 * random.normal());
+                solved.parameters = base;
+                solved.parameters.extend(state);
+                break;
+            }
+            base.extend(state);
+            let parameters = self.linear(&solved, base, &points, &hard)?;
+            let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
+            let tried = self.validated(tried)?;
+            if tried.misfit < best || solved.parameters.is_empty() {
+                best = tried.misfit;
+                solved = tried;
+            }
+        }
+        if best > GOOD {
+            let parameters = self.train(&solved, &points, &hard)?;
+            let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
+            let tried = self.validated(tried)?;
+            if !(solved.misfit <= tried.misfit) {
+                solved = tried;
+            }
+        }
+        for round in 0..if options.collocation == Collocation::Adaptive { 3 } else { 0 } {
+            let points = self.resampled(&solved, points.len(), round)?;
+            let parameters = self.train(&solved, &points, &hard)?;
+            let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
+            let tried = self.validated(tried)?;
+            if tried.misfit < solved.misfit {
+                solved = tried;
+            }
+        }
+        Ok(solved)
+    }
+
+    /// Points a variable.
+    fn side(&self) -> usize {
+        (self.points as f64).powf(1.0 / self.problem.domain.len() as f64).round().max(2.0) as usize
+    }
+
+    fn collocation(&self) -> Vec<Vec<f64>> {
+        let domain = &self.problem.domain;
+        match self.options.collocation {
+            Collocation::Grid => tensor(&self.axes()),
+            Collocation::LatinHypercube => latin_hypercube(self.points, domain, self.seed),
+            Collocation::Sobol | Collocation::Adaptive => sobol(self.points, domain),
+        }
+    }
+
+    fn axes(&self) -> Vec<Vec<f64>> {
+        self.problem.domain.iter().map(|domain| chebyshev(self.side(), *domain)).collect()
+    }
+
+    /// Nearer to where residuals are large: probability ∝ |F|/mean|F| + 1 among ten times as many points.
+    fn resampled(&self, solved: &Solved, count: usize, round: u64) -> Result<Vec<Vec<f64>>> {
+        let pool = latin_hypercube(10 * count, &self.problem.domain, self.seed ^ (round + 1) << 32);
+        let rows =
+            self.problem.rows(&solved.ansatz, solved.trial.orders(), &pool, &[], self.problem.nodes, &|group| {
+                group < self.problem.equations.len()
+            })?;
+        let system = self.system(solved, &rows, solved.parameters.clone(), 0);
+        let mut sizes = vec![0.0; pool.len()];
+        for (i, seen) in system.report(&system.start()).iter().enumerate() {
+            sizes[i % pool.len()] += seen.value.abs();
+        }
+        let mean = sizes.iter().sum::<f64>() / sizes.len() as f64;
+        let mut sum = 0.0;
+        let sums: Vec<f64> = sizes
+            .iter()
+            .map(|size| {
+                sum += if mean > 0.0 && mean.is_finite() { size / mean } else { 0.0 } + 1.0;
+                sum
+            })
+            .collect();
+        let mut random = Philox::new(self.seed, 0xf3, round);
+        let mut draw = || sums.partition_point(|s| *s < sum * random.uniform()).min(pool.len() - 1);
+        let mut drawn: Vec<usize> = (0..count).map(|_| draw()).collect();
+        drawn.sort_unstable();
+        drawn.dedup();
+        Ok(drawn.into_iter().map(|i| pool[i].clone()).collect())
+    }
+
+    fn system<'s>(
+        &'s self,
+        solved: &'s Solved,
+        rows: &'s super::Rows<'s>,
+        base: Vec<f64>,
+        first: usize,
+    ) -> System<'s, Neural> {
+        let free_eigenvalue = self.problem.normalisation().is_some();
+        System { rows, trial: &solved.trial, workers: self.workers, base, first, free_eigenvalue }
+    }
+
+    /// Equations at the points, with the conditions that are not built in, weighted.
+    fn rows<'s>(
+        &'s self,
+        solved: &'s Solved,
+        base: &[f64],
+        points: &[Vec<f64>],
+        hard: &[bool],
+    ) -> Result<super::Rows<'s>> {
+        let problem = self.problem;
+        let equations = problem.equations.len();
+        let keep = |group: usize| group < equations || !hard[group - equations];
+        let mut rows =
+            problem.rows(&solved.ansatz, solved.trial.orders(), points, &self.axes(), problem.nodes, &keep)?;
+        let weights = {
+            let system = self.system(solved, &rows, base.to_vec(), 0);
+            problem.weights(&system.report(&system.start()), &rows)
+        };
+        for (row, weight) in rows.rows.iter_mut().zip(weights) {
+            row.weight = if row.group < equations { weight } else { self.options.weight * weight };
+        }
+        Ok(rows)
+    }
+
+    /// The least squares of the outputs alone.
+    fn linear(&self, solved: &Solved, mut base: Vec<f64>, points: &[Vec<f64>], hard: &[bool]) -> Result<Vec<f64>> {
+        let problem = self.problem;
+        let first = solved.trial.0.linear_from();
+        if let Some(group) = problem.normalisation() {
+            let equations = problem.equations.len();
+            let keep = |g: usize| g < equations || (!hard[g - equations] && g != group);
+            let bare =
+                problem.rows(&solved.ansatz, solved.trial.orders(), points, &self.axes(), problem.nodes, &keep)?;
+            let mut system = self.system(solved, &bare, base.clone(), first);
+            system.free_eigenvalue = false;
+            let (outputs, ..) = eigen::near(&system, base.last().copied().unwrap_or(0.0));
+            base[first..][..outputs.len()].copy_from_slice(&outputs);
+            eigen::normalise(problem, &solved.ansatz, &solved.trial, &mut base, first, self.workers)?;
+        }
+        let rows = self.rows(solved, &base, points, hard)?;
+        let system = self.system(solved, &rows, base, first);
+        let least = levenberg_marquardt(&system, system.start(), Limits { steps: 25, target: 1e-28, progress: 0.1 });
+        Ok(system.full(&least.x))
+    }
+
+    /// All weights.
+    fn train(&self, solved: &Solved, points: &[Vec<f64>], hard: &[bool]) -> Result<Vec<f64>> {
+        let rows = self.rows(solved, &solved.parameters, points, hard)?;
+        let system = self.system(solved, &rows, solved.parameters.clone(), 0);
+        if system.rows() * system.columns() > MOST_ENTRIES {
+            return config(
+                "network",
+                format!(
+                    "{} residuals of {} weights are too many; take fewer points or a smaller width",
+                    system.rows(),
+                    system.columns()
+                ),
+            );
+        }
+        // So many floating-point operations take about half a minute on one core.
+        let costly = system.rows() as f64 * (system.columns() as f64).powi(2) * 6.0;
+        let affordable = ((3e11 / costly) as usize).clamp(8, 300);
+        let start = system.start();
+        Ok(match self.options.optimiser {
+            Optimiser::LevenbergMarquardt => {
+                let steps = self.options.steps.unwrap_or(affordable).min(20 * affordable);
+                let limits = Limits { steps, target: 1e-26, progress: 0.02 };
+                levenberg_marquardt(&system, start, limits).x
+            }
+            Optimiser::LBfgs => {
+                let steps = self.options.steps.unwrap_or(2000).min(50_000);
+                lbfgs::minimise(&mut |x, gradient| cost(&system, x, gradient), start, steps).x
+            }
+            Optimiser::Adam => {
+                let steps = self.options.steps.unwrap_or(3000).min(200_000);
+                let (mut x, mut gradient) = (start, Vec::new());
+                let mut moments = Moments::new(Rule::Adam, 0.0, x.len());
+                for step in 0..steps {
+                    if !cost(&system, &x, &mut gradient).is_finite() {
+                        break;
+                    }
+                    // Falls to a hundredth, so that the last steps settle.
+                    let rate = self.options.learning_rate * 0.01f64.powf(step as f64 / steps as f64);
+                    moments.step(&mut x, &gradient, rate, step as u64 + 1);
+                }
+                x
+            }
+        })
+    }
+
+    /// With the residuals at points that were not fitted.
+    fn validated(&self, mut solved: Solved) -> Result<Solved> {
+        let problem = self.problem;
+        let n = [301, 31, 9, 5][problem.domain.len() - 1];
+        let axes: Vec<Vec<f64>> = problem.domain.iter().map(|domain| middles(n, *domain)).collect();
+        let points = tensor(&axes);
+        let scale = points
+            .iter()
+            .step_by(7)
+            .flat_map(|p| (0..problem.names.unknowns.len()).map(|u| solved.value(u, p).abs()).collect::<Vec<_>>())
+            .fold(1e-12, f64::max);
+        let rows = problem.rows(&solved.ansatz, solved.trial.orders(), &points, &axes, problem.nodes, &|_| true)?;
+        let seen = {
+            let system = self.system(&solved, &rows, solved.parameters.clone(), 0);
+            system.report(&system.start())
+        };
+        let sizes = problem.sizes(&seen, &rows, scale);
+        let (mut sum, mut count) = (0.0, 0usize);
+        let (mut misfit, mut largest, mut condition) = (0.0f64, 0.0f64, 0.0f64);
+        let worse = |a: f64, b: f64| if b.is_nan() { f64::INFINITY } else { a.max(b) };
+        for (seen, row) in seen.iter().zip(&rows.rows) {
+            let value = seen.value.abs();
+            misfit = worse(misfit, value / sizes[row.group]);
+            if row.group < problem.equations.len() {
+                largest = worse(largest, value);
+                (sum, count) = (sum + value * value, count + 1);
+            } else {
+                condition = worse(condition, value);
+            }
+        }
+        drop(rows);
+        solved.misfit = misfit;
+        solved.residual_max = largest;
+        solved.residual_rms = (sum / count.max(1) as f64).sqrt();
+        solved.condition_max = condition;
+        Ok(solved)
+    }
+}
+
+/// The sum of squares and its gradient.
+fn cost(system: &System<'_, Neural>, x: &[f64], gradient: &mut Vec<f64>) -> f64 {
+    let mut values = vec![0.0; system.rows()];
+    let mut jacobian = vec![0.0; system.rows() * x.len()];
+    system.jacobian(x, &mut values, &mut jacobian);
+    gradient.clear();
+    gradient.resize(x.len(), 0.0);
+    for (value, row) in values.iter().zip(jacobian.chunks_exact(x.len())) {
+        gradient.iter_mut().zip(row).for_each(|(g, d)| *g += 2.0 * value * d);
+    }
+    values.iter().map(|v| v * v).sum()
+}

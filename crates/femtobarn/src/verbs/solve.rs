@@ -1,0 +1,238 @@
+//! `fb solve`.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use fb_methods::solve::{Eigenvalue, Equations, Network, Problem, Solution, grid, solve};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::failure::{Failure, Result};
+use crate::workers::Threads;
+
+/// Solve differential or integral equations by a network, with a classical solution beside it.
+///
+/// The equations stand in a table `[solve]` of a TOML file, options of the network in `[network]`. Ends with exit code 2 for a file
+/// that cannot be read, 3 for equations that do not fix a solution or points that cannot be used, 4 if no solution is found.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The equations.
+    #[arg(value_name = "FILE.toml")]
+    file: PathBuf,
+    /// Print the results as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Give the solutions at these points: a column for each variable.
+    #[arg(long, value_name = "POINTS.csv")]
+    at: Option<PathBuf>,
+    /// Threads; as many as there are without it. The results do not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Where the random numbers start.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    solve: Solve,
+    #[serde(default)]
+    network: Network,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Solve {
+    variables: toml::Table,
+    unknowns: Vec<String>,
+    equations: Vec<String>,
+    #[serde(default)]
+    conditions: Vec<String>,
+    #[serde(default)]
+    parameters: toml::Table,
+    #[serde(default)]
+    exact: toml::Table,
+    eigenvalue: Option<Sought>,
+}
+
+/// `"E"`, or a table with what is known of it.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Sought {
+    Name(String),
+    State(State),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    name: String,
+    guess: Option<f64>,
+    #[serde(default)]
+    state: usize,
+}
+
+fn read(path: &Path) -> Result<(Equations, Network)> {
+    let error = |reason: String| Failure::Usage(format!("{}: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+    let file: File = toml::from_str(&text).map_err(|e| error(e.to_string().trim_end().to_owned()))?;
+    let asked = file.solve;
+    let number = |value: &toml::Value| match value {
+        toml::Value::Float(x) => Some(*x),
+        toml::Value::Integer(x) => Some(*x as f64),
+        _ => None,
+    };
+    let mut variables = Vec::new();
+    for (name, value) in &asked.variables {
+        let ends: Option<Vec<f64>> = value.as_array().map(|ends| ends.iter().filter_map(number).collect());
+        let Some([low, high]) = ends.as_deref().and_then(|ends| <[f64; 2]>::try_from(ends).ok()) else {
+            return Err(error(format!("solve.variables.{name}: found {value}, expected two numbers [low, high]")));
+        };
+        variables.push((name.clone(), [low, high]));
+    }
+    let mut parameters = Vec::new();
+    for (name, value) in &asked.parameters {
+        let Some(x) = number(value) else {
+            return Err(error(format!("solve.parameters.{name}: found {value}, expected a number")));
+        };
+        parameters.push((name.clone(), x));
+    }
+    let mut exact = Vec::new();
+    for (name, value) in &asked.exact {
+        let Some(formula) = value.as_str() else {
+            return Err(error(format!("solve.exact.{name}: found {value}, expected a formula in quotation marks")));
+        };
+        exact.push((name.clone(), formula.to_owned()));
+    }
+    let eigenvalue = asked.eigenvalue.map(|sought| match sought {
+        Sought::Name(name) => Eigenvalue { name, ..Eigenvalue::default() },
+        Sought::State(State { name, guess, state }) => Eigenvalue { name, guess, state },
+    });
+    let (unknowns, equations, conditions) = (asked.unknowns, asked.equations, asked.conditions);
+    Ok((Equations { variables, unknowns, parameters, equations, conditions, exact, eigenvalue }, file.network))
+}
+
+/// The points of a table of text, in the order of the variables.
+fn points(path: &Path, problem: &Problem) -> Result<Vec<Vec<f64>>> {
+    let error = |reason: String| Failure::Data(format!("{}: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let header = lines.next().map(|(_, line)| line).unwrap_or_default();
+    let names: Vec<&str> = header.split(',').map(|name| name.trim().trim_matches('"')).collect();
+    let wanted = problem.variables();
+    let mut columns = Vec::new();
+    for name in wanted {
+        let found: Vec<usize> = (0..names.len()).filter(|i| names[*i] == name).collect();
+        let [column] = found[..] else {
+            let (found, expected) = (names.join(", "), wanted.join(", "));
+            return Err(error(format!("found the columns {found}, expected {expected}, each once")));
+        };
+        columns.push(column);
+    }
+    let mut points = Vec::new();
+    for (at, line) in lines {
+        let cells: Vec<&str> = line.split(',').map(|cell| cell.trim().trim_matches('"')).collect();
+        if cells.len() != names.len() {
+            return Err(error(format!("line {}: expected {} cells, found {}", at + 1, names.len(), cells.len())));
+        }
+        let mut point = Vec::new();
+        for ((column, name), (low, high)) in columns.iter().zip(wanted).zip(problem.domain()) {
+            let slack = 1e-9 * (high - low);
+            match cells[*column].parse::<f64>() {
+                Ok(x) if x >= low - slack && x <= high + slack => point.push(x),
+                _ => {
+                    return Err(error(format!(
+                        "line {}: {name} is `{}`, expected a number from {low} to {high}",
+                        at + 1,
+                        cells[*column]
+                    )));
+                }
+            }
+        }
+        points.push(point);
+    }
+    Ok(points)
+}
+
+pub(super) fn execute(arguments: &Arguments) -> Result<()> {
+    let begun = Instant::now();
+    let here = |source| Failure::In { path: arguments.file.clone(), source };
+    let (asked, network) = read(&arguments.file)?;
+    let problem = Problem::new(&asked).map_err(here)?;
+    let points = match &arguments.at {
+        Some(path) => points(path, &problem)?,
+        None => grid(&problem),
+    };
+    let workers = Threads::new(arguments.threads)?;
+    let found = solve(&problem, &network, arguments.seed, &workers).map_err(here)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if arguments.json {
+        super::print_json(&described(&problem, &found, &points, seconds))
+    } else {
+        super::print(&table(&problem, &found, &points, arguments.at.is_some(), seconds));
+        Ok(())
+    }
+}
+
+fn described(problem: &Problem, found: &Solution, points: &[Vec<f64>], seconds: f64) -> Value {
+    let places: Vec<Value> = points.iter().map(|p| if let [x] = p[..] { json!(x) } else { json!(p) }).collect();
+    let mut solutions = Map::new();
+    for (u, name) in problem.unknowns().iter().enumerate() {
+        let values: Vec<f64> = points.iter().map(|p| found.value(u, p)).collect();
+        let reference: Vec<f64> = points.iter().map(|p| found.reference(u, p)).collect();
+        solutions.insert(name.clone(), json!({"points": places, "values": values, "reference": reference}));
+    }
+    let mut value = json!({
+        "solutions": solutions,
+        "residual_max": found.residual_max,
+        "residual_rms": found.residual_rms,
+        "condition_max": found.condition_max,
+    });
+    if let Some(error) = found.error_max {
+        value["error_max"] = json!(error);
+        value["reference_error_max"] = json!(found.reference_error_max);
+    }
+    value["reference_difference_max"] = json!(found.difference_max);
+    value["reference_change"] = json!(found.reference_change);
+    if let Some((ours, theirs)) = found.eigenvalue {
+        value["eigenvalue"] = json!(ours);
+        value["reference_eigenvalue"] = json!(theirs);
+    }
+    value["weights"] = json!(found.weights());
+    value["seconds"] = json!(seconds);
+    value
+}
+
+fn table(problem: &Problem, found: &Solution, points: &[Vec<f64>], all: bool, seconds: f64) -> String {
+    let mut text = String::new();
+    let heads = problem.variables().iter().chain(problem.unknowns());
+    text.extend(heads.map(|name| format!("{name:>18}")));
+    text.push_str("         reference\n");
+    // Eleven lines say how a solution looks; a list of points that was asked for is given whole.
+    let step = if all { 1 } else { (points.len() / 10).max(1) };
+    for point in points.iter().step_by(step) {
+        text.extend(point.iter().map(|x| format!("{x:>18.6}")));
+        for u in 0..problem.unknowns().len() {
+            text.push_str(&format!("{:>18.10}", found.value(u, point)));
+        }
+        for u in 0..problem.unknowns().len() {
+            text.push_str(&format!("{:>18.10}", found.reference(u, point)));
+        }
+        text.push('\n');
+    }
+    text.push('\n');
+    if let Some((ours, theirs)) = found.eigenvalue {
+        text.push_str(&format!("eigenvalue                      {ours:.12}, reference {theirs:.12}\n"));
+    }
+    text.push_str(&format!(
+        "residual                        {:.2e} at most, {:.2e} root mean square\nresidual of the conditions      {:.2e}\n",
+        found.residual_max, found.residual_rms, found.condition_max
+    ));
+    text.push_str(&format!("network and reference differ by {:.2e}\n", found.difference_max));
+    if let (Some(ours), Some(theirs)) = (found.error_max, found.reference_error_max) {
+        text.push_str(&format!("error                           {ours:.2e}, of the reference {theirs:.2e}\n"));
+    }
+    text.push_str(&format!("{} weights, {seconds:.3} s\n", found.weights()));
+    text
+}
