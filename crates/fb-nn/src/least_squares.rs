@@ -126,6 +126,8 @@ pub struct Limits {
     pub steps: usize,
     /// The sum of squares that is good enough.
     pub target: f64,
+    /// λ at first, relative to the squares of the columns.
+    pub damping: f64,
     /// It ends when five steps together lower the sum of squares by less than this share.
     pub progress: f64,
 }
@@ -151,7 +153,7 @@ pub fn levenberg_marquardt(problem: &dyn Residuals, mut x: Vec<f64>, limits: Lim
     let mut jacobian = vec![0.0; m * n];
     let mut a = vec![0.0; height * (n + 1)];
     let mut stacked = vec![0.0; 2 * n * (n + 1)];
-    let (mut norms, mut lambda, mut raise) = (vec![0.0f64; n], 1e-4, 2.0);
+    let (mut norms, mut lambda, mut raise) = (vec![0.0f64; n], limits.damping, 2.0);
     let mut history = Vec::new();
     let (mut trial, mut trial_values) = (x.clone(), values.clone());
     for step in 0..limits.steps {
@@ -222,6 +224,40 @@ pub fn levenberg_marquardt(problem: &dyn Residuals, mut x: Vec<f64>, limits: Lim
     Least { cost: dot(&values, &values), x, steps: limits.steps }
 }
 
+/// Steps of Gauss and Newton without damping, which may go up before they go down: the best place that is met. Ends where a step
+/// changes nothing, or leads to where r is no number.
+pub fn newton(problem: &dyn Residuals, mut x: Vec<f64>, steps: usize) -> Least {
+    let (m, n) = (problem.rows(), x.len());
+    let height = m.max(n);
+    let (mut values, mut jacobian) = (vec![0.0; m], vec![0.0; m * n]);
+    let mut best = Least { x: x.clone(), cost: f64::INFINITY, steps: 0 };
+    for step in 0..=steps {
+        problem.jacobian(&x, &mut values, &mut jacobian);
+        let cost = dot(&values, &values);
+        if cost < best.cost {
+            let gained = best.cost - cost;
+            best = Least { x: x.clone(), cost, steps: step };
+            if gained < 1e-3 * cost {
+                break;
+            }
+        } else if cost <= 1.01 * best.cost || !cost.is_finite() {
+            break;
+        }
+        let mut a = vec![0.0; height * (n + 1)];
+        for (i, row) in jacobian.chunks_exact(n).enumerate() {
+            row.iter().enumerate().for_each(|(j, d)| a[j * height + i] = *d);
+        }
+        if step == steps || a.iter().any(|x| !x.is_finite()) {
+            break;
+        }
+        a[n * height..][..m].copy_from_slice(&values);
+        triangularise(&mut a, height, n);
+        let delta = back_substitute(&a, height, n, 0);
+        x.iter_mut().zip(&delta).for_each(|(x, d)| *x -= d);
+    }
+    best
+}
+
 /// Σ a·b in eight partial sums.
 #[inline(always)]
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -287,9 +323,12 @@ mod tests {
 
     #[test]
     fn the_valley_of_rosenbrock_is_followed() {
-        let limits = Limits { steps: 100, target: 1e-28, progress: 0.0 };
+        let limits = Limits { steps: 100, target: 1e-28, damping: 1e-4, progress: 0.0 };
         let least = levenberg_marquardt(&Valley, vec![-1.2, 1.0, 5.0], limits);
         assert!((least.x[0] - 1.0).abs() < 1e-12 && (least.x[1] - 1.0).abs() < 1e-12 && least.x[2] == 5.0, "{least:?}");
         assert!(least.steps < 60);
+        // From any place the bare steps go up the wall first, and are there with the second.
+        let least = newton(&Valley, vec![-1.2, 1.0, 5.0], 10);
+        assert!((least.x[0] - 1.0).abs() < 1e-12 && (least.x[1] - 1.0).abs() < 1e-12 && least.steps <= 3, "{least:?}");
     }
 }

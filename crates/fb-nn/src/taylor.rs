@@ -168,8 +168,9 @@ impl TaylorNetwork {
     }
 
     /// Weights whose outputs are zero. The first layer has slopes uniform in ±`steepness` along random directions and bends
-    /// at places uniform in the box; other layers are those of Glorot and Bengio.
-    pub fn initial(&self, steepness: f64, seed: u64) -> Vec<f64> {
+    /// at places uniform in the box; other layers are those of Glorot and Bengio. If it is `graded`, the places in z crowd
+    /// at the ends as Chebyshev's points do, and slopes grow as distances shrink, so that layers at the boundary are seen.
+    pub fn initial(&self, steepness: f64, graded: bool, seed: u64) -> Vec<f64> {
         let mut random = Philox::new(seed, 0xf1, 0);
         let mut weights = Vec::with_capacity(self.parameters());
         let last = self.hidden.len();
@@ -190,11 +191,18 @@ impl TaylorNetwork {
                 let direction: Vec<f64> = (0..from).map(|_| random.normal()).collect();
                 let norm = direction.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-9);
                 // Spread evenly, so that few neurons leave no part of the box without a bend.
-                let slope = steepness * (neuron as f64 + random.uniform()) / to as f64;
+                let part = (neuron as f64 + random.uniform()) / to as f64;
                 for (i, x) in direction.iter().enumerate() {
-                    let w = slope * x / norm;
+                    let (mut w, mut place) = (steepness * part * x / norm, 2.0 * random.uniform() - 1.0);
+                    if graded {
+                        let angle = std::f64::consts::PI * part;
+                        let tightest = 1.0 / to as f64;
+                        place = if i == 0 { angle.cos() } else { (std::f64::consts::FRAC_PI_2 * place).sin() };
+                        let spread = (1.0 - place * place).max(0.0).sqrt().max(tightest);
+                        w = steepness * (0.3 + 0.7 * random.uniform()) * x / norm / spread;
+                    }
                     matrix[i * to + neuron] = w;
-                    bias[neuron] -= w * (2.0 * random.uniform() - 1.0);
+                    bias[neuron] -= w * place;
                 }
             }
         }
@@ -441,7 +449,7 @@ mod tests {
     fn derivatives_up_to_the_third_are_the_closed_forms() {
         for bend in [Bend::Tanh, Bend::Sin] {
             let net = TaylorNetwork::new(Jets::new(&ALL), &[(0.0, 2.0), (-1.0, 0.5)], &[7], 2, bend);
-            let mut weights = net.initial(3.0, 5);
+            let mut weights = net.initial(3.0, false, 5);
             let mut random = Philox::new(1, 0, 0);
             weights[net.linear_from()..].iter_mut().for_each(|w| *w = random.normal());
             let (x, size) = ([0.7, -0.2], net.jets().orders().len());

@@ -308,3 +308,65 @@ pub(super) fn contradict(a: &Form, b: &Form) -> bool {
         root(a).zip(root(b)).is_some_and(|(x, y)| (x - y).abs() > 1e-9 * (1.0 + x.abs() + y.abs()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Equations, Problem};
+    use super::*;
+
+    /// Conditions on a square, some unknown beneath: which are built in, and what is left of them for a wild free function.
+    fn built(conditions: &[&str]) -> (Vec<bool>, f64) {
+        let problem = Problem::new(&Equations {
+            variables: vec![("x".to_owned(), [0.0, 1.0]), ("y".to_owned(), [-1.0, 2.0])],
+            unknowns: vec!["phi".to_owned()],
+            equations: vec!["laplacian(phi) = 0".to_owned()],
+            conditions: conditions.iter().map(|&c| c.to_owned()).collect(),
+            ..Equations::default()
+        })
+        .unwrap();
+        let (ansatz, hard) = Ansatz::new(1, &problem.domain, &problem.forms, &problem.conditions, 2);
+        // N = sin(2x + 3y + 1)
+        let wild = |point: &[f64; MOST_VARIABLES], order: &Order| {
+            let turned =
+                2.0 * point[0] + 3.0 * point[1] + 1.0 + f64::from(order[0] + order[1]) * std::f64::consts::FRAC_PI_2;
+            2f64.powi(i32::from(order[0])) * 3f64.powi(i32::from(order[1])) * turned.sin()
+        };
+        let mut worst = 0.0f64;
+        for (condition, _) in problem.conditions.iter().zip(&hard).filter(|(_, hard)| **hard) {
+            let form = &problem.forms[condition.form];
+            let Argument::Value { order, place, .. } = &form.arguments[0] else { panic!("no value") };
+            for t in [0.0, 0.2, 0.7, 1.0] {
+                let at = [t, 3.0 * t - 1.0];
+                let mut point = [0.0; MOST_VARIABLES];
+                for i in 0..2 {
+                    point[i] = if let Place::Constant(x) = place[i] { x } else { at[i] };
+                }
+                let (constant, terms) = ansatz.expand(0, *order, &point);
+                let value = constant + terms.iter().map(|(f, p, o)| f * wild(p, o)).sum::<f64>();
+                worst = worst.max(form.formula.evaluator().value(&[at[0], at[1], value]).abs());
+            }
+        }
+        (hard, worst)
+    }
+
+    #[test]
+    fn values_and_derivatives_at_sides_are_built_in() {
+        let edges = ["phi(0, y) = y^3", "phi(1, y) = y^3 + 1", "phi(x, -1) = x - 1", "phi(x, 2) = 8 + x"];
+        let (hard, worst) = built(&edges);
+        assert!(hard.iter().all(|h| *h) && worst < 1e-13, "{hard:?} {worst:e}");
+        let mixed = ["phi(0, y) = 0", "phi(1, y) = 0", "2*phi(x, -1) = sin(pi*x)", "d(phi, y)(x, 2) = 2*sin(pi*x)"];
+        let (hard, worst) = built(&mixed);
+        assert!(hard.iter().all(|h| *h) && worst < 1e-12, "{hard:?} {worst:e}");
+        let cauchy = ["phi(x, -1) = x^2", "d(phi, y)(x, -1) = x", "d(phi, x)(0, y) = y + 1"];
+        let (hard, worst) = built(&cauchy);
+        assert!(hard.iter().all(|h| *h) && worst < 1e-12, "{hard:?} {worst:e}");
+    }
+
+    #[test]
+    fn what_cannot_be_built_in_is_left() {
+        // At the corner the last one contradicts the first.
+        let (hard, worst) = built(&["phi(0, y) = 1", "phi(x, -1)^2 = x", "phi(1, y) = phi(0, y)", "phi(x, 2) = x"]);
+        assert_eq!(hard, [true, false, false, false]);
+        assert!(worst < 1e-14);
+    }
+}

@@ -5,7 +5,7 @@
 //! eigenvalues. The degree grows until the solution no longer changes.
 
 use fb_core::{Error, Result, Workers};
-use fb_nn::least_squares::{Limits, Residuals as _, levenberg_marquardt, smallest_singular, triangularise};
+use fb_nn::least_squares::{Limits, Residuals as _, levenberg_marquardt, newton, smallest_singular, triangularise};
 use fb_nn::taylor::Order;
 
 use super::ansatz::Ansatz;
@@ -208,13 +208,16 @@ pub(super) fn solve(problem: &Problem, workers: &dyn Workers) -> Result<Referenc
         };
         let weights = {
             let base = base.clone();
-            let system = System { rows: &rows, trial: &trial, workers, base, first: 0, free_eigenvalue };
+            let system = System { rows: &rows, trial: &trial, workers, base, first: 0, free_eigenvalue, ridge: 0.0 };
             problem.weights(&system.report(&system.start()), &rows)
         };
         rows.rows.iter_mut().zip(&weights).for_each(|(row, weight)| row.weight = *weight);
-        let system = System { rows: &rows, trial: &trial, workers, base, first: 0, free_eigenvalue };
-        let limits = Limits { steps: 60, target: 1e-28, progress: 1e-3 };
-        let least = levenberg_marquardt(&system, system.start(), limits);
+        let system = System { rows: &rows, trial: &trial, workers, base, first: 0, free_eigenvalue, ridge: 0.0 };
+        let limits = Limits { steps: 60, target: 1e-28, damping: 1e-4, progress: 1e-3 };
+        let damped = levenberg_marquardt(&system, system.start(), limits);
+        // Along a narrow valley the damped steps are short; near its end the bare ones are not.
+        let bare = (damped.cost > 1e-20).then(|| newton(&system, damped.x.clone(), 12));
+        let least = bare.filter(|bare| bare.cost < damped.cost).unwrap_or(damped);
         let mut found = Reference {
             trial: trial.clone(),
             parameters: least.x.clone(),
@@ -267,8 +270,12 @@ fn begin(problem: &Problem, ansatz: &Ansatz, workers: &dyn Workers) -> Result<Op
         return Ok(None);
     }
     let base = vec![0.0; low.parameters()];
-    let system = System { rows: &rows, trial: &low, workers, base, first: 0, free_eigenvalue: false };
-    let least = levenberg_marquardt(&system, system.start(), Limits { steps: 15, target: 1e-20, progress: 1e-2 });
+    let system = System { rows: &rows, trial: &low, workers, base, first: 0, free_eigenvalue: false, ridge: 0.0 };
+    let least = levenberg_marquardt(
+        &system,
+        system.start(),
+        Limits { steps: 15, target: 1e-20, damping: 1e-4, progress: 1e-2 },
+    );
     Ok(least.cost.is_finite().then_some((low, least.x)))
 }
 

@@ -93,7 +93,15 @@ pub(super) fn start(problem: &Problem, workers: &dyn Workers) -> Result<Vec<f64>
         Some(group) != problem.normalisation()
     })?;
     let mut base = vec![0.0; trial.parameters() + 1];
-    let system = System { rows: &bare, trial: &trial, workers, base: base.clone(), first: 0, free_eigenvalue: false };
+    let system = System {
+        rows: &bare,
+        trial: &trial,
+        workers,
+        base: base.clone(),
+        first: 0,
+        free_eigenvalue: false,
+        ridge: 0.0,
+    };
     let length: f64 = problem.domain.iter().map(|(a, b)| (b - a).abs()).fold(0.0, f64::max);
     let shift = problem.eigenvalue.guess.unwrap_or(-0.3719 / (length * length));
     let pencil = Pencil::new(&system, shift);
@@ -157,7 +165,8 @@ pub(super) fn normalise<T: Trial>(
 ) -> Result<()> {
     let rows = problem
         .rows(ansatz, trial.orders(), &[], &[], problem.nodes, &|group| Some(group) == problem.normalisation())?;
-    let system = System { rows: &rows, trial, workers, base: base.to_vec(), first: 0, free_eigenvalue: false };
+    let system =
+        System { rows: &rows, trial, workers, base: base.to_vec(), first: 0, free_eigenvalue: false, ridge: 0.0 };
     let mut values = vec![0.0; 1];
     if rows.rows.len() == 1 {
         system.values(&system.start(), &mut values);
@@ -285,8 +294,8 @@ mod tests {
             }
         }
         let mut found = eigenvalues(matrix);
-        found.sort_by(|a, b| (a.0, a.1).partial_cmp(&(b.0, b.1)).unwrap());
-        for ((re, im), (x, y)) in found.iter().zip([(-3.0, 0.0), (1.0, -2.0), (1.0, 0.0), (1.0, 2.0), (2.0, 0.0)]) {
+        found.sort_by(|a, b| (a.1.round(), a.0).partial_cmp(&(b.1.round(), b.0)).unwrap());
+        for ((re, im), (x, y)) in found.iter().zip([(1.0, -2.0), (-3.0, 0.0), (1.0, 0.0), (2.0, 0.0), (1.0, 2.0)]) {
             assert!(found.len() == 5 && (re - x).abs() < 1e-10 && (im - y).abs() < 1e-10, "{found:?}");
         }
     }

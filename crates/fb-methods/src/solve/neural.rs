@@ -206,7 +206,7 @@ impl Solved {
 /// Width and points of networks that are tried one after the other.
 fn levels(problem: &Problem, options: &Network) -> Vec<(usize, usize)> {
     let usual: &[(usize, usize)] = match problem.domain.len() {
-        1 => &[(24, 100), (48, 200), (100, 400)],
+        1 => &[(24, 100), (48, 200), (100, 400), (200, 800)],
         2 => &[(60, 400), (120, 676), (240, 1296)],
         3 => &[(100, 729), (200, 1331)],
         _ => &[(120, 1296), (200, 2401)],
@@ -221,29 +221,49 @@ fn levels(problem: &Problem, options: &Network) -> Vec<(usize, usize)> {
     }
 }
 
-/// Residuals below this share of what cancels in them are good enough.
-const GOOD: f64 = 1e-9;
-/// Steepnesses of the first layer that are tried.
+/// Residuals below this share of what cancels in them are good enough: with one variable, and with more.
+const GOOD: [f64; 2] = [1e-9, 1e-7];
+/// The weight of the weights among the residuals: without it those of like neurons grow until they cancel in rounding.
+const RIDGE: f64 = 1e-12;
+/// Steepnesses of the first layer that are tried, until they get worse.
 const STEEPNESS: [f64; 4] = [1.5, 4.0, 12.0, 40.0];
+/// The same of graded ones.
+const GRADED: [f64; 3] = [1.5, 4.0, 12.0];
 /// Most entries of a Jacobian.
 const MOST_ENTRIES: usize = 12_000_000;
 
-/// Trains networks until one is good, and gives the best.
+/// Trains networks until one is good, and gives the best. Where the width is free, the outputs alone come first.
 pub(super) fn solve(problem: &Problem, options: &Network, seed: u64, workers: &dyn Workers) -> Result<Solved> {
-    let mut best: Option<Solved> = None;
-    for (width, points) in levels(problem, options) {
+    let levels = levels(problem, options);
+    let alone = levels.len() > 1 && options.optimiser == Optimiser::LevenbergMarquardt && options.depth == 1;
+    let mut best: Option<(Solved, (usize, usize))> = None;
+    let round = |level: (usize, usize), whole: bool, best: &mut Option<(Solved, (usize, usize))>| -> Result<bool> {
         for round in 0..options.seeds as u64 {
-            let training = Training { problem, options, width, points, seed: seed.wrapping_add(round), workers };
-            let found = training.run()?;
-            if best.as_ref().is_none_or(|b| !(b.misfit <= found.misfit)) {
-                best = Some(found);
-            }
-            if best.as_ref().is_some_and(|b| b.misfit < GOOD) {
-                return best.ok_or_else(nothing);
+            let (width, points) = level;
+            let seed = seed.wrapping_add(round);
+            let found = Training { problem, options, width, points, seed, whole, workers }.run()?;
+            if best.as_ref().is_none_or(|(b, _)| b.misfit.is_nan() || found.misfit < b.misfit) {
+                *best = Some((found, level));
             }
         }
+        Ok(best.as_ref().is_some_and(|(b, _)| b.misfit < good(problem)))
+    };
+    let mut done = false;
+    for level in levels.iter().take(if alone || options.width.is_some() { levels.len() } else { 2 }) {
+        done = round(*level, !alone, &mut best)?;
+        if done {
+            break;
+        }
     }
-    best.ok_or_else(nothing)
+    if let (false, true, Some((_, level))) = (done, alone, &best) {
+        let level = *level;
+        round(level, true, &mut best)?;
+    }
+    best.map(|(solved, _)| solved).ok_or_else(nothing)
+}
+
+fn good(problem: &Problem) -> f64 {
+    GOOD[usize::from(problem.domain.len() > 1)]
 }
 
 fn nothing() -> Error {
@@ -256,6 +276,8 @@ struct Training<'a> {
     width: usize,
     points: usize,
     seed: u64,
+    /// Whether all weights are trained, or those of the outputs.
+    whole: bool,
     workers: &'a dyn Workers,
 }
 
@@ -287,33 +309,46 @@ impl Training<'_> {
             trial,
             ansatz,
         };
-        let steepness: &[f64] = if options.depth > 1 || options.fourier > 0 { &STEEPNESS[..1] } else { &STEEPNESS };
+        let uniform: &[f64] = if options.depth > 1 || options.fourier > 0 { &STEEPNESS[..1] } else { &STEEPNESS };
+        let graded: &[f64] = if options.depth > 1 || options.fourier > 0 { &[] } else { &GRADED };
         let state = match problem.normalisation() {
             Some(_) => eigen::start(problem, self.workers)?.last().copied(),
             None => None,
         };
         let by_gradients = options.optimiser != Optimiser::LevenbergMarquardt;
         let mut best = f64::INFINITY;
-        for &steepness in steepness {
-            let mut base = solved.trial.0.initial(steepness, self.seed);
-            if by_gradients {
-                // Small outputs, as gradients need them; not more than this start is tried.
-                let mut random = Philox::new(self.seed, 0xf2, 0);
-                base[solved.trial.0.linear_from()..].iter_mut().for_each(|w| *w = 0.1 * random.normal());
-                solved.parameters = base;
-                solved.parameters.extend(state);
-                break;
-            }
-            base.extend(state);
-            let parameters = self.linear(&solved, base, &points, &hard)?;
-            let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
-            let tried = self.validated(tried)?;
-            if tried.misfit < best || solved.parameters.is_empty() {
-                best = tried.misfit;
-                solved = tried;
+        for (family, graded) in [(uniform, false), (graded, true)] {
+            let mut last = f64::INFINITY;
+            for &steepness in family {
+                if best <= good(problem) || (by_gradients && !solved.parameters.is_empty()) {
+                    break;
+                }
+                let mut base = solved.trial.0.initial(steepness, graded, self.seed);
+                if by_gradients {
+                    // Small outputs, as gradients need them; no more than this start is tried.
+                    let mut random = Philox::new(self.seed, 0xf2, 0);
+                    base[solved.trial.0.linear_from()..].iter_mut().for_each(|w| *w = 0.1 * random.normal());
+                    solved.parameters = base;
+                    solved.parameters.extend(state);
+                    break;
+                }
+                base.extend(state);
+                let parameters = self.linear(&solved, base, &points, &hard)?;
+                let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
+                let tried = self.validated(tried)?;
+                // Steeper ones only get worse from here.
+                let worse = !(tried.misfit < last);
+                last = tried.misfit;
+                if tried.misfit < best || solved.parameters.is_empty() {
+                    best = tried.misfit;
+                    solved = tried;
+                }
+                if worse {
+                    break;
+                }
             }
         }
-        if best > GOOD {
+        if best > good(problem) && self.whole {
             let parameters = self.train(&solved, &points, &hard)?;
             let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
             let tried = self.validated(tried)?;
@@ -321,7 +356,8 @@ impl Training<'_> {
                 solved = tried;
             }
         }
-        for round in 0..if options.collocation == Collocation::Adaptive { 3 } else { 0 } {
+        let again = options.collocation == Collocation::Adaptive && self.whole;
+        for round in 0..if again { 3 } else { 0 } {
             let points = self.resampled(&solved, points.len(), round)?;
             let parameters = self.train(&solved, &points, &hard)?;
             let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
@@ -388,7 +424,7 @@ impl Training<'_> {
         first: usize,
     ) -> System<'s, Neural> {
         let free_eigenvalue = self.problem.normalisation().is_some();
-        System { rows, trial: &solved.trial, workers: self.workers, base, first, free_eigenvalue }
+        System { rows, trial: &solved.trial, workers: self.workers, base, first, free_eigenvalue, ridge: RIDGE }
     }
 
     /// Equations at the points, with the conditions that are not built in, weighted.
@@ -425,13 +461,18 @@ impl Training<'_> {
                 problem.rows(&solved.ansatz, solved.trial.orders(), points, &self.axes(), problem.nodes, &keep)?;
             let mut system = self.system(solved, &bare, base.clone(), first);
             system.free_eigenvalue = false;
+            system.ridge = 0.0;
             let (outputs, ..) = eigen::near(&system, base.last().copied().unwrap_or(0.0));
             base[first..][..outputs.len()].copy_from_slice(&outputs);
             eigen::normalise(problem, &solved.ansatz, &solved.trial, &mut base, first, self.workers)?;
         }
         let rows = self.rows(solved, &base, points, hard)?;
         let system = self.system(solved, &rows, base, first);
-        let least = levenberg_marquardt(&system, system.start(), Limits { steps: 25, target: 1e-28, progress: 0.1 });
+        let least = levenberg_marquardt(
+            &system,
+            system.start(),
+            Limits { steps: 25, target: 1e-26, damping: 1e-8, progress: 0.1 },
+        );
         Ok(system.full(&least.x))
     }
 
@@ -449,14 +490,14 @@ impl Training<'_> {
                 ),
             );
         }
-        // So many floating-point operations take about half a minute on one core.
+        // So many floating-point operations take some ten seconds on one core.
         let costly = system.rows() as f64 * (system.columns() as f64).powi(2) * 6.0;
-        let affordable = ((3e11 / costly) as usize).clamp(8, 300);
+        let affordable = ((1e11 / costly) as usize).clamp(8, 300);
         let start = system.start();
         Ok(match self.options.optimiser {
             Optimiser::LevenbergMarquardt => {
                 let steps = self.options.steps.unwrap_or(affordable).min(20 * affordable);
-                let limits = Limits { steps, target: 1e-26, progress: 0.02 };
+                let limits = Limits { steps, target: 1e-26, damping: 1e-4, progress: 0.02 };
                 levenberg_marquardt(&system, start, limits).x
             }
             Optimiser::LBfgs => {

@@ -206,6 +206,8 @@ pub(super) struct System<'a, T: Trial> {
     pub first: usize,
     /// Whether the eigenvalue is among what is varied.
     pub free_eigenvalue: bool,
+    /// The numbers themselves are residuals with this weight, so that they stay small where the equations leave them free.
+    pub ridge: f64,
 }
 
 /// The jets at all points.
@@ -374,14 +376,21 @@ fn linearise<S>(
 
 impl<T: Trial> Residuals for System<'_, T> {
     fn rows(&self) -> usize {
-        self.rows.rows.len()
+        self.rows.rows.len() + if self.ridge > 0.0 { self.columns() } else { 0 }
     }
 
     fn values(&self, x: &[f64], values: &mut [f64]) {
-        self.sweep(&self.full(x), values, None);
+        let (own, rest) = values.split_at_mut(self.rows.rows.len());
+        rest.iter_mut().zip(x).for_each(|(value, x)| *value = self.ridge * x);
+        self.sweep(&self.full(x), own, None);
     }
 
     fn jacobian(&self, x: &[f64], values: &mut [f64], jacobian: &mut [f64]) {
-        self.sweep(&self.full(x), values, Some(jacobian));
+        let (own, rest) = values.split_at_mut(self.rows.rows.len());
+        rest.iter_mut().zip(x).for_each(|(value, x)| *value = self.ridge * x);
+        let (rows, diagonal) = jacobian.split_at_mut(own.len() * x.len());
+        diagonal.fill(0.0);
+        diagonal.chunks_exact_mut(x.len()).enumerate().for_each(|(i, row)| row[i] = self.ridge);
+        self.sweep(&self.full(x), own, Some(rows));
     }
 }
