@@ -9,9 +9,10 @@ use fb_nn::least_squares::{Limits, Residuals as _, levenberg_marquardt, newton, 
 use fb_nn::taylor::Order;
 
 use super::ansatz::Ansatz;
+use super::eigen;
 use super::points::{chebyshev, middles, tensor};
+use super::problem::{Misfit, Problem};
 use super::system::{Rows, System, Trial};
-use super::{Problem, eigen};
 
 /// Coefficients of products of Chebyshev polynomials, by unknown; the last variable is the fastest.
 #[derive(Debug, Clone)]
@@ -141,10 +142,8 @@ pub(super) struct Reference {
     parameters: Vec<f64>,
     /// By how much the last refinement changed the values, relative to the largest.
     pub change: f64,
-    /// The largest residual of an equation or condition, each relative to what cancels in it.
-    pub misfit: f64,
-    /// The same of the conditions, and which.
-    pub condition: (f64, usize),
+    /// What is left of equations and conditions.
+    pub misfit: Misfit,
     /// The smallest singular value of the equations, columns scaled to one: zero if they leave something free.
     pub rank: f64,
 }
@@ -154,6 +153,11 @@ impl Reference {
         let (mut state, mut jets) = (Tables::default(), vec![0.0; self.trial.orders.len() * self.trial.unknowns]);
         self.trial.jets(&self.parameters, point, &mut state, &mut jets);
         jets[unknown * self.trial.orders.len()]
+    }
+
+    /// Minus this solution.
+    pub fn reverse(&mut self) {
+        self.parameters[..self.trial.parameters()].iter_mut().for_each(|c| *c = -*c);
     }
 
     pub fn eigenvalue(&self) -> Option<f64> {
@@ -222,8 +226,7 @@ pub(super) fn solve(problem: &Problem, workers: &dyn Workers) -> Result<Referenc
             trial: trial.clone(),
             parameters: least.x.clone(),
             change: f64::INFINITY,
-            misfit: f64::INFINITY,
-            condition: (0.0, 0),
+            misfit: Misfit::default(),
             rank: 0.0,
         };
         let mut values = Vec::with_capacity(probes.len() * trial.unknowns);
@@ -234,20 +237,15 @@ pub(super) fn solve(problem: &Problem, workers: &dyn Workers) -> Result<Referenc
             found.change = if change.is_finite() { change / scale } else { f64::INFINITY };
         }
         let report = system.report(&least.x);
-        let sizes = problem.sizes(&report, &rows, scale);
-        found.misfit = 0.0;
-        for (seen, row) in report.iter().zip(&rows.rows) {
-            let relative = seen.value.abs() / sizes[row.group];
-            found.misfit = if relative.is_finite() { found.misfit.max(relative) } else { f64::INFINITY };
-            if row.group >= problem.equations.len() && (relative > found.condition.0 || !relative.is_finite()) {
-                found.condition = (relative, row.group - problem.equations.len());
-            }
-        }
+        found.misfit = problem.misfit(&report, &rows, scale);
         found.rank = rank(&system, &least.x);
         last = Some(values);
-        let done = found.change < 1e-11 && found.misfit < 1e-9;
+        // With many variables it is not worth to go on for long.
+        let enough = if problem.domain.len() > 2 { 1e-8 } else { 1e-11 };
+        let done = found.change < enough && found.misfit.largest < 100.0 * enough;
         // A level that went astray (a nonlinear equation on too few points) is not the start of the next.
-        let better = best.as_ref().is_none_or(|b| found.misfit <= 3.0 * b.misfit || found.change < b.change);
+        let better =
+            best.as_ref().is_none_or(|b| found.misfit.largest <= 3.0 * b.misfit.largest || found.change < b.change);
         if better {
             best = Some(found);
         }

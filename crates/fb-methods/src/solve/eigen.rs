@@ -6,10 +6,10 @@
 use fb_core::{Error, Result, Workers};
 use fb_nn::least_squares::{Residuals as _, back_substitute, triangularise};
 
-use super::Problem;
 use super::ansatz::Ansatz;
 use super::chebyshev::Chebyshev;
 use super::points::{chebyshev, tensor};
+use super::problem::Problem;
 use super::system::{System, Trial};
 
 /// Polynomials of the start, by variable.

@@ -9,138 +9,14 @@ use fb_nn::Optimiser as Moments;
 use fb_nn::lbfgs;
 use fb_nn::least_squares::{Limits, Residuals, levenberg_marquardt};
 use fb_nn::optimiser::Rule;
-use fb_nn::taylor::{Bend, Jets, MOST_VARIABLES, Order, Room, TaylorNetwork, Trace};
-use serde::Deserialize;
+use fb_nn::taylor::{Jets, MOST_VARIABLES, Order, Room, TaylorNetwork, Trace};
 
 use super::ansatz::Ansatz;
+use super::eigen;
+use super::options::{Collocation, Conditions, Network, Optimiser};
 use super::points::{chebyshev, latin_hypercube, middles, sobol, tensor};
-use super::system::{System, Trial};
-use super::{Problem, config, eigen};
-
-pub use fb_nn::taylor::Bend as Activation;
-
-/// How conditions are met.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Conditions {
-    /// By construction where that is possible, else by their residuals.
-    #[default]
-    Hard,
-    /// By their residuals.
-    Soft,
-}
-
-/// Where equations are to hold.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Collocation {
-    /// Roots of Chebyshev polynomials in every variable.
-    #[default]
-    Grid,
-    /// One point in each slice of every variable.
-    LatinHypercube,
-    /// The sequence of Sobol'.
-    Sobol,
-    /// Drawn thrice again where residuals are large (arXiv:2207.10289).
-    Adaptive,
-}
-
-/// How weights are found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Optimiser {
-    /// Least squares by damped Newton steps.
-    #[default]
-    LevenbergMarquardt,
-    /// Quasi-Newton steps along lines with the strong conditions of Wolfe.
-    LBfgs,
-    /// Gradient steps with moments.
-    Adam,
-}
-
-/// Options of the network; none is needed.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Network {
-    /// Hidden layers.
-    pub depth: usize,
-    /// Neurons of a layer; without it, as many as the equations need.
-    pub width: Option<usize>,
-    /// tanh or sin.
-    pub activation: Activation,
-    /// Fourier features beside each variable.
-    pub fourier: usize,
-    /// The deviation of their angular frequencies, in half widths of the domain.
-    pub fourier_scale: f64,
-    /// How conditions are met.
-    pub conditions: Conditions,
-    /// The weight of the residuals of conditions.
-    pub weight: f64,
-    /// Where equations are to hold.
-    pub collocation: Collocation,
-    /// How many points, about.
-    pub points: Option<usize>,
-    /// How weights are found.
-    pub optimiser: Optimiser,
-    /// Most steps.
-    pub steps: Option<usize>,
-    /// The length of Adam's steps.
-    pub learning_rate: f64,
-    /// Trainings, of which the best counts.
-    pub seeds: usize,
-}
-
-impl Default for Network {
-    fn default() -> Self {
-        Self {
-            depth: 1,
-            width: None,
-            activation: Bend::Tanh,
-            fourier: 0,
-            fourier_scale: 3.0,
-            conditions: Conditions::Hard,
-            weight: 10.0,
-            collocation: Collocation::Grid,
-            points: None,
-            optimiser: Optimiser::LevenbergMarquardt,
-            steps: None,
-            learning_rate: 1e-2,
-            seeds: 1,
-        }
-    }
-}
-
-impl Network {
-    /// Refuses options out of range.
-    pub(super) fn check(&self, problem: &Problem) -> Result<()> {
-        let ranges = [
-            ("depth", self.depth, 1, 8),
-            ("width", self.width.unwrap_or(1), 1, 1000),
-            ("fourier", self.fourier, 0, 200),
-            ("points", self.points.unwrap_or(1), 1, 20_000),
-            ("steps", self.steps.unwrap_or(1), 1, 1_000_000),
-            ("seeds", self.seeds, 1, 100),
-        ];
-        for (key, found, low, high) in ranges {
-            if !(low..=high).contains(&found) {
-                return config(&format!("network.{key}"), format!("found {found}, expected {low} to {high}"));
-            }
-        }
-        for (key, found) in
-            [("fourier_scale", self.fourier_scale), ("weight", self.weight), ("learning_rate", self.learning_rate)]
-        {
-            if !(found > 0.0 && found.is_finite()) {
-                return config(&format!("network.{key}"), format!("found {found}, expected a number above zero"));
-            }
-        }
-        let width = self.width.unwrap_or(30);
-        let weights = width * (problem.domain.len() + 2 * self.fourier + 1) + (self.depth - 1) * width * (width + 1);
-        if weights > 6000 {
-            return config("network", format!("about {weights} weights, expected at most 6000"));
-        }
-        Ok(())
-    }
-}
+use super::problem::{Misfit, Problem, config};
+use super::system::{Rows, System, Trial};
 
 /// The network as a trial function.
 #[derive(Debug, Clone)]
@@ -172,8 +48,8 @@ pub(super) struct Solved {
     trial: Neural,
     ansatz: Ansatz,
     parameters: Vec<f64>,
-    /// The largest residual relative to what cancels in it.
-    pub misfit: f64,
+    /// What is left of equations and conditions at points that were not fitted.
+    pub misfit: Misfit,
     pub residual_max: f64,
     pub residual_rms: f64,
     pub condition_max: f64,
@@ -192,6 +68,11 @@ impl Solved {
             value += factor * jets[unknown * size + at];
         }
         value
+    }
+
+    /// Minus this solution; a state has no conditions but zeros.
+    pub fn reverse(&mut self) {
+        self.parameters[self.trial.0.linear_from()..self.trial.parameters()].iter_mut().for_each(|w| *w = -*w);
     }
 
     pub fn eigenvalue(&self) -> Option<f64> {
@@ -242,11 +123,11 @@ pub(super) fn solve(problem: &Problem, options: &Network, seed: u64, workers: &d
             let (width, points) = level;
             let seed = seed.wrapping_add(round);
             let found = Training { problem, options, width, points, seed, whole, workers }.run()?;
-            if best.as_ref().is_none_or(|(b, _)| b.misfit.is_nan() || found.misfit < b.misfit) {
+            if best.as_ref().is_none_or(|(b, _)| found.misfit.largest < b.misfit.largest) {
                 *best = Some((found, level));
             }
         }
-        Ok(best.as_ref().is_some_and(|(b, _)| b.misfit < good(problem)))
+        Ok(best.as_ref().is_some_and(|(b, _)| b.misfit.largest < good(problem)))
     };
     let mut done = false;
     for level in levels.iter().take(if alone || options.width.is_some() { levels.len() } else { 2 }) {
@@ -255,7 +136,9 @@ pub(super) fn solve(problem: &Problem, options: &Network, seed: u64, workers: &d
             break;
         }
     }
-    if let (false, true, Some((_, level))) = (done, alone, &best) {
+    // All weights of a wide network cost much, which is worth it with one variable or where little was reached.
+    let rest = best.as_ref().map_or(f64::INFINITY, |(b, _)| b.misfit.rms);
+    if let (false, true, Some((_, level))) = (done, alone && (problem.domain.len() == 1 || rest > 1e-3), &best) {
         let level = *level;
         round(level, true, &mut best)?;
     }
@@ -302,7 +185,7 @@ impl Training<'_> {
         let points = self.collocation();
         let mut solved = Solved {
             parameters: Vec::new(),
-            misfit: f64::INFINITY,
+            misfit: Misfit::default(),
             residual_max: f64::INFINITY,
             residual_rms: f64::INFINITY,
             condition_max: f64::INFINITY,
@@ -337,10 +220,10 @@ impl Training<'_> {
                 let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
                 let tried = self.validated(tried)?;
                 // Steeper ones only get worse from here.
-                let worse = !(tried.misfit < last);
-                last = tried.misfit;
-                if tried.misfit < best || solved.parameters.is_empty() {
-                    best = tried.misfit;
+                let worse = tried.misfit.largest >= last;
+                last = tried.misfit.largest;
+                if tried.misfit.largest < best || solved.parameters.is_empty() {
+                    best = tried.misfit.largest;
                     solved = tried;
                 }
                 if worse {
@@ -352,7 +235,7 @@ impl Training<'_> {
             let parameters = self.train(&solved, &points, &hard)?;
             let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
             let tried = self.validated(tried)?;
-            if !(solved.misfit <= tried.misfit) {
+            if tried.misfit.largest < solved.misfit.largest {
                 solved = tried;
             }
         }
@@ -362,7 +245,7 @@ impl Training<'_> {
             let parameters = self.train(&solved, &points, &hard)?;
             let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
             let tried = self.validated(tried)?;
-            if tried.misfit < solved.misfit {
+            if tried.misfit.largest < solved.misfit.largest {
                 solved = tried;
             }
         }
@@ -419,7 +302,7 @@ impl Training<'_> {
     fn system<'s>(
         &'s self,
         solved: &'s Solved,
-        rows: &'s super::Rows<'s>,
+        rows: &'s Rows<'s>,
         base: Vec<f64>,
         first: usize,
     ) -> System<'s, Neural> {
@@ -428,13 +311,7 @@ impl Training<'_> {
     }
 
     /// Equations at the points, with the conditions that are not built in, weighted.
-    fn rows<'s>(
-        &'s self,
-        solved: &'s Solved,
-        base: &[f64],
-        points: &[Vec<f64>],
-        hard: &[bool],
-    ) -> Result<super::Rows<'s>> {
+    fn rows<'s>(&'s self, solved: &'s Solved, base: &[f64], points: &[Vec<f64>], hard: &[bool]) -> Result<Rows<'s>> {
         let problem = self.problem;
         let equations = problem.equations.len();
         let keep = |group: usize| group < equations || !hard[group - equations];
@@ -537,18 +414,15 @@ impl Training<'_> {
             let system = self.system(&solved, &rows, solved.parameters.clone(), 0);
             system.report(&system.start())
         };
-        let sizes = problem.sizes(&seen, &rows, scale);
-        let (mut sum, mut count) = (0.0, 0usize);
-        let (mut misfit, mut largest, mut condition) = (0.0f64, 0.0f64, 0.0f64);
-        let worse = |a: f64, b: f64| if b.is_nan() { f64::INFINITY } else { a.max(b) };
+        let misfit = problem.misfit(&seen, &rows, scale);
+        let (mut sum, mut count, mut largest, mut condition) = (0.0, 0usize, 0.0f64, 0.0f64);
         for (seen, row) in seen.iter().zip(&rows.rows) {
-            let value = seen.value.abs();
-            misfit = worse(misfit, value / sizes[row.group]);
+            let value = if seen.value.is_nan() { f64::INFINITY } else { seen.value.abs() };
             if row.group < problem.equations.len() {
-                largest = worse(largest, value);
+                largest = largest.max(value);
                 (sum, count) = (sum + value * value, count + 1);
             } else {
-                condition = worse(condition, value);
+                condition = condition.max(value);
             }
         }
         drop(rows);
