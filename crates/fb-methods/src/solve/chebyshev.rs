@@ -193,6 +193,10 @@ pub(super) fn solve(problem: &Problem, workers: &dyn Workers) -> Result<Referenc
     let mut last: Option<Vec<f64>> = None;
     let nodes = problem.nodes;
     for &degrees in levels(problem.domain.len()) {
+        if problem.normalisation().is_some() && degrees < eigen::degrees(problem) {
+            // Too few for the state from which this starts.
+            continue;
+        }
         let trial = Chebyshev::new(problem, degrees);
         let mut rows = rows(problem, &ansatz, degrees, nodes)?;
         if rows.rows.len().max(trial.parameters()) * trial.parameters() > MOST_ENTRIES && best.is_some() {
@@ -217,7 +221,9 @@ pub(super) fn solve(problem: &Problem, workers: &dyn Workers) -> Result<Referenc
         };
         rows.rows.iter_mut().zip(&weights).for_each(|(row, weight)| row.weight = *weight);
         let system = System { rows: &rows, trial: &trial, workers, base, first: 0, free_eigenvalue, ridge: 0.0 };
-        let limits = Limits { steps: 60, target: 1e-28, damping: 1e-4, progress: 1e-3 };
+        // What fewer polynomials have found is near.
+        let damping = if best.is_some() { 1e-12 } else { 1e-6 };
+        let limits = Limits { steps: 60, target: 1e-28, damping, progress: 1e-3 };
         let damped = levenberg_marquardt(&system, system.start(), limits);
         // Along a narrow valley the damped steps are short; near its end the bare ones are not.
         let bare = (damped.cost > 1e-20).then(|| newton(&system, damped.x.clone(), 12));

@@ -17,6 +17,7 @@ mod symbolic;
 mod system;
 #[cfg(test)]
 mod tests;
+mod trained;
 
 use fb_core::{Error, Result, Workers};
 use fb_physics::calculus::Formula;
@@ -27,7 +28,7 @@ pub use problem::{Eigenvalue, Equations, Problem, grid};
 /// What was found.
 #[derive(Debug)]
 pub struct Solution {
-    network: neural::Solved,
+    network: trained::Solved,
     reference: chebyshev::Reference,
     /// The largest residual of an equation at points that were not fitted.
     pub residual_max: f64,
@@ -142,7 +143,7 @@ fn negative(problem: &Problem, probes: &[Vec<f64>], value: &dyn Fn(&[f64]) -> f6
 /// The solution, if it is one.
 fn judged(problem: &Problem, found: Solution, scale: f64) -> Result<Solution> {
     let fail = |reason: String| Err(Error::NotConverged { what: "the solution".to_owned(), reason });
-    let sound = found.reference.change < 1e-5 && found.reference.misfit.rms < 1e-3;
+    let sound = found.reference.change < 1e-4 && found.reference.misfit.rms < 1e-2;
     if found.network.misfit.rms >= TOLERANCE[usize::from(!sound)] {
         let (condition, which) = found.reference.misfit.condition;
         let hint = if !sound && condition > 1e-4 {

@@ -9,7 +9,7 @@ use fb_nn::Optimiser as Moments;
 use fb_nn::lbfgs;
 use fb_nn::least_squares::{Limits, Residuals, levenberg_marquardt};
 use fb_nn::optimiser::Rule;
-use fb_nn::taylor::{Jets, MOST_VARIABLES, Order, Room, TaylorNetwork, Trace};
+use fb_nn::taylor::{Jets, TaylorNetwork};
 
 use super::ansatz::Ansatz;
 use super::eigen;
@@ -17,72 +17,7 @@ use super::options::{Collocation, Conditions, Network, Optimiser};
 use super::points::{chebyshev, latin_hypercube, middles, sobol, tensor};
 use super::problem::{Misfit, Problem, config};
 use super::system::{Rows, System, Trial};
-
-/// The network as a trial function.
-#[derive(Debug, Clone)]
-struct Neural(TaylorNetwork);
-
-impl Trial for Neural {
-    type State = Trace;
-
-    fn parameters(&self) -> usize {
-        self.0.parameters()
-    }
-
-    fn orders(&self) -> &[Order] {
-        self.0.jets().orders()
-    }
-
-    fn jets(&self, parameters: &[f64], point: &[f64], state: &mut Trace, jets: &mut [f64]) {
-        self.0.forward(parameters, point, state, jets);
-    }
-
-    fn gradient(&self, parameters: &[f64], state: &Trace, seeds: &[f64], first: usize, gradient: &mut [f64]) {
-        self.0.backward(parameters, state, seeds, first, &mut Room::default(), gradient);
-    }
-}
-
-/// A network that has been trained.
-#[derive(Debug)]
-pub(super) struct Solved {
-    trial: Neural,
-    ansatz: Ansatz,
-    parameters: Vec<f64>,
-    /// What is left of equations and conditions at points that were not fitted.
-    pub misfit: Misfit,
-    pub residual_max: f64,
-    pub residual_rms: f64,
-    pub condition_max: f64,
-}
-
-impl Solved {
-    pub fn value(&self, unknown: usize, point: &[f64]) -> f64 {
-        let mut at = [0.0; MOST_VARIABLES];
-        at[..point.len()].copy_from_slice(point);
-        let (mut value, terms) = self.ansatz.expand(unknown, [0; MOST_VARIABLES], &at);
-        let size = self.trial.orders().len();
-        let (mut trace, mut jets) = (Trace::default(), vec![0.0; size * self.trial.0.outputs()]);
-        for (factor, place, order) in terms {
-            self.trial.jets(&self.parameters, &place[..point.len()], &mut trace, &mut jets);
-            let at = self.trial.0.jets().position(&order).unwrap_or(0);
-            value += factor * jets[unknown * size + at];
-        }
-        value
-    }
-
-    /// Minus this solution; a state has no conditions but zeros.
-    pub fn reverse(&mut self) {
-        self.parameters[self.trial.0.linear_from()..self.trial.parameters()].iter_mut().for_each(|w| *w = -*w);
-    }
-
-    pub fn eigenvalue(&self) -> Option<f64> {
-        self.parameters.get(self.trial.parameters()).copied()
-    }
-
-    pub fn weights(&self) -> usize {
-        self.trial.parameters()
-    }
-}
+use super::trained::{Neural, Solved};
 
 /// Width and points of networks that are tried one after the other.
 fn levels(problem: &Problem, options: &Network) -> Vec<(usize, usize)> {
@@ -138,7 +73,7 @@ pub(super) fn solve(problem: &Problem, options: &Network, seed: u64, workers: &d
     }
     // All weights of a wide network cost much, which is worth it with one variable or where little was reached.
     let rest = best.as_ref().map_or(f64::INFINITY, |(b, _)| b.misfit.rms);
-    if let (false, true, Some((_, level))) = (done, alone && (problem.domain.len() == 1 || rest > 1e-3), &best) {
+    if let (false, true, Some((_, level))) = (done, alone && (problem.domain.len() == 1 || rest > 1e-2), &best) {
         let level = *level;
         round(level, true, &mut best)?;
     }

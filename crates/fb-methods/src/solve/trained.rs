@@ -1,0 +1,73 @@
+//! A network as a trial function, and what it is after training.
+
+use fb_nn::taylor::{MOST_VARIABLES, Order, Room, TaylorNetwork, Trace};
+
+use super::ansatz::Ansatz;
+use super::problem::Misfit;
+use super::system::Trial;
+
+/// The network as a trial function.
+#[derive(Debug, Clone)]
+pub(super) struct Neural(pub TaylorNetwork);
+
+impl Trial for Neural {
+    type State = Trace;
+
+    fn parameters(&self) -> usize {
+        self.0.parameters()
+    }
+
+    fn orders(&self) -> &[Order] {
+        self.0.jets().orders()
+    }
+
+    fn jets(&self, parameters: &[f64], point: &[f64], state: &mut Trace, jets: &mut [f64]) {
+        self.0.forward(parameters, point, state, jets);
+    }
+
+    fn gradient(&self, parameters: &[f64], state: &Trace, seeds: &[f64], first: usize, gradient: &mut [f64]) {
+        self.0.backward(parameters, state, seeds, first, &mut Room::default(), gradient);
+    }
+}
+
+/// A network that has been trained.
+#[derive(Debug)]
+pub(super) struct Solved {
+    pub trial: Neural,
+    pub ansatz: Ansatz,
+    pub parameters: Vec<f64>,
+    /// What is left of equations and conditions at points that were not fitted.
+    pub misfit: Misfit,
+    pub residual_max: f64,
+    pub residual_rms: f64,
+    pub condition_max: f64,
+}
+
+impl Solved {
+    pub fn value(&self, unknown: usize, point: &[f64]) -> f64 {
+        let mut at = [0.0; MOST_VARIABLES];
+        at[..point.len()].copy_from_slice(point);
+        let (mut value, terms) = self.ansatz.expand(unknown, [0; MOST_VARIABLES], &at);
+        let size = self.trial.orders().len();
+        let (mut trace, mut jets) = (Trace::default(), vec![0.0; size * self.trial.0.outputs()]);
+        for (factor, place, order) in terms {
+            self.trial.jets(&self.parameters, &place[..point.len()], &mut trace, &mut jets);
+            let at = self.trial.0.jets().position(&order).unwrap_or(0);
+            value += factor * jets[unknown * size + at];
+        }
+        value
+    }
+
+    /// Minus this solution; a state has no conditions but zeros.
+    pub fn reverse(&mut self) {
+        self.parameters[self.trial.0.linear_from()..self.trial.parameters()].iter_mut().for_each(|w| *w = -*w);
+    }
+
+    pub fn eigenvalue(&self) -> Option<f64> {
+        self.parameters.get(self.trial.parameters()).copied()
+    }
+
+    pub fn weights(&self) -> usize {
+        self.trial.parameters()
+    }
+}
