@@ -81,7 +81,9 @@ fn direction(gradient: &[f64], pairs: &VecDeque<(Vec<f64>, Vec<f64>)>) -> Vec<f6
     }
     if let Some((s, y)) = pairs.back() {
         let scale = dot(s, y) / dot(y, y);
-        q.iter_mut().for_each(|q| *q *= scale);
+        for q in &mut q {
+            *q *= scale;
+        }
     }
     for ((s, y), share) in pairs.iter().zip(shares.into_iter().rev()) {
         let other = dot(y, &q) / dot(s, y);

@@ -47,7 +47,9 @@ pub fn triangularise(a: &mut [f64], rows: usize, columns: usize) {
         let transposed = |of: Matrix| Matrix { start: of.start, row: of.column, column: of.row };
         product([count, height, width], (&reflectors, transposed(v)), (a, right), (&mut shadow, small), 0.0);
         product([count, count, width], (&factor, transposed(small)), (&shadow, small), (&mut turned, small), 0.0);
-        turned.iter_mut().for_each(|x| *x = -*x);
+        for x in &mut turned {
+            *x = -*x;
+        }
         product([height, count, width], (&reflectors, v), (&turned, small), (a, right), 1.0);
     }
 }
@@ -62,7 +64,9 @@ fn reflector(x: &mut [f64]) -> f64 {
     let r = if x[0] > 0.0 { -norm } else { norm };
     let tau = (r - x[0]) / r;
     let scale = 1.0 / (x[0] - r);
-    x[1..].iter_mut().for_each(|x| *x *= scale);
+    for x in &mut x[1..] {
+        *x *= scale;
+    }
     x[0] = r;
     tau
 }
@@ -91,7 +95,9 @@ pub fn smallest_singular(a: &[f64], rows: usize, columns: usize) -> f64 {
     let mut size = 0.0;
     for _ in 0..4 {
         let norm = dot(&x, &x).sqrt();
-        x.iter_mut().for_each(|x| *x /= norm);
+        for x in &mut x {
+            *x /= norm;
+        }
         for j in 0..columns {
             let sum: f64 = (0..j).map(|i| entry(i, j) * x[i]).sum();
             x[j] = (x[j] - sum) / entry(j, j);
@@ -189,9 +195,13 @@ pub fn levenberg_marquardt(problem: &dyn Residuals, mut x: Vec<f64>, limits: Lim
             triangularise(&mut stacked, 2 * n, n);
             let delta = back_substitute(&stacked, 2 * n, n, 0);
             trial.iter_mut().zip(x.iter().zip(&delta)).for_each(|(t, (x, d))| *t = x - d);
+            let expected: f64 = dot(&stacked[n * 2 * n..][..n], &stacked[n * 2 * n..][..n]);
+            if expected <= 1e-10 * cost {
+                // At the minimum, but for rounding.
+                return Least { x, cost, steps: step + 1 };
+            }
             problem.values(&trial, &mut trial_values);
             let next = dot(&trial_values, &trial_values);
-            let expected: f64 = dot(&stacked[n * 2 * n..][..n], &stacked[n * 2 * n..][..n]);
             let ratio = (cost - next) / expected.max(f64::MIN_POSITIVE);
             if next.is_finite() && next < cost {
                 std::mem::swap(&mut x, &mut trial);

@@ -451,7 +451,9 @@ mod tests {
             let net = TaylorNetwork::new(Jets::new(&ALL), &[(0.0, 2.0), (-1.0, 0.5)], &[7], 2, bend);
             let mut weights = net.initial(3.0, false, 5);
             let mut random = Philox::new(1, 0, 0);
-            weights[net.linear_from()..].iter_mut().for_each(|w| *w = random.normal());
+            for w in &mut weights[net.linear_from()..] {
+                *w = random.normal();
+            }
             let (x, size) = ([0.7, -0.2], net.jets().orders().len());
             let mut out = vec![0.0; 2 * size];
             net.forward(&weights, &x, &mut Trace::default(), &mut out);

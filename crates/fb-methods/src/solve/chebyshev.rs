@@ -80,7 +80,9 @@ impl Chebyshev {
         }
         for (m, table) in tables.iter_mut().enumerate() {
             let scale = half.powi(-(m as i32));
-            table.iter_mut().for_each(|t| *t *= scale);
+            for t in table {
+                *t *= scale;
+            }
         }
         tables
     }
@@ -157,7 +159,9 @@ impl Reference {
 
     /// Minus this solution.
     pub fn reverse(&mut self) {
-        self.parameters[..self.trial.parameters()].iter_mut().for_each(|c| *c = -*c);
+        for c in &mut self.parameters[..self.trial.parameters()] {
+            *c = -*c;
+        }
     }
 
     pub fn eigenvalue(&self) -> Option<f64> {

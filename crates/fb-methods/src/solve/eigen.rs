@@ -171,7 +171,9 @@ pub(super) fn normalise<T: Trial>(
     if rows.rows.len() == 1 {
         system.values(&system.start(), &mut values);
         let factor = 1.0 / (values[0] + 1.0).max(f64::MIN_POSITIVE).sqrt();
-        base[first..trial.parameters()].iter_mut().for_each(|x| *x *= factor);
+        for x in &mut base[first..trial.parameters()] {
+            *x *= factor;
+        }
     }
     Ok(())
 }

@@ -145,7 +145,9 @@ impl Training<'_> {
                 if by_gradients {
                     // Small outputs, as gradients need them; no more than this start is tried.
                     let mut random = Philox::new(self.seed, 0xf2, 0);
-                    base[solved.trial.0.linear_from()..].iter_mut().for_each(|w| *w = 0.1 * random.normal());
+                    for w in &mut base[solved.trial.0.linear_from()..] {
+                        *w = 0.1 * random.normal();
+                    }
                     solved.parameters = base;
                     solved.parameters.extend(state);
                     break;

@@ -354,7 +354,9 @@ fn linearise<S>(
                 for (weight, inner) in samples {
                     let from = seeds.len();
                     sum += weight * linearise(inner, forms, found, size, evaluators, seeds, &mut Seen::default());
-                    seeds[from..].iter_mut().for_each(|seed| seed.2 *= weight);
+                    for seed in &mut seeds[from..] {
+                        seed.2 *= weight;
+                    }
                 }
                 sum
             }
@@ -366,7 +368,9 @@ fn linearise<S>(
     let slopes = &evaluator.gradient()[sample.at.len()..];
     let mut from = begin;
     for ((end, slope), argument) in ends.into_iter().zip(slopes).zip(&inputs[sample.at.len()..]) {
-        seeds[from..end].iter_mut().for_each(|seed| seed.2 *= slope);
+        for seed in &mut seeds[from..end] {
+            seed.2 *= slope;
+        }
         seen.terms += (slope * argument).abs();
         seen.slopes += slope.abs();
         from = end;

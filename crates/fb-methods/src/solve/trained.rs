@@ -60,7 +60,9 @@ impl Solved {
 
     /// Minus this solution; a state has no conditions but zeros.
     pub fn reverse(&mut self) {
-        self.parameters[self.trial.0.linear_from()..self.trial.parameters()].iter_mut().for_each(|w| *w = -*w);
+        for w in &mut self.parameters[self.trial.0.linear_from()..self.trial.parameters()] {
+            *w = -*w;
+        }
     }
 
     pub fn eigenvalue(&self) -> Option<f64> {
