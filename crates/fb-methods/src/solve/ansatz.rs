@@ -31,7 +31,7 @@ struct Data {
 
 impl Data {
     /// A derivative up to the second, at a point.
-    fn derivative(&self, point: &[f64], order: &Order) -> f64 {
+    fn derivative(&self, point: &[f64], order: Order) -> f64 {
         let mut inputs = point[..self.coordinates].to_vec();
         inputs.push(0.0);
         let n = inputs.len();
@@ -122,8 +122,8 @@ impl Ansatz {
                     order[i] = k;
                     order
                 };
-                let a = new.data.derivative(&point, &by(other, hard.order));
-                let b = hard.data.derivative(&point, &by(variable, new.order));
+                let a = new.data.derivative(&point, by(other, hard.order));
+                let b = hard.data.derivative(&point, by(variable, new.order));
                 (a - b).abs() <= 1e-9 * (1.0 + a.abs() + b.abs())
             })
         })
@@ -153,7 +153,7 @@ impl Ansatz {
                 // The functional of this variable is the data itself.
                 let mut left = *order;
                 left[*i] = 0;
-                constant -= factor * data.derivative(point, &left);
+                constant -= factor * data.derivative(point, left);
             }
         }
         (constant, terms.into_iter().map(|(factor, point, order, _)| (factor, point, order)).collect())

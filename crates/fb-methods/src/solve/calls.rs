@@ -60,10 +60,12 @@ impl<'a> Reader<'a> {
         if let Some(unknown) = self.names.unknowns.iter().position(|u| u == inner.text()) {
             let mut orders = directions.iter().map(|directions| {
                 let mut order = [0; MOST_VARIABLES];
-                directions.iter().for_each(|&i| order[i] += 1);
+                for &i in directions {
+                    order[i] += 1;
+                }
                 order
             });
-            if let (Some(second), false) = (self.opening(open, end), name.text() == "laplacian") {
+            if let (Some(second), false) = (Reader::opening(open, end), name.text() == "laplacian") {
                 let (places, end) = Reader::brackets(Part { start: second, ..open })?;
                 let place = self.places(name, &places, scope)?;
                 let order = orders.next().unwrap_or_default();

@@ -87,8 +87,8 @@ impl Chebyshev {
         tables
     }
 
-    /// Calls `each` with every product of tables, for one derivative.
-    fn products(&self, tables: &Tables, order: &Order) -> Vec<f64> {
+    /// Every product of tables, for one derivative.
+    fn products(tables: &Tables, order: Order) -> Vec<f64> {
         let mut products = vec![1.0];
         for (i, tables) in tables.0.iter().enumerate() {
             let table = &tables[usize::from(order[i])];
@@ -112,7 +112,7 @@ impl Trial for Chebyshev {
     fn jets(&self, parameters: &[f64], point: &[f64], state: &mut Tables, jets: &mut [f64]) {
         state.0 = (0..point.len()).map(|i| self.table(i, point[i])).collect();
         for (a, order) in self.orders.iter().enumerate() {
-            let products = self.products(state, order);
+            let products = Self::products(state, *order);
             for (u, coefficients) in parameters.chunks_exact(products.len()).take(self.unknowns).enumerate() {
                 jets[u * self.orders.len() + a] = coefficients.iter().zip(&products).map(|(c, p)| c * p).sum();
             }
@@ -125,7 +125,7 @@ impl Trial for Chebyshev {
             if (0..self.unknowns).all(|u| seeds[u * self.orders.len() + a] == 0.0) {
                 continue;
             }
-            let products = self.products(state, order);
+            let products = Self::products(state, *order);
             for (u, gradient) in gradient.chunks_exact_mut(products.len()).take(self.unknowns).enumerate() {
                 let seed = seeds[u * self.orders.len() + a];
                 if seed != 0.0 {
@@ -240,7 +240,9 @@ pub(super) fn solve(problem: &Problem, workers: &dyn Workers) -> Result<Referenc
             rank: 0.0,
         };
         let mut values = Vec::with_capacity(probes.len() * trial.unknowns);
-        probes.iter().for_each(|p| values.extend((0..trial.unknowns).map(|u| found.value(u, p))));
+        for p in &probes {
+            values.extend((0..trial.unknowns).map(|u| found.value(u, p)));
+        }
         let scale = values.iter().fold(0.0f64, |a, x| a.max(x.abs())).max(1e-12);
         if let Some(before) = &last {
             let change = values.iter().zip(before).fold(0.0f64, |a, (x, y)| a.max((x - y).abs()));

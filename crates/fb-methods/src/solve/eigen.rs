@@ -115,12 +115,8 @@ pub(super) fn start(problem: &Problem, workers: &dyn Workers) -> Result<Vec<f64>
         });
     }
     triangularise(&mut a, m, n);
-    let mut matrix = vec![vec![0.0; n]; n];
-    for j in 0..n {
-        for (i, x) in back_substitute(&a, m, n, j).into_iter().enumerate() {
-            matrix[i][j] = x;
-        }
-    }
+    // Rows of the transpose, which has the same eigenvalues.
+    let matrix = (0..n).map(|j| back_substitute(&a, m, n, j)).collect();
     let mut candidates: Vec<f64> = eigenvalues(matrix)
         .into_iter()
         .filter(|(re, im)| im.abs() <= 1e-6 * re.abs() && re.abs() > 1e-12)
@@ -238,6 +234,7 @@ fn eigenvalues(mut h: Vec<Vec<f64>>) -> Vec<(f64, f64)> {
 }
 
 /// Applies the reflection that turns `x` into a multiple of the first unit vector, at rows and columns from k on.
+#[allow(clippy::needless_range_loop, reason = "a column is walked down")]
 fn reflect(h: &mut [Vec<f64>], x: &[f64], k: usize, (low, high): (usize, usize)) {
     let norm = x.iter().map(|x| x * x).sum::<f64>().sqrt();
     if norm == 0.0 {
@@ -257,6 +254,7 @@ fn reflect(h: &mut [Vec<f64>], x: &[f64], k: usize, (low, high): (usize, usize))
 }
 
 /// To zeros below the first subdiagonal.
+#[allow(clippy::needless_range_loop, reason = "a column is walked down")]
 fn hessenberg(h: &mut [Vec<f64>]) {
     let n = h.len();
     for k in 1..n.saturating_sub(1) {

@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
             }
             let special = self.names.unknowns.iter().any(|u| u == name.text())
                 || RESERVED[..7].contains(&name.text()) && !scope.iter().any(|s| s == name.text());
-            let Some(open) = self.opening(part, word).filter(|_| special) else {
+            let Some(open) = Reader::opening(part, word).filter(|_| special) else {
                 masked.push_str(name.text());
                 at = word;
                 continue;
@@ -294,13 +294,15 @@ impl<'a> Reader<'a> {
         if places.iter().all(|&slot| slot < self.names.variables.len()) {
             self.bare = true;
         }
-        places.iter().for_each(|&slot| self.mark(slot));
+        for &slot in &places {
+            self.mark(slot);
+        }
         let place = places.into_iter().map(Place::Coordinate).collect();
         self.label(Argument::Value { unknown, order, place }, slots)
     }
 
     /// The `(` that follows, if one does.
-    pub(super) fn opening(&self, part: Part, from: usize) -> Option<usize> {
+    pub(super) fn opening(part: Part, from: usize) -> Option<usize> {
         let blanks = part.whole[from..part.end].len() - part.whole[from..part.end].trim_start().len();
         part.whole[from + blanks..part.end].starts_with('(').then_some(from + blanks)
     }

@@ -88,7 +88,7 @@ pub(super) type Leaf<'a> = dyn FnMut(&str) -> Result<Option<Expression>, String>
 pub(super) fn differentiate(tree: &Expression, leaf: &mut Leaf) -> Result<Expression, String> {
     use Expression as E;
     Ok(match tree {
-        E::Number(_) => number(0.0),
+        E::Number(_) | E::Not(_) => number(0.0),
         E::Name(name) => leaf(name)?.unwrap_or(number(0.0)),
         E::Negate(x) => negative(differentiate(x, leaf)?),
         E::Call(f, x) => {
@@ -135,7 +135,6 @@ pub(super) fn differentiate(tree: &Expression, leaf: &mut Leaf) -> Result<Expres
                 }
             }
         }
-        E::Not(_) => number(0.0),
         E::Reduce(..) | E::Index(..) => return Err("expected a formula of numbers".to_owned()),
     })
 }

@@ -82,6 +82,7 @@ pub(super) struct Seen {
 const EIGENVALUE: u32 = u32::MAX;
 
 /// Rows, and the points they need.
+#[allow(clippy::struct_field_names, reason = "the rows of all rows")]
 pub(super) struct Rows<'a> {
     forms: &'a [Form],
     ansatz: &'a Ansatz,
@@ -217,6 +218,11 @@ struct Evaluated<S> {
     eigenvalue: f64,
 }
 
+/// A stretch of the jets, and what is kept of its points.
+type Points<'a, S> = Mutex<(&'a mut [f64], Vec<S>)>;
+/// A stretch of the residuals, and of their derivatives if they are asked for.
+type Stretch<'a> = Mutex<(&'a mut [f64], Option<&'a mut [f64]>)>;
+
 const CHUNK: usize = 32;
 
 impl<T: Trial> System<'_, T> {
@@ -245,7 +251,7 @@ impl<T: Trial> System<'_, T> {
     fn evaluate(&self, full: &[f64]) -> Evaluated<T::State> {
         let (points, size) = (&self.rows.points, self.size());
         let mut jets = vec![0.0; points.len() * size];
-        let chunks: Vec<Mutex<(&mut [f64], Vec<T::State>)>> =
+        let chunks: Vec<Points<T::State>> =
             jets.chunks_mut(CHUNK * size).map(|slab| Mutex::new((slab, Vec::new()))).collect();
         self.workers.for_each(chunks.len(), &|c| {
             let Ok(mut chunk) = chunks[c].lock() else { return };
@@ -268,15 +274,7 @@ impl<T: Trial> System<'_, T> {
         let mut seen = Vec::with_capacity(self.rows.rows.len());
         for row in &self.rows.rows {
             let mut size = Seen::default();
-            size.value = linearise(
-                &row.sample,
-                self.rows.forms,
-                &found,
-                self.size(),
-                &mut evaluators,
-                &mut Vec::new(),
-                &mut size,
-            );
+            size.value = linearise(&row.sample, &found, self.size(), &mut evaluators, &mut Vec::new(), &mut size);
             seen.push(size);
         }
         seen
@@ -290,8 +288,7 @@ impl<T: Trial> System<'_, T> {
             Some(jacobian) => jacobian.chunks_mut(CHUNK * width).map(Some).collect(),
             None => values.chunks(CHUNK).map(|_| None).collect(),
         };
-        let tasks: Vec<Mutex<(&mut [f64], Option<&mut [f64]>)>> =
-            values.chunks_mut(CHUNK).zip(slabs).map(Mutex::new).collect();
+        let tasks: Vec<Stretch> = values.chunks_mut(CHUNK).zip(slabs).map(Mutex::new).collect();
         self.workers.for_each(tasks.len(), &|c| {
             let Ok(mut task) = tasks[c].lock() else { return };
             let (values, slab) = &mut *task;
@@ -300,8 +297,7 @@ impl<T: Trial> System<'_, T> {
             for (i, row) in rows[c * CHUNK..].iter().take(values.len()).enumerate() {
                 seeds.clear();
                 let mut seen = Seen::default();
-                let value =
-                    linearise(&row.sample, self.rows.forms, &found, size, &mut evaluators, &mut seeds, &mut seen);
+                let value = linearise(&row.sample, &found, size, &mut evaluators, &mut seeds, &mut seen);
                 values[i] = row.weight * value;
                 let Some(slab) = slab else { continue };
                 let gradient = &mut slab[i * width..][..width];
@@ -316,7 +312,9 @@ impl<T: Trial> System<'_, T> {
                         continue;
                     }
                     dense.fill(0.0);
-                    group.iter().for_each(|(_, jet, seed)| dense[*jet as usize] += row.weight * seed);
+                    for (_, jet, seed) in group {
+                        dense[*jet as usize] += row.weight * seed;
+                    }
                     let state = &found.states[point as usize / CHUNK][point as usize % CHUNK];
                     self.trial.gradient(full, state, &dense, self.first, gradient);
                 }
@@ -328,7 +326,6 @@ impl<T: Trial> System<'_, T> {
 /// The value of a form at a point; the seeds are its derivatives by jets (point, jet, derivative).
 fn linearise<S>(
     sample: &Sample,
-    forms: &[Form],
     found: &Evaluated<S>,
     size: usize,
     evaluators: &mut [Evaluator],
@@ -353,7 +350,7 @@ fn linearise<S>(
                 let mut sum = 0.0;
                 for (weight, inner) in samples {
                     let from = seeds.len();
-                    sum += weight * linearise(inner, forms, found, size, evaluators, seeds, &mut Seen::default());
+                    sum += weight * linearise(inner, found, size, evaluators, seeds, &mut Seen::default());
                     for seed in &mut seeds[from..] {
                         seed.2 *= weight;
                     }

@@ -69,8 +69,8 @@ enum Sought {
 struct State {
     name: String,
     guess: Option<f64>,
-    #[serde(default)]
-    state: usize,
+    #[serde(default, rename = "state")]
+    number: usize,
 }
 
 fn read(path: &Path) -> Result<(Equations, Network)> {
@@ -107,7 +107,7 @@ fn read(path: &Path) -> Result<(Equations, Network)> {
     }
     let eigenvalue = asked.eigenvalue.map(|sought| match sought {
         Sought::Name(name) => Eigenvalue { name, ..Eigenvalue::default() },
-        Sought::State(State { name, guess, state }) => Eigenvalue { name, guess, state },
+        Sought::State(State { name, guess, number }) => Eigenvalue { name, guess, state: number },
     });
     let (unknowns, equations, conditions) = (asked.unknowns, asked.equations, asked.conditions);
     Ok((Equations { variables, unknowns, parameters, equations, conditions, exact, eigenvalue }, file.network))
@@ -205,34 +205,29 @@ fn described(problem: &Problem, found: &Solution, points: &[Vec<f64>], seconds: 
 }
 
 fn table(problem: &Problem, found: &Solution, points: &[Vec<f64>], all: bool, seconds: f64) -> String {
-    let mut text = String::new();
     let heads = problem.variables().iter().chain(problem.unknowns());
-    text.extend(heads.map(|name| format!("{name:>18}")));
-    text.push_str("         reference\n");
+    let heads: Vec<String> = heads.map(|name| format!("{name:>18}")).collect();
+    let mut lines = vec![heads.concat() + "         reference"];
     // Eleven lines say how a solution looks; a list of points that was asked for is given whole.
     let step = if all { 1 } else { (points.len() / 10).max(1) };
+    let unknowns = 0..problem.unknowns().len();
     for point in points.iter().step_by(step) {
-        text.extend(point.iter().map(|x| format!("{x:>18.6}")));
-        for u in 0..problem.unknowns().len() {
-            text.push_str(&format!("{:>18.10}", found.value(u, point)));
-        }
-        for u in 0..problem.unknowns().len() {
-            text.push_str(&format!("{:>18.10}", found.reference(u, point)));
-        }
-        text.push('\n');
+        let ours = unknowns.clone().map(|u| found.value(u, point));
+        let values = ours.chain(unknowns.clone().map(|u| found.reference(u, point)));
+        let places = point.iter().map(|x| format!("{x:>18.6}"));
+        lines.push(places.chain(values.map(|value| format!("{value:>18.10}"))).collect::<Vec<_>>().concat());
     }
-    text.push('\n');
+    lines.push(String::new());
     if let Some((ours, theirs)) = found.eigenvalue {
-        text.push_str(&format!("eigenvalue                      {ours:.12}, reference {theirs:.12}\n"));
+        lines.push(format!("eigenvalue                      {ours:.12}, reference {theirs:.12}"));
     }
-    text.push_str(&format!(
-        "residual                        {:.2e} at most, {:.2e} root mean square\nresidual of the conditions      {:.2e}\n",
-        found.residual_max, found.residual_rms, found.condition_max
-    ));
-    text.push_str(&format!("network and reference differ by {:.2e}\n", found.difference_max));
+    let (most, mean) = (found.residual_max, found.residual_rms);
+    lines.push(format!("residual                        {most:.2e} at most, {mean:.2e} root mean square"));
+    lines.push(format!("residual of the conditions      {:.2e}", found.condition_max));
+    lines.push(format!("network and reference differ by {:.2e}", found.difference_max));
     if let (Some(ours), Some(theirs)) = (found.error_max, found.reference_error_max) {
-        text.push_str(&format!("error                           {ours:.2e}, of the reference {theirs:.2e}\n"));
+        lines.push(format!("error                           {ours:.2e}, of the reference {theirs:.2e}"));
     }
-    text.push_str(&format!("{} weights, {seconds:.3} s\n", found.weights()));
-    text
+    lines.push(format!("{} weights, {seconds:.3} s\n", found.weights()));
+    lines.join("\n")
 }
