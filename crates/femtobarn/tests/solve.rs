@@ -44,7 +44,6 @@ fn integral_equations_have_their_solutions() {
 }
 
 #[test]
-#[ignore = "slow"]
 fn partial_equations_have_their_solutions() {
     for name in ["p1", "c2", "n1"] {
         has_its_solution(name, 1e-5);
@@ -179,7 +178,6 @@ fn mutate(text: &[u8], random: &mut Philox) -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "slow"]
 fn changed_files_end_with_a_known_code() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("changed.toml");
