@@ -24,10 +24,7 @@ pub fn statistics(atlas: Option<&str>) -> Result<()> {
     if in_release(&words)? {
         return Ok(());
     }
-    let mut models = vec![
-        ("40 bins, 45 parameters".to_owned(), synthetic(8, 5, 4)),
-        ("300 parameters".to_owned(), synthetic(40, 5, 99)),
-    ];
+    let mut models = vec![("40 bins, 45 parameters".to_owned(), synthetic(8, 5, 4))];
     match atlas {
         Some(folder) => {
             let read = |name: &str| -> Result<Json> {
@@ -39,16 +36,8 @@ pub fn statistics(atlas: Option<&str>) -> Result<()> {
         }
         None => eprintln!("no folder of the ATLAS likelihood is named: it is left out"),
     }
-    let mut peer = Server::start(Command::new(python()).arg("references/bench_statistics.py"))?;
-    println!("milliseconds, medians of {TURNS} turns (limits: one); the fastest of pyhf's backends and optimisers");
-    println!("model | task | ours | pyhf | with | ratio");
-    println!("--- | --- | ---: | ---: | --- | ---:");
-    for (name, document) in &models {
-        compare(&mut peer, name, document)?;
-    }
-    println!(
-        "\nseconds of CLs with pseudo-experiments, 5000 with and 5000 without signal\nmodel | 1 thread | 2 threads"
-    );
+    models.push(("300 parameters".to_owned(), synthetic(40, 5, 99)));
+    println!("seconds of CLs with pseudo-experiments, 5000 with and 5000 without signal\nmodel | 1 thread | 2 threads");
     println!("--- | ---: | ---:");
     for (name, document) in models.iter().filter(|(name, _)| name.starts_with("40")) {
         let times = [&Alone as &dyn Workers, &Threads::new(2)?].map(|workers| toys(document, workers));
@@ -69,28 +58,38 @@ pub fn statistics(atlas: Option<&str>) -> Result<()> {
         );
         println!("{channels} × {bins} | {nuisances} | {count} | {:.1}", 1e3 * seconds);
     }
+    let mut peer = Server::start(Command::new(python()).arg("references/bench_statistics.py"))?;
+    println!("\nmilliseconds, medians of {TURNS} turns (limits: one); the fastest of pyhf's backends and optimisers");
+    println!("model | task | ours | pyhf | with | ratio");
+    println!("--- | --- | ---: | ---: | --- | ---:");
+    for (name, document) in &models {
+        compare(&mut peer, name, document)?;
+    }
     Ok(())
 }
 
 /// A backend of pyhf and its optimiser.
 type Choice = (&'static str, &'static str);
 
-/// All that are asked for a fit; a scan of CLs, which takes them minutes, is asked of the fastest.
+/// All that are asked for a fit; the scan of CLs, which takes minutes and fails with jax, is asked of the faster with numpy.
 const CHOICES: [Choice; 3] = [("numpy", "scipy"), ("numpy", "minuit"), ("jax", "scipy")];
 
 fn compare(peer: &mut Server, name: &str, document: &Json) -> Result<()> {
-    let mut best: Option<((f64, f64), Choice)> = None;
+    let mut fits = Vec::new();
     for choice in CHOICES {
         let times = turns(peer, name, document, "fit", choice, TURNS)?;
-        if times.1.is_finite() && best.is_none_or(|(known, _)| times.1 < known.1) {
-            best = Some((times, choice));
-        }
+        fits.extend(times.1.is_finite().then_some((times, choice)));
     }
-    let (times, choice) = best.context("no backend of pyhf fits the model")?;
-    let limits = turns(peer, name, document, "limits", choice, 1)?;
-    for (task, (ours, theirs)) in [("fit", times), ("limits", limits)] {
+    fits.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
+    let show = |task: &str, (ours, theirs): (f64, f64), choice: Choice| {
         let (with, ratio) = (format!("{}, {}", choice.0, choice.1), ours / theirs);
         println!("{name} | {task} | {:.1} | {:.0} | {with} | **{ratio:.4}**", 1e3 * ours, 1e3 * theirs);
+    };
+    if let Some(&(times, choice)) = fits.first() {
+        show("fit", times, choice);
+    }
+    if let Some(&(_, choice)) = fits.iter().find(|(_, choice)| choice.0 == "numpy") {
+        show("limits", turns(peer, name, document, "limits", choice, 1)?, choice);
     }
     Ok(())
 }
