@@ -317,8 +317,9 @@ mod tests {
         };
         let chance: Vec<f64> = (0..n).map(|_| random.uniform()).collect();
         assert!(of(&chance).abs() < 1e-3, "{}", of(&chance));
-        // Above the median of signal is the upper half of the variable alone: P and Q share nothing, one bit.
-        assert!((of(&m) - 1.0).abs() < 0.01, "{}", of(&m));
+        // Above the median of signal is the upper half of the variable alone: P and Q share at most the group of the
+        // median, and differ by nearly one bit.
+        assert!(of(&m) > 0.95 && of(&m) < 1.0, "{}", of(&m));
         assert!(
             Evaluation::new(&m, &signal).unwrap().metrics(&[Metric::Sculpting(0.5)], &vec![1.0; n]).unwrap()[0]
                 .is_nan()
