@@ -59,7 +59,7 @@ enum Bound {
     Eigenvalue,
 }
 
-/// factor · jets[jet] of a point.
+/// factor · `jets[jet]` of a point.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     point: u32,
