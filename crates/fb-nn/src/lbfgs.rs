@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 
-use crate::least_squares::{Least, dot};
+use crate::kernels::dot;
+use crate::least_squares::Least;
 
 /// Pairs of steps and changes of the gradient that are kept.
 const HISTORY: usize = 50;

@@ -1,6 +1,6 @@
 //! Least squares: the factorisation of a tall matrix, and the method of Levenberg and Marquardt.
 
-use crate::kernels::{Matrix, product};
+use crate::kernels::{Matrix, dot, product};
 
 /// Columns that are reflected at once; what is right of them follows by products of matrices.
 const BLOCK: usize = 24;
@@ -266,17 +266,6 @@ pub fn newton(problem: &dyn Residuals, mut x: Vec<f64>, steps: usize) -> Least {
         x.iter_mut().zip(&delta).for_each(|(x, d)| *x -= d);
     }
     best
-}
-
-/// Σ a·b in eight partial sums.
-#[inline(always)]
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut sums = [0.0; 8];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    for (a, b) in a.iter().zip(b) {
-        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
-    }
-    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
 }
 
 #[cfg(test)]

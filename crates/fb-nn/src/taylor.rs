@@ -7,8 +7,7 @@
 
 use fb_core::Philox;
 
-use crate::kernels::vector;
-use crate::least_squares::dot;
+use crate::kernels::{dot, vector};
 
 /// Most variables of a function.
 pub const MOST_VARIABLES: usize = 4;

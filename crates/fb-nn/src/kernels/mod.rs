@@ -4,7 +4,7 @@ mod elementwise;
 mod product;
 
 pub(crate) use elementwise::*;
-pub(crate) use product::{Matrix, product};
+pub(crate) use product::{Matrix, dot, product};
 
 /// The two precisions: `f32` trains, `f64` checks it and solves equations.
 pub trait Real:

@@ -69,7 +69,11 @@ pub(crate) fn product<T: Real>(
     if a_view.column == 1 && b_view.column == 1 {
         if n == 1 && b_view.row == 1 {
             for i in 0..m {
-                let sum = dot(&a[a_view.start + i * a_view.row..][..k], &b[b_view.start..][..k]);
+                let (row, column) = (&a[a_view.start + i * a_view.row..][..k], &b[b_view.start..][..k]);
+                let sum = vector(
+                    #[inline(always)]
+                    || dot(row, column),
+                );
                 let c = &mut c[c_view.start + i * c_view.row];
                 *c = if keep { *c + sum } else { sum };
             }
@@ -124,20 +128,16 @@ pub(crate) fn product<T: Real>(
 const LONGEST: usize = 512;
 
 /// Σ a·b in sixteen partial sums.
-fn dot<T: Real>(a: &[T], b: &[T]) -> T {
-    vector(
-        #[inline(always)]
-        || {
-            let mut sums = [T::ZERO; 16];
-            let (a, a_rest) = a.as_chunks::<16>();
-            let (b, b_rest) = b.as_chunks::<16>();
-            for (a, b) in a.iter().zip(b) {
-                sums.iter_mut().zip(a.iter().zip(b)).for_each(|(s, (&a, &b))| *s += a * b);
-            }
-            sums.iter_mut().zip(a_rest.iter().zip(b_rest)).for_each(|(s, (&a, &b))| *s += a * b);
-            sums.into_iter().fold(T::ZERO, |sum, s| sum + s)
-        },
-    )
+#[inline(always)]
+pub(crate) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
+    let mut sums = [T::ZERO; 16];
+    let (a, a_rest) = a.as_chunks::<16>();
+    let (b, b_rest) = b.as_chunks::<16>();
+    for (a, b) in a.iter().zip(b) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(s, (&a, &b))| *s += a * b);
+    }
+    sums.iter_mut().zip(a_rest.iter().zip(b_rest)).for_each(|(s, (&a, &b))| *s += a * b);
+    sums.into_iter().fold(T::ZERO, |sum, s| sum + s)
 }
 
 #[cfg(test)]
