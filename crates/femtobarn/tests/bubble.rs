@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{run, stderr, succeed};
+use common::{mutate, run, stderr, succeed};
 use fb_core::Philox;
 use serde_json::Value as Json;
 
@@ -64,22 +64,6 @@ fn what_is_wrong_is_said_with_its_exit_code() {
         assert!(stderr(&output).contains(message), "{to}: {}", stderr(&output));
         assert_eq!(output.status.code(), Some(code), "{to}");
     }
-}
-
-/// Replaces, removes or repeats a byte of a file.
-fn mutate(text: &[u8], random: &mut Philox) -> Vec<u8> {
-    const BYTES: &[u8] = b"0123456789.-+*/^()[]\"=,e\nTphiyx ";
-    let mut bytes = text.to_vec();
-    for _ in 0..=random.below(3) {
-        let at = random.below(bytes.len());
-        let byte = BYTES[random.below(BYTES.len())];
-        match random.below(3) {
-            0 => bytes[at] = byte,
-            1 => bytes.insert(at, byte),
-            _ => drop(bytes.remove(at)),
-        }
-    }
-    bytes
 }
 
 #[test]
