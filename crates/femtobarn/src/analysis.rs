@@ -309,10 +309,7 @@ pub fn analyse(
         (self::places(options, &cuts, &test.events(&options.baseline)?)?, cuts.len())
     };
     let search = Search { options, mass: mass(options, &test.sample.events)?, sample: test.sample };
-    let all = |weights: &[f64]| -> fb_core::Result<Expected> {
-        resonance.expect(&search.simulated(&whole, 1, weights)[0], None)
-    };
-    let start = all(&weights)?;
+    let start = resonance.expect(&search.simulated(&whole, 1, &weights)[0], None)?;
     let measure = |weights: &[f64]| -> fb_core::Result<Measured> {
         let spectra = search.simulated(&places, cuts.len(), weights);
         let edges = &spectra[0].signal.edges;

@@ -153,20 +153,19 @@ impl<'a> Judge<'a> {
             Truth::Classes(metrics, if classes > 2 { each() } else { vec![is_signal(test)] })
         };
         let column = test.events.column(&experiment.evaluate.bins_in).ok().filter(|c| c.offsets.is_none());
+        let x = column.map(|column| (0..test.len()).map(|i| column.data.number(i)).collect::<Vec<f64>>());
         let asks = names.iter().any(|n| n.starts_with("sculpting@"));
-        if asks && column.is_none() {
+        if asks && x.is_none() {
             let closest = None;
             return Err(fb_core::Error::MissingColumn { name: experiment.evaluate.bins_in.clone(), closest }.into());
         }
-        let groups = column.filter(|_| asks).map_or_else(Vec::new, |column| {
-            let x: Vec<f64> = (0..test.len()).map(|i| column.data.number(i)).collect();
+        let groups = x.as_ref().filter(|_| asks).map_or_else(Vec::new, |x| {
             let of_background: Vec<f64> =
                 x.iter().zip(&test.labels).filter(|(_, label)| **label == 0).map(|(x, _)| *x).collect();
             let edges = quantile_edges(&of_background, GROUPS);
             x.iter().map(|x| edges[1..GROUPS].partition_point(|e| e <= x) as u8).collect()
         });
-        let bins = column.map(|column| {
-            let x: Vec<f64> = (0..test.len()).map(|i| column.data.number(i)).collect();
+        let bins = x.map(|x| {
             let edges = quantile_edges(&x, 5);
             let bin = |x: &f64| edges[1..5].partition_point(|e| e <= x);
             (x.iter().map(bin).collect(), edges)
