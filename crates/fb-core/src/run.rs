@@ -1,5 +1,7 @@
 //! The context of a run: all that a method may know of the world outside its data.
 
+use std::sync::{Mutex, PoisonError};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Artifact, Result};
@@ -23,6 +25,13 @@ impl Workers for Alone {
     fn count(&self) -> usize {
         1
     }
+}
+
+/// What `task(0)`, …, `task(n - 1)` give, in this order.
+pub fn gather<T: Send>(workers: &dyn Workers, n: usize, task: &(dyn Fn(usize) -> T + Sync)) -> Vec<T> {
+    let results: Vec<Mutex<Option<T>>> = (0..n).map(|_| Mutex::new(None)).collect();
+    workers.for_each(n, &|i| *results[i].lock().unwrap_or_else(PoisonError::into_inner) = Some(task(i)));
+    results.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
 }
 
 /// Where a training keeps its checkpoint. The implementer writes atomically and keeps two generations.

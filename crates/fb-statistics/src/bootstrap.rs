@@ -3,8 +3,7 @@
 //! The count follows from (seed, replica, identity of the event), so two classifiers on the same events see the same
 //! replicas and their difference loses what they have in common.
 
-use std::sync::Mutex;
-
+use fb_core::run::gather;
 use fb_core::{Philox, Result, Value, Workers};
 
 use crate::metric::{Evaluation, Metric};
@@ -69,14 +68,8 @@ impl Bootstrap {
         workers: &dyn Workers,
         statistic: &(dyn Fn(&[f64]) -> Result<Vec<f64>> + Sync),
     ) -> Vec<Vec<f64>> {
-        let results: Vec<Mutex<Option<Vec<f64>>>> = (0..self.replicas()).map(|_| Mutex::default()).collect();
-        workers.for_each(results.len(), &|replica| {
-            let found = statistic(&self.weights(replica, weights)).ok();
-            if let Ok(mut slot) = results[replica].lock() {
-                *slot = found;
-            }
-        });
-        results.into_iter().filter_map(|slot| slot.into_inner().ok().flatten()).collect()
+        let replica = |replica: usize| statistic(&self.weights(replica, weights)).ok();
+        gather(workers, self.replicas(), &replica).into_iter().flatten().collect()
     }
 }
 

@@ -225,6 +225,28 @@ pub fn hessian(objective: &impl Objective, x: &[f64], bounds: &[(f64, f64)], fre
     symmetric
 }
 
+/// Twice the inverse of second derivatives of −2 ln L in the parameters `free`, over all `size` parameters; nothing if it is
+/// not positive definite.
+pub fn covariance(second: &Matrix, free: &[usize], size: usize) -> Option<Matrix> {
+    let inverse = second.cholesky()?.inverse();
+    let mut covariance = Matrix::zeros(size);
+    for (row, &i) in free.iter().enumerate() {
+        for (column, &j) in free.iter().enumerate() {
+            covariance.row_mut(i)[j] = 2.0 * inverse.row(row)[column];
+        }
+    }
+    Some(covariance)
+}
+
+/// √V_ii of the parameters `free`, NaN without a covariance; 0 of all others.
+pub fn errors(covariance: Option<&Matrix>, free: &[usize], size: usize) -> Vec<f64> {
+    let mut errors = vec![0.0; size];
+    for &i in free {
+        errors[i] = covariance.map_or(f64::NAN, |v| v.row(i)[i].sqrt());
+    }
+    errors
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Matrix, Objective, Status, hessian, minimise};

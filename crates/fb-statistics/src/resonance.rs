@@ -3,8 +3,7 @@
 //! Each category has the signal of the simulation, times one strength μ for all, and a background whose yield and shape
 //! are free in the fit. The expected significance is √q₀ of the Asimov data of μ = 1 (arXiv:1007.1727).
 
-use std::sync::Mutex;
-
+use fb_core::run::gather;
 use fb_core::{Error, Philox, Result, Workers};
 
 use crate::Histogram;
@@ -122,11 +121,8 @@ impl Resonance {
 
     /// Signal and background that are expected, bin by bin.
     pub fn spectra(&self, edges: &[f64], expected: &Expected) -> [Vec<f64>; 2] {
-        let window = (edges[0], edges[edges.len() - 1]);
         let of = |shape: Shape, p: &[f64], size: f64| -> Vec<f64> {
-            let bins: Vec<f64> = edges.windows(2).map(|e| shape.integral(e[0], e[1], window, p)).collect();
-            let sum: f64 = bins.iter().sum();
-            bins.into_iter().map(|b| size * b / sum).collect()
+            shape.shares(edges, p).into_iter().map(|share| size * share).collect()
         };
         let [signal, background] = expected.yields;
         [of(self.signal, &expected.signal, signal), of(self.background, &expected.background, background)]
@@ -176,13 +172,7 @@ impl Resonance {
             let risen = seen.minimum(&start, &held)?.value - best.twice_nll;
             Ok(((best.theta[0] - 1.0) / best.errors[0], [risen <= 1.0, risen <= 3.841_459]))
         };
-        let results: Vec<Mutex<Option<Toy>>> = (0..toys).map(|_| Mutex::default()).collect();
-        workers.for_each(toys, &|toy| {
-            if let (Ok(found), Ok(mut slot)) = (one(toy), results[toy].lock()) {
-                *slot = Some(found);
-            }
-        });
-        let found = results.into_iter().filter_map(|slot| slot.into_inner().ok().flatten());
+        let found = gather(workers, toys, &|toy| one(toy).ok()).into_iter().flatten();
         let (pulls, covered): (Vec<f64>, Vec<[bool; 2]>) = found.filter(|(pull, _)| pull.is_finite()).unzip();
         Toys { failed: toys - pulls.len(), pulls, covered }
     }

@@ -146,3 +146,24 @@ fn categories_share_what_they_are_told_to() {
     assert!(wrong(gaussian("mean", serde_json::json!({"start": 1.0, "low": 2.0}))).contains("expected a number from"));
     assert!(wrong(serde_json::json!({"component": []})).contains("at least one"));
 }
+
+#[test]
+fn bins_in_which_nothing_is_expected_and_nothing_is_seen_tell_nothing() {
+    let description: Description =
+        serde_json::from_value(serde_json::json!({"component": [{"name": "s", "shape": "gaussian"}]})).unwrap();
+    // A narrow peak in a wide window: far off it the expectation is zero in double precision.
+    let window = (0.0, 1000.0);
+    let mut random = Philox::new(2, 0, 0);
+    let mut histogram = fb_statistics::Histogram::uniform(1000, window.0, window.1);
+    (0..400).for_each(|_| histogram.fill(125.0 + 3.0 * random.normal(), 2.0));
+    let data = |variances: Vec<f64>| {
+        let data = Data::Binned { edges: histogram.edges.clone(), contents: histogram.contents.clone(), variances };
+        let spectra = description.spectra(window, vec![("all".to_owned(), data)]).unwrap();
+        spectra.fit(&spectra.start(), &spectra.bounds()).unwrap()
+    };
+    let plain = data(histogram.contents.clone());
+    assert!((plain.theta[1] - 3.0).abs() < 5.0 * plain.errors[1] && plain.errors[1] > 0.05, "{plain:?}");
+    // Events of weight two are half as many as they seem.
+    let weighted = data(histogram.variances.clone());
+    assert!((weighted.errors[0] / plain.errors[0] / 2.0_f64.sqrt() - 1.0).abs() < 0.02, "{weighted:?}");
+}

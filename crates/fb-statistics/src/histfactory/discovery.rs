@@ -1,6 +1,6 @@
 //! The significance of a signal with q₀ in the asymptotic limit (arXiv:1007.1727, eqs. 12 and 53).
 
-use fb_core::{Error, Result};
+use fb_core::Result;
 
 use super::fit::{Fit, conditional_fit};
 use super::likelihood::Likelihood;
@@ -17,15 +17,11 @@ pub struct Discovery {
 /// Tests the absence of the signal.
 ///
 /// # Errors
-/// [`Error::Model`] if the model has no parameter of interest or it is fixed; of fits, as
+/// [`fb_core::Error::Model`] if the model has no parameter of interest or it is fixed; of fits, as
 /// [`best_fit`](super::best_fit).
 pub fn discovery(likelihood: &Likelihood) -> Result<Discovery> {
     let model = likelihood.model();
-    let wrong = |reason: &str| Error::Model { place: "parameter of interest".to_owned(), reason: reason.to_owned() };
-    let poi = model.poi().ok_or_else(|| wrong("the measurement names none, a significance needs one"))?;
-    if model.parameters()[poi].fixed {
-        return Err(wrong("is fixed by the measurement, a significance needs it free"));
-    }
+    let poi = model.interest("significance")?;
     let inits = model.inits();
     let best = conditional_fit(likelihood, &[&inits], None)?;
     let signal = conditional_fit(likelihood, &[&best.theta, &inits], Some((poi, 1.0)))?;

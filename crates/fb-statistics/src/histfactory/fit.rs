@@ -5,7 +5,7 @@ use fb_core::{Error, Result};
 use super::likelihood::Likelihood;
 use super::model::Model;
 use crate::matrix::{Matrix, dot};
-use crate::minimise::{Objective as _, Status, hessian, minimise};
+use crate::minimise::{Objective as _, Status, covariance, errors, hessian, minimise};
 use crate::profile::{End, end};
 
 /// The maximum of a likelihood.
@@ -49,26 +49,12 @@ pub fn best_fit(likelihood: &Likelihood) -> Result<Fitted> {
     let mut fit = explored(likelihood, run(likelihood, &model.inits(), &bounds)?, &bounds);
     for _ in 0..20 {
         let second = hessian(likelihood, &fit.theta, &bounds, &free);
-        let factor = second.cholesky();
         if let Some(lower) = lower(likelihood, &fit, &second, &bounds, &free)? {
             fit = run(likelihood, &lower, &bounds)?;
             continue;
         }
-        let mut errors = vec![0.0; bounds.len()];
-        for &i in &free {
-            errors[i] = f64::NAN;
-        }
-        let covariance = factor.map(|factor| {
-            let inverse = factor.inverse();
-            let mut covariance = Matrix::zeros(bounds.len());
-            for (i, &at) in free.iter().enumerate() {
-                for (j, &other) in free.iter().enumerate() {
-                    covariance.row_mut(at)[other] = 2.0 * inverse.row(i)[j];
-                }
-                errors[at] = covariance.row(at)[at].sqrt();
-            }
-            covariance
-        });
+        let covariance = covariance(&second, &free, bounds.len());
+        let errors = errors(covariance.as_ref(), &free, bounds.len());
         return Ok(Fitted { fit, errors, covariance });
     }
     Err(Error::Fit { reason: "second derivatives keep saying that the minimum is elsewhere".to_owned() })

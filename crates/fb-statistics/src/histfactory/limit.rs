@@ -75,13 +75,8 @@ impl<'a> Scan<'a> {
     /// [`best_fit`](super::best_fit).
     pub fn new(likelihood: Likelihood<'a>) -> Result<Self> {
         let model = likelihood.model();
-        let wrong =
-            |reason: &str| Error::Model { place: "parameter of interest".to_owned(), reason: reason.to_owned() };
-        let poi = model.poi().ok_or_else(|| wrong("the measurement names none, a limit needs one"))?;
+        let poi = model.interest("limit")?;
         let parameter = &model.parameters()[poi];
-        if parameter.fixed {
-            return Err(wrong("is fixed by the measurement, a limit needs it free"));
-        }
         let best = conditional_fit(&likelihood, &[&model.inits()], None)?;
         let background = conditional_fit(&likelihood, &[&model.inits(), &best.theta], Some((poi, 0.0)))?;
         let asimov = Likelihood::new(model, model.asimov(&background.theta));

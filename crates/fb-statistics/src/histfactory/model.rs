@@ -159,6 +159,21 @@ impl Model {
         self.poi
     }
 
+    /// The parameter of interest, which `purpose` needs free.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the measurement names none or fixes it.
+    pub(super) fn interest(&self, purpose: &str) -> Result<usize> {
+        let wrong = |reason: String| Err(Error::Model { place: "parameter of interest".to_owned(), reason });
+        match self.poi {
+            None => wrong(format!("the measurement names none, a {purpose} needs one")),
+            Some(i) if self.parameters[i].fixed => {
+                wrong(format!("is fixed by the measurement, a {purpose} needs it free"))
+            }
+            Some(i) => Ok(i),
+        }
+    }
+
     /// The number of bins of all channels.
     pub fn bins(&self) -> usize {
         self.bins

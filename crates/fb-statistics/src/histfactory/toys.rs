@@ -1,7 +1,6 @@
 //! CLs from pseudo-experiments, where the asymptotic laws are not to be relied on.
 
-use std::sync::Mutex;
-
+use fb_core::run::gather;
 use fb_core::{Error, Philox, Result, Value, Workers};
 
 use super::fit::conditional_fit;
@@ -36,10 +35,7 @@ pub fn test_with_toys(
     workers: &dyn Workers,
 ) -> Result<ToyTest> {
     let model = likelihood.model();
-    let poi = model.poi().ok_or_else(|| Error::Model {
-        place: "parameter of interest".to_owned(),
-        reason: "the measurement names none, a test needs one".to_owned(),
-    })?;
+    let poi = model.interest("test")?;
     let inits = model.inits();
     let statistic = |likelihood: &Likelihood, start: &[f64]| -> Result<f64> {
         let best = conditional_fit(likelihood, &[start, &inits], None)?;
@@ -54,14 +50,11 @@ pub fn test_with_toys(
     let mut distributions = Vec::new();
     for (which, strength) in [mu, 0.0].into_iter().enumerate() {
         let truth = conditional_fit(likelihood, &[&inits], Some((poi, strength)))?.theta;
-        let found: Vec<Mutex<Option<f64>>> = (0..toys).map(|_| Mutex::default()).collect();
-        workers.for_each(toys, &|toy| {
+        let one = |toy: usize| {
             let data = draw(model, &truth, &mut Philox::new(seed, which as u64, toy as u64));
-            if let (Ok(q), Ok(mut slot)) = (statistic(&Likelihood::new(model, data), &truth), found[toy].lock()) {
-                *slot = Some(q);
-            }
-        });
-        let mut values: Vec<f64> = found.into_iter().filter_map(|slot| slot.into_inner().ok().flatten()).collect();
+            statistic(&Likelihood::new(model, data), &truth).ok()
+        };
+        let mut values: Vec<f64> = gather(workers, toys, &one).into_iter().flatten().collect();
         values.sort_by(f64::total_cmp);
         failed += toys - values.len();
         distributions.push(values);
@@ -75,8 +68,10 @@ pub fn test_with_toys(
         let above = values.len() - values.partition_point(|x| *x < q);
         above as f64 / values.len() as f64
     };
-    let cls = |q: f64| share(with, q) / share(without, q).max(1.0 / without.len() as f64);
-    let (p, b) = (share(with, observed), share(without, observed).max(1.0 / without.len() as f64));
+    // At least one of the pseudo-experiments without signal, for a ratio.
+    let least = |q: f64| share(without, q).max(1.0 / without.len() as f64);
+    let cls = |q: f64| share(with, q) / least(q);
+    let (p, b) = (share(with, observed), least(observed));
     let relative = |p: f64, n: usize| (1.0 - p) / (p.max(1.0 / n as f64) * n as f64);
     let error = p.max(1.0 / with.len() as f64) / b * (relative(p, with.len()) + relative(b, without.len())).sqrt();
     Ok(ToyTest {

@@ -12,7 +12,7 @@ use super::dual::{Dual, Number};
 use super::shape::{MOST, Shape};
 use crate::Histogram;
 use crate::matrix::{Matrix, dot};
-use crate::minimise::{Minimum, Objective, Status, hessian, minimise};
+use crate::minimise::{Minimum, Objective, Status, covariance, errors, hessian, minimise};
 use crate::profile::{End, end};
 
 /// A parameter of a fit.
@@ -156,7 +156,7 @@ impl Category {
         let mut sum = vec![0.0; at.len()];
         for component in &self.components {
             let arguments: Vec<f64> = component.arguments.iter().map(|slot| slot.value(theta)).collect();
-            let size: f64 = component.size.iter().map(|slot| slot.value(theta)).product();
+            let size = component.yields(theta).0;
             for (sum, f) in sum.iter_mut().zip(component.normalised(&at, self.window, &arguments)) {
                 *sum += size * f;
             }
@@ -175,20 +175,10 @@ impl Category {
         for component in &self.components {
             let arguments: Vec<Dual<MOST>> =
                 component.arguments.iter().enumerate().map(|(k, slot)| Dual::variable(slot.value(theta), k)).collect();
-            let factors: Vec<f64> = component.size.iter().map(|slot| slot.value(theta)).collect();
-            let size: f64 = factors.iter().product();
             let free: Vec<(usize, usize)> =
                 component.arguments.iter().enumerate().filter_map(|(k, slot)| Some((k, place(index(slot)?)))).collect();
-            // The derivative of a product, without dividing by a factor that may be zero.
-            let scales: Vec<(usize, f64)> = component
-                .size
-                .iter()
-                .enumerate()
-                .filter_map(|(k, slot)| {
-                    let others = factors.iter().enumerate().filter(|(l, _)| *l != k).map(|(_, f)| f);
-                    Some((place(index(slot)?), others.product()))
-                })
-                .collect();
+            let (size, scales) = component.yields(theta);
+            let scales: Vec<(usize, f64)> = scales.into_iter().map(|(i, scale)| (place(i), scale)).collect();
             for (entry, f) in component.normalised(at, self.window, &arguments).into_iter().enumerate() {
                 sum[entry] += size * f.value;
                 let row = &mut slopes[entry * used.len()..][..used.len()];
@@ -202,22 +192,6 @@ impl Category {
         }
         (sum, used, slopes)
     }
-
-    /// The yields of all components, and their derivatives.
-    fn total(&self, theta: &[f64], slopes: &mut [f64]) -> f64 {
-        let mut total = 0.0;
-        for component in &self.components {
-            let factors: Vec<f64> = component.size.iter().map(|slot| slot.value(theta)).collect();
-            total += factors.iter().product::<f64>();
-            for (k, slot) in component.size.iter().enumerate() {
-                if let Slot::Free(i) = slot {
-                    let others = factors.iter().enumerate().filter(|(l, _)| *l != k).map(|(_, f)| f);
-                    slopes[*i] += others.product::<f64>();
-                }
-            }
-        }
-        total
-    }
 }
 
 fn index(slot: &Slot) -> Option<usize> {
@@ -228,15 +202,19 @@ fn index(slot: &Slot) -> Option<usize> {
 }
 
 impl Component {
+    /// The yield and its derivatives.
+    fn yields(&self, theta: &[f64]) -> (f64, Vec<(usize, f64)>) {
+        let factors: Vec<f64> = self.size.iter().map(|slot| slot.value(theta)).collect();
+        // The derivative of a product, without dividing by a factor that may be zero.
+        let others = |k: usize| factors.iter().enumerate().filter(|(l, _)| *l != k).map(|(_, f)| f).product();
+        let slopes = self.size.iter().enumerate().filter_map(|(k, slot)| Some((index(slot)?, others(k))));
+        (factors.iter().product(), slopes.collect())
+    }
+
     /// Integrals over the bins, or densities at the points, of the shape that is normalised in the window.
     fn normalised<T: Number>(&self, at: &At<'_>, window: (f64, f64), arguments: &[T]) -> Vec<T> {
         match at {
-            At::Bins(edges) => {
-                let bins: Vec<T> =
-                    edges.windows(2).map(|e| self.shape.integral(e[0], e[1], window, arguments)).collect();
-                let norm = T::of(1.0) / bins.iter().fold(T::of(0.0), |sum, b| sum + *b);
-                bins.into_iter().map(|b| b * norm).collect()
-            }
+            At::Bins(edges) => self.shape.shares(edges, arguments),
             At::Points(x) => {
                 let norm = T::of(1.0) / self.shape.integral(window.0, window.1, window, arguments);
                 x.iter().map(|x| self.shape.density(*x, window, arguments) * norm).collect()
@@ -291,28 +269,14 @@ impl Spectra {
     pub fn fit(&self, start: &[f64], bounds: &[(f64, f64)]) -> Result<Estimate> {
         let minimum = self.minimum(start, bounds)?;
         let free: Vec<usize> = (0..start.len()).filter(|&i| bounds[i].0 < bounds[i].1).collect();
-        let inverse = hessian(self, &minimum.x, bounds, &free).cholesky().map(|factor| factor.inverse());
-        let mut errors: Vec<f64> = bounds.iter().map(|b| if b.0 < b.1 { f64::NAN } else { 0.0 }).collect();
-        let covariance = inverse.map(|inverse| {
-            let mut covariance = Matrix::zeros(start.len());
-            for (row, &i) in free.iter().enumerate() {
-                for (column, &j) in free.iter().enumerate() {
-                    covariance.row_mut(i)[j] = 2.0 * inverse.row(row)[column];
-                }
-            }
-            if self.weighted() {
-                covariance = self.sandwich(&minimum.x, &covariance);
-            }
-            for &i in &free {
-                errors[i] = covariance.row(i)[i].sqrt();
-            }
-            covariance
-        });
+        let mut covariance = covariance(&hessian(self, &minimum.x, bounds, &free), &free, start.len());
+        if self.weighted() {
+            covariance = covariance.map(|covariance| self.sandwich(&minimum.x, &covariance));
+        }
+        let errors = errors(covariance.as_ref(), &free, start.len());
         Ok(Estimate { theta: minimum.x, twice_nll: minimum.value, errors, covariance })
     }
-}
 
-impl Spectra {
     /// The interval of the profile likelihood of parameter `i`: −2 ln L rises by `rise` at its ends.
     ///
     /// # Errors
@@ -379,7 +343,7 @@ impl Spectra {
     /// weighted events are (arXiv:1911.01303).
     fn sandwich(&self, theta: &[f64], covariance: &Matrix) -> Matrix {
         let scatter = self.information(theta, 1.0, Category::at, &|data, expected| match data {
-            Data::Binned { variances, .. } => variances.iter().zip(expected).map(|(v, m)| v / (m * m)).collect(),
+            Data::Binned { variances, .. } => variances.iter().zip(expected).map(|(v, m)| share(*v, m * m)).collect(),
             Data::Events { weights, .. } => weights.iter().zip(expected).map(|(w, m)| w * w / (m * m)).collect(),
         });
         let half: Vec<Vec<f64>> = (0..theta.len()).map(|i| scatter.times(covariance.row(i))).collect();
@@ -401,7 +365,7 @@ impl Objective for Spectra {
                     sum += seen.iter().zip(&expected).map(|(&n, &mean)| deviance(n, mean)).sum::<f64>();
                 }
                 Data::Events { weights, .. } => {
-                    sum += 2.0 * category.total(theta, &mut vec![0.0; theta.len()]);
+                    sum += 2.0 * category.components.iter().map(|c| c.yields(theta).0).sum::<f64>();
                     sum -= 2.0 * weights.iter().zip(&expected).map(|(w, mean)| w * mean.ln()).sum::<f64>();
                 }
             }
@@ -415,12 +379,12 @@ impl Objective for Spectra {
             let (expected, used, slopes) = category.slopes(theta, &category.at());
             let by_mean: Vec<f64> = match &category.data {
                 Data::Binned { contents: seen, .. } => {
-                    seen.iter().zip(&expected).map(|(n, mean)| 2.0 - 2.0 * n / mean).collect()
+                    seen.iter().zip(&expected).map(|(n, mean)| 2.0 - 2.0 * share(*n, *mean)).collect()
                 }
                 Data::Events { weights, .. } => {
-                    let mut total = vec![0.0; theta.len()];
-                    category.total(theta, &mut total);
-                    gradient.iter_mut().zip(total).for_each(|(g, t)| *g += 2.0 * t);
+                    for (i, slope) in category.components.iter().flat_map(|c| c.yields(theta).1) {
+                        gradient[i] += 2.0 * slope;
+                    }
                     weights.iter().zip(&expected).map(|(w, mean)| -2.0 * w / mean).collect()
                 }
             };
@@ -446,6 +410,11 @@ impl Objective for Spectra {
 
 fn pull(parameter: &Parameter, x: f64) -> Option<f64> {
     parameter.constraint.map(|(mean, sigma)| (x - mean) / sigma)
+}
+
+/// n/λ; zero where nothing was seen, also where nothing is expected.
+fn share(seen: f64, mean: f64) -> f64 {
+    if seen == 0.0 { 0.0 } else { seen / mean }
 }
 
 /// 2 (λ − n + n ln(n/λ)); without the terms of n alone where n, a sum of signed weights, is not positive.

@@ -50,7 +50,7 @@ const PANELS: f64 = 100.0;
 
 impl Shape {
     /// All that have a name; `bernstein:N` besides.
-    pub const NAMES: [(&str, Shape); 8] = [
+    const NAMES: [(&str, Shape); 8] = [
         ("gaussian", Self::Gaussian),
         ("crystal_ball", Self::CrystalBall),
         ("double_crystal_ball", Self::DoubleCrystalBall),
@@ -144,6 +144,14 @@ impl Shape {
                 (p[0].times(u) + p[1].times(u * u)).exp() / (to_the((x - Z.0).abs()) + to_the(0.5 * Z.1))
             }
         }
+    }
+
+    /// The integrals over the bins between rising edges, whose ends are the window, of the density that is normalised there.
+    pub fn shares<T: Number>(self, edges: &[f64], p: &[T]) -> Vec<T> {
+        let window = (edges[0], edges[edges.len() - 1]);
+        let bins: Vec<T> = edges.windows(2).map(|e| self.integral(e[0], e[1], window, p)).collect();
+        let norm = T::of(1.0) / bins.iter().fold(T::of(0.0), |sum, b| sum + *b);
+        bins.into_iter().map(|b| b * norm).collect()
     }
 
     /// The integral of the density from `a` to `b`.
