@@ -115,12 +115,12 @@ fn threads_do_not_change_a_bit_and_points_are_those_asked_for() {
         assert!((value.as_f64().unwrap() - exact).abs() < 1e-9);
     }
     for (text, message) in [
-        ("y\n1\n", "found the columns y, expected x"),
-        ("x,x\n1,1\n", "each once"),
-        ("x\nzero\n", "line 2: x is `zero`, expected a number from 0 to 2"),
-        ("x\n3\n", "line 2: x is `3`"),
-        ("x\n1,2\n", "line 2: expected 1 cells, found 2"),
-        ("", "expected x"),
+        ("y\n1\n", "no column `x`"),
+        ("x,x\n1,1\n", "stands there twice"),
+        ("x\nzero\n", "`x` is not finite in event 0"),
+        ("x\n3\n", "x is 3 in row 1, expected a number from 0 to 2"),
+        ("x\n1,2\n", "line 2): 2 fields, expected 1"),
+        ("", "the file is empty"),
     ] {
         std::fs::write(&path, text).unwrap();
         let output = run(&["solve", &format!("{SHIPPED}/o1.toml"), "--at", at]);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use fb_methods::solve::{Eigenvalue, Equations, Network, Problem, Solution, grid, solve};
+use fb_physics::expression::flat;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -113,44 +114,20 @@ fn read(path: &Path) -> Result<(Equations, Network)> {
     Ok((Equations { variables, unknowns, parameters, equations, conditions, exact, eigenvalue }, file.network))
 }
 
-/// The points of a table of text, in the order of the variables.
+/// The points of a table, in the order of the variables.
 fn points(path: &Path, problem: &Problem) -> Result<Vec<Vec<f64>>> {
-    let error = |reason: String| Failure::Data(format!("{}: {reason}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
-    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let header = lines.next().map(|(_, line)| line).unwrap_or_default();
-    let names: Vec<&str> = header.split(',').map(|name| name.trim().trim_matches('"')).collect();
-    let wanted = problem.variables();
-    let mut columns = Vec::new();
-    for name in wanted {
-        let found: Vec<usize> = (0..names.len()).filter(|i| names[*i] == name).collect();
-        let [column] = found[..] else {
-            let (found, expected) = (names.join(", "), wanted.join(", "));
-            return Err(error(format!("found the columns {found}, expected {expected}, each once")));
-        };
-        columns.push(column);
-    }
-    let mut points = Vec::new();
-    for (at, line) in lines {
-        let cells: Vec<&str> = line.split(',').map(|cell| cell.trim().trim_matches('"')).collect();
-        if cells.len() != names.len() {
-            return Err(error(format!("line {}: expected {} cells, found {}", at + 1, names.len(), cells.len())));
-        }
-        let mut point = Vec::new();
-        for ((column, name), (low, high)) in columns.iter().zip(wanted).zip(problem.domain()) {
-            let slack = 1e-9 * (high - low);
-            match cells[*column].parse::<f64>() {
-                Ok(x) if x >= low - slack && x <= high + slack => point.push(x),
-                _ => {
-                    return Err(error(format!(
-                        "line {}: {name} is `{}`, expected a number from {low} to {high}",
-                        at + 1,
-                        cells[*column]
-                    )));
-                }
+    let events = fb_io::read(path)?;
+    let mut points = vec![Vec::new(); events.len()];
+    for (name, (low, high)) in problem.variables().iter().zip(problem.domain()) {
+        let x = flat(name, &events).map_err(|source| Failure::In { path: path.to_owned(), source })?;
+        let slack = 1e-9 * (high - low);
+        for (row, (point, x)) in points.iter_mut().zip(x).enumerate() {
+            if x < low - slack || x > high + slack {
+                let reason = format!("{name} is {x} in row {}, expected a number from {low} to {high}", row + 1);
+                return Err(Failure::Data(format!("{}: {reason}", path.display())));
             }
+            point.push(x);
         }
-        points.push(point);
     }
     Ok(points)
 }
