@@ -66,8 +66,10 @@ impl Real for f32 {
     #[inline(always)]
     fn exp(self) -> Self {
         let x = Self::min(Self::max(self, -87.0), 88.0);
-        // Adding and subtracting 1.5·2²³ rounds to the nearest integer.
-        let n = (x * std::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
+        // Adding 1.5·2²³ rounds to the nearest integer n and leaves it in the lowest bits: no conversion, which would
+        // look for overflow number by number.
+        let shifted = x * std::f32::consts::LOG2_E + 12_582_912.0;
+        let n = shifted - 12_582_912.0;
         let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
         let p = 1.987_569_1e-4;
         let p = p * r + 1.398_199_9e-3;
@@ -76,7 +78,7 @@ impl Real for f32 {
         let p = p * r + 1.666_666_5e-1;
         let p = p * r + 0.5;
         let p = p * r * r + r + 1.0;
-        p * Self::from_bits(((n as i32 + 127) as u32) << 23)
+        p * Self::from_bits(shifted.to_bits().wrapping_add(127) << 23)
     }
 
     /// Abramowitz and Stegun, 7.1.26: absolute error below 10⁻⁷.

@@ -4,7 +4,7 @@
 use fb_core::{Philox, philox};
 
 use super::Cell;
-use super::dense::{drop_entries, pass_on};
+use super::dense::{drop_entries, hand_on};
 use super::rowwise::fold;
 use crate::Rows;
 use crate::executor::Mode;
@@ -36,11 +36,14 @@ fn softmax<T: Real>(x: &mut [T]) {
     }
 }
 
-/// Drops a share of the softmax of one event and head.
-fn drop_share<T: Real>(mode: Mode, [node, identity, head]: [u64; 3], rate: f64, x: &mut [T], words: &mut Vec<u32>) {
+/// The random words that drop a share of the softmax of one event and head.
+fn drop_words(mode: Mode, [node, identity, head]: [u64; 3], words: &mut [u32]) {
     let Mode::Training { seed, step } = mode else { return };
     let mut random = Philox::new(philox::hash(seed, node << 16 | head), step, identity);
-    drop_entries(x, &mut random, words, rate);
+    vector(
+        #[inline(always)]
+        || random.fill(words),
+    );
 }
 
 /// 1/√(columns of a head).
@@ -85,13 +88,19 @@ pub(super) fn forward<T: Real>(cell: &mut Cell<'_, T>, heads: usize, dropout: f6
             product([n, columns, n], (&scaled, view), (k, turned), (s, Matrix::rows(n)), beta);
             vector(
                 #[inline(always)]
-                || s.chunks_exact_mut(n).for_each(|row| softmax(row)),
+                || {
+                    // Not `for_each`, whose body would not be compiled for the vector unit.
+                    for row in s.chunks_exact_mut(n) {
+                        softmax(row);
+                    }
+                },
             );
             let s = if drops {
                 dropped.clear();
                 dropped.extend_from_slice(s);
-                let place = [cell.id as u64, cell.lane.identity[event], head as u64];
-                drop_share(cell.mode, place, dropout, &mut dropped, &mut words);
+                words.resize(n * n, 0);
+                drop_words(cell.mode, [cell.id as u64, cell.lane.identity[event], head as u64], &mut words);
+                drop_entries(&mut dropped, &words, dropout);
                 &dropped
             } else {
                 &*s
@@ -167,8 +176,10 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>, heads: usize, dropout: f
             let weights = if drops {
                 dropped.clear();
                 dropped.extend_from_slice(p);
-                drop_share(cell.mode, place, dropout, &mut dropped, &mut words);
-                drop_share(cell.mode, place, dropout, ds, &mut words);
+                words.resize(n * n, 0);
+                drop_words(cell.mode, place, &mut words);
+                drop_entries(&mut dropped, &words, dropout);
+                drop_entries(ds, &words, dropout);
                 &dropped
             } else {
                 p
@@ -194,15 +205,12 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>, heads: usize, dropout: f
         #[inline(always)]
         || gq.iter_mut().for_each(|g| *g = *g * factor),
     );
-    for (i, part) in [&gq, &gk, &gv].into_iter().enumerate() {
-        pass_on(cell, i, part);
-    }
-    if biased {
-        pass_on(cell, 3, &gu);
-    }
     cell.lane.grads[cell.id] = g;
-    let kept = [(SOFTMAX, p), (SCALED, scaled), (DROPPED, dropped), (SLOPE, slope)];
-    for (i, buffer) in kept.into_iter().chain([gq, gk, gv, gu].into_iter().enumerate().map(|(i, g)| (GRADS + i, g))) {
+    for (i, part) in [gq, gk, gv, gu].into_iter().enumerate().take(if biased { 4 } else { 3 }) {
+        let spare = hand_on(cell, i, part);
+        cell.give_keep(GRADS + i, spare);
+    }
+    for (i, buffer) in [(SOFTMAX, p), (SCALED, scaled), (DROPPED, dropped), (SLOPE, slope)] {
         cell.give_keep(i, buffer);
     }
 }
@@ -273,13 +281,11 @@ pub(super) fn class_backward<T: Real>(cell: &mut Cell<'_, T>, heads: usize) {
             }
         }
     }
-    for (i, part) in [&gq, &gk, &gv].into_iter().enumerate() {
-        pass_on(cell, i, part);
-    }
     cell.lane.grads[cell.id] = g;
     cell.give_keep(SOFTMAX, p);
-    for (i, buffer) in [gq, gk, gv].into_iter().enumerate() {
-        cell.give_keep(GRADS + i, buffer);
+    for (i, part) in [gq, gk, gv].into_iter().enumerate() {
+        let spare = hand_on(cell, i, part);
+        cell.give_keep(GRADS + i, spare);
     }
 }
 
@@ -333,6 +339,5 @@ pub(super) fn softmax_backward<T: Real>(cell: &mut Cell<'_, T>) {
             g.iter_mut().zip(y.iter().zip(&means)).for_each(|(g, (&y, &m))| *g = y * (*g - m));
         }
     }
-    pass_on(cell, 0, &g);
-    cell.lane.grads[cell.id] = g;
+    cell.lane.grads[cell.id] = hand_on(cell, 0, g);
 }

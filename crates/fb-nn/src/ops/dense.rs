@@ -164,10 +164,8 @@ pub(super) fn add_forward<T: Real>(cell: &mut Cell<'_, T>, activation: Activatio
 pub(super) fn add_backward<T: Real>(cell: &mut Cell<'_, T>, activation: Activation) {
     let mut g = std::mem::take(&mut cell.lane.grads[cell.id]);
     deactivate(&mut g, &cell.lane.values[cell.id], activation);
-    for i in 0..2 {
-        pass_on(cell, i, &g);
-    }
-    cell.lane.grads[cell.id] = g;
+    pass_on(cell, 0, &g);
+    cell.lane.grads[cell.id] = hand_on(cell, 1, g);
 }
 
 /// Adds `g` to the gradient with respect to input `i`, which has the same shape.
@@ -184,6 +182,23 @@ pub(super) fn pass_on<T: Real>(cell: &mut Cell<'_, T>, i: usize, g: &[T]) {
     }
 }
 
+/// As [`pass_on`], but where `g` is the first part of the gradient it changes places with its buffer instead of being
+/// copied. Gives a buffer back, its entries unspecified.
+pub(super) fn hand_on<T: Real>(cell: &mut Cell<'_, T>, i: usize, g: Vec<T>) -> Vec<T> {
+    let source = cell.source(i);
+    if !cell.needs_gradient[source] {
+        return g;
+    }
+    let (mut gx, touched) = cell.lane.take_grad(source, g.len());
+    if touched {
+        add(&mut gx, &g);
+        cell.lane.give_grad(source, gx);
+        return g;
+    }
+    cell.lane.give_grad(source, g);
+    gx
+}
+
 /// Calls `each` with every event's row range and its random numbers. The mask follows from (seed, node, step, event),
 /// so it needs no memory and does not depend on the batch it falls in.
 fn for_each_mask<T: Real>(cell: &Cell<'_, T>, mut each: impl FnMut(std::ops::Range<usize>, &mut Philox)) {
@@ -196,33 +211,37 @@ fn for_each_mask<T: Real>(cell: &Cell<'_, T>, mut each: impl FnMut(std::ops::Ran
     }
 }
 
-/// Sets entries to zero where the next random word is below the share `rate` of all words, and scales the others.
-pub(super) fn drop_entries<T: Real>(x: &mut [T], random: &mut Philox, words: &mut Vec<u32>, rate: f64) {
-    words.resize(x.len(), 0);
+/// Sets entries to zero where the random word is below the share `rate` of all words, and scales the others.
+pub(super) fn drop_entries<T: Real>(x: &mut [T], words: &[u32], rate: f64) {
     let (limit, scale) = ((rate * 4_294_967_296.0).ceil() as u32, T::of(1.0 / (1.0 - rate)));
     vector(
         #[inline(always)]
-        || {
-            random.fill(words);
-            for (x, &word) in x.iter_mut().zip(&*words) {
-                *x = if word < limit { T::ZERO } else { *x * scale };
-            }
-        },
+        || x.iter_mut().zip(words).for_each(|(x, &word)| *x = *x * if word < limit { T::ZERO } else { scale }),
     );
+}
+
+/// Drops entries of every event.
+fn drop<T: Real>(cell: &Cell<'_, T>, x: &mut [T], rate: f64) {
+    let mut words = Vec::new();
+    for_each_mask(cell, |range, random| {
+        words.resize(range.len(), 0);
+        vector(
+            #[inline(always)]
+            || random.fill(&mut words),
+        );
+        drop_entries(&mut x[range], &words, rate);
+    });
 }
 
 pub(super) fn dropout_forward<T: Real>(cell: &mut Cell<'_, T>, rate: f64) {
     let mut y = cell.take_value();
     y.copy_from_slice(&cell.lane.values[cell.source(0)]);
-    let mut words = Vec::new();
-    for_each_mask(cell, |range, random| drop_entries(&mut y[range], random, &mut words, rate));
+    drop(cell, &mut y, rate);
     cell.lane.values[cell.id] = y;
 }
 
 pub(super) fn dropout_backward<T: Real>(cell: &mut Cell<'_, T>, rate: f64) {
     let mut g = std::mem::take(&mut cell.lane.grads[cell.id]);
-    let mut words = Vec::new();
-    for_each_mask(cell, |range, random| drop_entries(&mut g[range], random, &mut words, rate));
-    pass_on(cell, 0, &g);
-    cell.lane.grads[cell.id] = g;
+    drop(cell, &mut g, rate);
+    cell.lane.grads[cell.id] = hand_on(cell, 0, g);
 }

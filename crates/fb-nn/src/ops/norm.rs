@@ -140,7 +140,7 @@ pub(super) fn backward<T: Real>(cell: &mut Cell<'_, T>, phase: usize, channels: 
         add_norm_gradient(cell, 0, channels);
     } else if cell.needs_gradient[source] {
         through(&mut g, None, &cell.lane.values[source], &cell.norms[0], cell.parameter(0));
-        super::dense::pass_on(cell, 0, &g);
+        g = super::dense::hand_on(cell, 0, g);
     }
     cell.lane.grads[cell.id] = g;
 }

@@ -1,6 +1,6 @@
 //! What acts on each row, or on each entry of it: layer normalisation, gates, factors.
 
-use super::dense::{activate, deactivate, pass_on};
+use super::dense::{activate, deactivate, hand_on};
 use super::{Cell, EPSILON};
 use crate::graph::Activation;
 use crate::kernels::{Real, add, sum_rows, vector};
@@ -39,8 +39,7 @@ pub(super) fn gelu_backward<T: Real>(cell: &mut Cell<'_, T>) {
             }
         },
     );
-    pass_on(cell, 0, &g);
-    cell.lane.grads[cell.id] = g;
+    cell.lane.grads[cell.id] = hand_on(cell, 0, g);
 }
 
 /// Mean and 1/√(σ² + ε) of a row.
@@ -102,39 +101,52 @@ pub(super) fn layer_norm_backward<T: Real>(cell: &mut Cell<'_, T>) {
     cell.lane.values[source] = x;
     add(cell.parameter_grad(0), &sums[..width]);
     add(cell.parameter_grad(1), &sums[width..]);
-    pass_on(cell, 0, &g);
-    cell.lane.grads[cell.id] = g;
+    cell.lane.grads[cell.id] = hand_on(cell, 0, g);
+}
+
+/// The factor of each column of a row.
+fn column_factors<T: Real>(cell: &Cell<'_, T>, groups: usize) -> Vec<T> {
+    let each = cell.node().width / groups;
+    cell.parameter(0).iter().flat_map(|&gamma| std::iter::repeat_n(gamma, each)).collect()
 }
 
 pub(super) fn scale_forward<T: Real>(cell: &mut Cell<'_, T>, groups: usize) {
     let mut y = cell.take_value();
-    let each = cell.node().width / groups;
-    let gamma = cell.parameter(0);
+    let factors = column_factors(cell, groups);
     let x = &cell.lane.values[cell.source(0)];
-    let rows = y.chunks_exact_mut(each).zip(x.chunks_exact(each)).zip(gamma.iter().cycle());
-    for ((y, x), &gamma) in rows {
-        y.iter_mut().zip(x).for_each(|(y, &x)| *y = gamma * x);
-    }
+    vector(
+        #[inline(always)]
+        || {
+            for (y, x) in y.chunks_exact_mut(factors.len()).zip(x.chunks_exact(factors.len())) {
+                y.iter_mut().zip(x.iter().zip(&factors)).for_each(|(y, (&x, &f))| *y = f * x);
+            }
+        },
+    );
     cell.lane.values[cell.id] = y;
 }
 
 pub(super) fn scale_backward<T: Real>(cell: &mut Cell<'_, T>, groups: usize) {
-    let (each, source) = (cell.node().width / groups, cell.source(0));
+    let (width, source) = (cell.node().width, cell.source(0));
     let mut g = std::mem::take(&mut cell.lane.grads[cell.id]);
     let x = std::mem::take(&mut cell.lane.values[source]);
-    let gamma = cell.parameter(0);
-    let mut sums = vec![T::ZERO; groups];
-    for (at, (g, x)) in g.chunks_exact_mut(each).zip(x.chunks_exact(each)).enumerate() {
-        let group = at % groups;
-        sums[group] += fold(g, x, |g, x| g * x);
-        for g in g.iter_mut() {
-            *g = *g * gamma[group];
-        }
-    }
+    let factors = column_factors(cell, groups);
+    let mut sums = vec![T::ZERO; width];
+    vector(
+        #[inline(always)]
+        || {
+            for (g, x) in g.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+                for ((g, &x), (sum, &f)) in g.iter_mut().zip(x).zip(sums.iter_mut().zip(&factors)) {
+                    *sum += *g * x;
+                    *g = *g * f;
+                }
+            }
+        },
+    );
     cell.lane.values[source] = x;
-    add(cell.parameter_grad(0), &sums);
-    pass_on(cell, 0, &g);
-    cell.lane.grads[cell.id] = g;
+    for (gamma, sums) in cell.parameter_grad(0).iter_mut().zip(sums.chunks_exact(width / groups)) {
+        *gamma += sums.iter().fold(T::ZERO, |all, &sum| all + sum);
+    }
+    cell.lane.grads[cell.id] = hand_on(cell, 0, g);
 }
 
 /// Calls `each` with every stretch of x that shares entries of y, and these: columns of a row, or rows of an event.
@@ -196,12 +208,11 @@ pub(super) fn multiply_backward<T: Real>(cell: &mut Cell<'_, T>) {
             });
         },
     );
-    for (i, part) in [&gx, &gy].into_iter().enumerate() {
-        pass_on(cell, i, part);
-    }
-    cell.give_keep(0, gx);
-    cell.give_keep(1, gy);
     cell.lane.grads[cell.id] = g;
+    for (i, part) in [gx, gy].into_iter().enumerate() {
+        let spare = hand_on(cell, i, part);
+        cell.give_keep(i, spare);
+    }
 }
 
 pub(super) fn concat_forward<T: Real>(cell: &mut Cell<'_, T>) {
@@ -292,6 +303,5 @@ pub(super) fn multiplicity_backward<T: Real>(cell: &mut Cell<'_, T>, mean: f64, 
         }
     }
     cell.lane.values[source] = x;
-    pass_on(cell, 0, &g);
-    cell.lane.grads[cell.id] = g;
+    cell.lane.grads[cell.id] = hand_on(cell, 0, g);
 }
