@@ -148,7 +148,7 @@ impl<S: Simd, M: Metric<D>, const D: usize> Engine<S, M, D> {
     /// Gives these nodes slots, one more a tile than it holds.
     #[inline(always)]
     fn deal(&mut self, live: &[Live]) {
-        self.tiles = Tiles::new(self.layout, live.iter().map(|one| one.point));
+        self.tiles = Tiles::new(self.layout, S::F64_LANES, live.iter().map(|one| one.point));
         let homes: Vec<u32> = live.iter().map(|one| self.tiles.home(one.point)).collect();
         self.first.clear();
         self.first.resize(self.tiles.len() + 1, 0);
@@ -474,7 +474,7 @@ impl<S: Simd> Best<S> {
 }
 
 /// The lanes of a mask, rising.
-struct Lanes(u64);
+pub(super) struct Lanes(pub u64);
 
 impl Iterator for Lanes {
     type Item = usize;
@@ -489,8 +489,13 @@ impl Iterator for Lanes {
     }
 }
 
+/// Where a mask is set.
 #[inline(always)]
-fn lanes<S: Simd>(simd: S, mask: S::m64s) -> Lanes {
+pub(super) fn lanes<S: Simd>(simd: S, mask: S::m64s) -> Lanes {
+    // Units with masks of their own have the bits at hand.
+    if const { size_of::<S::m64s>() == 1 && S::F64_LANES == WIDEST } {
+        return Lanes(u64::from(pulp::bytemuck::cast::<S::m64s, u8>(mask)));
+    }
     let bits: [u64; WIDEST] = std::array::from_fn(|lane| 1 << lane);
     let (bits, _) = S::as_simd_u64s(&bits);
     let chosen = simd.select_u64s(mask, bits[0], simd.splat_u64s(0));

@@ -1,7 +1,8 @@
 //! The smallest of many numbers that change one at a time.
 
 use pulp::Simd;
-use pulp::bytemuck::cast_slice;
+
+use super::engine::lanes;
 
 /// Children of a node.
 const FAN: usize = 16;
@@ -71,21 +72,11 @@ fn smallest<S: Simd>(simd: S, block: &[f64; FAN]) -> f64 {
 /// Where a number is first found.
 #[inline(always)]
 fn position<S: Simd>(simd: S, block: &[f64; FAN], value: f64) -> usize {
-    const BITS: [u64; FAN] = {
-        let mut bits = [0; FAN];
-        let mut i = 0;
-        while i < FAN {
-            bits[i] = 1 << i;
-            i += 1;
-        }
-        bits
-    };
     let value = simd.splat_f64s(value);
-    let none = simd.splat_u64s(0);
-    let bits = S::as_simd_u64s(&BITS).0.iter().zip(S::as_simd_f64s(block).0);
-    let found = bits
-        .fold(none, |found, (&bit, &x)| simd.or_u64s(found, simd.select_u64s(simd.equal_f64s(x, value), bit, none)));
-    let found = cast_slice::<S::u64s, u64>(std::slice::from_ref(&found)).iter().fold(0, |all, one| all | one);
+    let mut found = 0;
+    for (i, &x) in S::as_simd_f64s(block).0.iter().enumerate() {
+        found |= lanes(simd, simd.equal_f64s(x, value)).0 << (i * S::F64_LANES);
+    }
     (found.trailing_zeros() as usize).min(FAN - 1)
 }
 

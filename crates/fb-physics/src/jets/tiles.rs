@@ -32,9 +32,9 @@ impl Tiles {
     /// One tile for all.
     pub const ONE: Self = Self { rows: 1, columns: 1, reach: [0; 2], lowest: 0.0, per_y: 0.0, per_phi: 0.0 };
 
-    /// Tiles that cover these points.
+    /// Tiles that cover these points, for vectors of so many lanes.
     #[inline(always)]
-    pub fn new(layout: Layout, points: impl ExactSizeIterator<Item = Point>) -> Self {
+    pub fn new(layout: Layout, lanes: usize, points: impl ExactSizeIterator<Item = Point>) -> Self {
         let n = points.len();
         let (mut lowest, mut highest) = (f64::INFINITY, f64::NEG_INFINITY);
         for p in points.filter(|p| p[0].abs() < 20.0) {
@@ -46,7 +46,7 @@ impl Tiles {
             Layout::Grid { width, reach } => Self::grid(n, width, reach, lowest, highest),
             Layout::Best { radius } => {
                 // In vectors that are looked at; a stretch costs about as many as it is begun and ended.
-                let (particles, span) = (n as f64 / 4.0, highest - lowest + radius);
+                let (particles, span) = (n as f64 / lanes as f64, highest - lowest + radius);
                 let grid = |reach: f64| {
                     let side = (2.0 + 1.0 / reach) * radius;
                     (2.0 * reach + 1.0) * STRETCH + particles * side * side / (TAU * span)
@@ -140,4 +140,4 @@ impl Tiles {
 }
 
 /// What a stretch costs besides its vectors, in vectors.
-const STRETCH: f64 = 6.0;
+const STRETCH: f64 = 3.0;
