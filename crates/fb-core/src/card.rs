@@ -30,6 +30,8 @@ pub enum Promise {
     PermutationInvariant,
     /// The score does not change under collinear splitting and soft emission.
     InfraredCollinearSafe,
+    /// The score does not change under Lorentz transformations of an event that leave the beam where it is.
+    LorentzInvariant,
     /// The exported ONNX graph gives the same scores to 1e-5.
     OnnxParity,
     /// A training can go on from a model of its own: see [`crate::Run::start`].

@@ -86,7 +86,7 @@ impl Network for LorentzNet {
         title: "LorentzNet, messages of Minkowski products",
         tasks: &[Task::Classify],
         input: "particle cloud",
-        promises: &[Promise::PermutationInvariant, Promise::OnnxParity],
+        promises: &[Promise::PermutationInvariant, Promise::LorentzInvariant, Promise::OnnxParity],
         paper: Paper { authors: "Gong et al.", arxiv: "2201.08187" },
         status: Status::Experimental,
         parameters: Some(224_072),

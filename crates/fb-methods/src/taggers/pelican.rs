@@ -108,7 +108,7 @@ impl Network for Pelican {
         title: "PELICAN, equivariant maps of products of momenta",
         tasks: &[Task::Classify],
         input: "particle cloud",
-        promises: &[Promise::PermutationInvariant, Promise::OnnxParity],
+        promises: &[Promise::PermutationInvariant, Promise::LorentzInvariant, Promise::OnnxParity],
         paper: Paper { authors: "Bogatskiy, Hoffman, Miller, Offermann", arxiv: "2211.00454" },
         status: Status::Experimental,
         parameters: Some(48_317),
