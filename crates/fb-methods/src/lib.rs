@@ -52,6 +52,8 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Neural<taggers::pfn::Pfn>>(),
     &entry::<Trees<trees::random_forest::RandomForest>>(),
     &entry::<Neural<taggers::resnext::Resnext>>(),
+    &entry::<Neural<taggers::set2graph::Set2Graph>>(),
+    &entry::<taggers::single_vertex::SingleVertex>(),
     &entry::<Neural<taggers::topodnn::TopoDnn>>(),
     &entry::<Neural<taggers::treenin::TreeNin>>(),
     &entry::<Trees<trees::uboost::UBoost>>(),

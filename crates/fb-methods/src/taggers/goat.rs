@@ -10,7 +10,7 @@ use fb_core::{
     Workers, philox,
 };
 use fb_nn::training::Set;
-use fb_nn::{Graph, Model, Rows, Train};
+use fb_nn::{Graph, Model, Rows, Target, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -121,7 +121,13 @@ fn features(members: &[Vec<f64>], classes: usize) -> Features {
 }
 
 fn set<'a>(sample: &'a Sample, features: &'a Features) -> Set<'a> {
-    Set { features, labels: &sample.labels, weights: &sample.weights, identity: &sample.identity, variable: None }
+    Set {
+        features,
+        target: Target::Classes(&sample.labels),
+        weights: &sample.weights,
+        identity: &sample.identity,
+        variable: None,
+    }
 }
 
 /// Probabilities [event, class] by a model, of a number of classes that is known.
@@ -352,6 +358,7 @@ mod tests {
             events: Events::new(vec![Column::flat("x", Data::F64(x))]).unwrap(),
             labels: (0..n as u32).map(|i| i % 2).collect(),
             targets: Vec::new(),
+            partition: None,
             weights: vec![1.0; n],
             identity: (0..n as u64).map(|i| seed << 32 | i).collect(),
         }

@@ -27,6 +27,8 @@ pub mod particlenext;
 pub mod pelican;
 pub mod pfn;
 pub mod resnext;
+pub mod set2graph;
+pub mod single_vertex;
 pub mod topodnn;
 pub mod treenin;
 
