@@ -7,25 +7,25 @@
 //! number of them; the mean over both orders is the logit of the pair. It is trained by the cross entropy of the pairs of a
 //! jet less their soft F1. Tracks are of one vertex where a chain of pairs with a logit above zero leads from one to the other.
 //!
-//! The number does not depend on the order of the tracks. With `phi = "pairwise"` a track knows of no other, and a pair
+//! The number does not depend on the order of the tracks. With `context = "pairwise"` a track knows of no other, and a pair
 //! is judged by its own two alone: the siamese network of the papers, for comparison. `broadcast = "lin5"` adds the sum of
 //! all u to a pair; the other two of the five maps from sets to pairs stand on the diagonal alone, which is no pair here.
 //!
-//! Sees tracks `trk_*` with d0 and z0 in mm, and pT, η, φ, mass of the jet. Directions are relative to the jet, where the
-//! papers take them as they are.
+//! Sees tracks `trk_*` with d0 and z0 in mm and pT in GeV, and pT, η, φ, mass of the jet. Directions are relative to the jet
+//! and what has long tails is compressed, where the papers take all numbers as they are.
 
 use fb_core::{Card, Error, Input, Layout, List, Paper, Promise, Result, Status, Task, Variable};
 use fb_nn::{Activation, Edges, Graph, Init, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::at_most;
+use super::{at_most, tracks};
 use crate::neural::Network;
 
 /// What a track knows of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Phi {
+pub enum Context {
     /// All of them, by attention.
     Attention,
     /// Nothing.
@@ -49,7 +49,7 @@ pub struct Config {
     /// The tracks, and what is seen of each; columns of the jet may stand in it. Those that are not taken are each alone.
     pub tracks: List,
     /// What a track knows of the others: `attention` or `pairwise`.
-    pub phi: Phi,
+    pub context: Context,
     /// Widths of the layers of φ.
     pub layers: Vec<usize>,
     /// What a pair sees: `lin2` or `lin5`.
@@ -66,27 +66,20 @@ const MOST_TRACKS: usize = 1024;
 impl Default for Config {
     fn default() -> Self {
         let variables = [
-            "trk_d0",
-            "trk_z0",
+            "asinh(trk_d0 / 0.05)",
+            "asinh(trk_z0 / 0.1)",
             "atan2(sin(trk_phi - jet_phi), cos(trk_phi - jet_phi))",
-            "trk_ctgtheta - sinh(jet_eta)",
-            "trk_pt",
+            "asinh(trk_ctgtheta) - jet_eta",
+            "log(trk_pt)",
             "trk_charge",
-            "jet_pt",
+            "log(jet_pt)",
             "jet_eta",
-            "jet_M",
+            "jet_M / jet_pt",
         ];
+        let variables = variables.map(Variable::standard).to_vec();
         Self {
-            tracks: List {
-                name: "trk".to_owned(),
-                select: None,
-                order: None,
-                max: 64,
-                layout: Layout::Cloud,
-                reversed: false,
-                variables: variables.map(Variable::standard).to_vec(),
-            },
-            phi: Phi::Attention,
+            tracks: List { select: None, order: None, ..tracks(64, Layout::Cloud, variables) },
+            context: Context::Attention,
             layers: vec![256, 256, 256, 256, 5],
             broadcast: Broadcast::Lin2,
             hidden: 256,
@@ -104,7 +97,7 @@ impl Config {
         let mut x = Graph::INPUT;
         for (l, &width) in self.layers.iter().enumerate() {
             let mut y = graph.linear(x, width, Activation::Identity);
-            if self.phi == Phi::Attention {
+            if self.context == Context::Attention {
                 let narrow = graph.nodes[x].width.div_ceil(10);
                 let query = graph.linear(x, narrow, Activation::Tanh);
                 let key = graph.linear(x, narrow, Activation::Identity);
@@ -186,8 +179,8 @@ mod tests {
     /// Weights and biases of the layers and of attention, counted by hand for the ten inputs of the papers.
     #[test]
     fn parameters() {
-        let count = |phi, broadcast| {
-            let config = Config { phi, broadcast, ..Config::default() };
+        let count = |context, broadcast| {
+            let config = Config { context, broadcast, ..Config::default() };
             let mut graph = Graph::new(Rows::Particle, 10);
             Set2Graph::build(&config, 1, &mut graph).unwrap();
             graph.parameter_count()
@@ -195,18 +188,20 @@ mod tests {
         let layer = |from: usize, to: usize| (from + 1) * to + from * to + 2 * (from + 1) * from.div_ceil(10);
         let phi = layer(10, 256) + 3 * layer(256, 256) + layer(256, 5);
         let psi = 11 * 256 + 257;
-        assert_eq!(count(Phi::Attention, Broadcast::Lin2), phi + psi);
-        assert_eq!(count(Phi::Attention, Broadcast::Lin5), phi + psi + 5 * 256);
-        assert_eq!(count(Phi::Pairwise, Broadcast::Lin2), 11 * 256 + 3 * 257 * 256 + 257 * 5 + psi);
+        assert_eq!(count(Context::Attention, Broadcast::Lin2), phi + psi);
+        assert_eq!(count(Context::Attention, Broadcast::Lin5), phi + psi + 5 * 256);
+        assert_eq!(count(Context::Pairwise, Broadcast::Lin2), 11 * 256 + 3 * 257 * 256 + 257 * 5 + psi);
     }
 
     /// The logit of a pair is the mean of ψ over both orders, written out, and only with attention do other tracks enter.
     #[test]
     fn pairs_are_symmetric_and_know_of_others() {
-        for (phi, broadcast) in
-            [(Phi::Attention, Broadcast::Lin2), (Phi::Pairwise, Broadcast::Lin2), (Phi::Pairwise, Broadcast::Lin5)]
-        {
-            let config = Config { phi, broadcast, layers: vec![6, 3], hidden: 4, ..Config::default() };
+        for (context, broadcast) in [
+            (Context::Attention, Broadcast::Lin2),
+            (Context::Pairwise, Broadcast::Lin2),
+            (Context::Pairwise, Broadcast::Lin5),
+        ] {
+            let config = Config { context, broadcast, layers: vec![6, 3], hidden: 4, ..Config::default() };
             let mut graph = Graph::new(Rows::Particle, 2);
             Set2Graph::build(&config, 1, &mut graph).unwrap();
             let mut executor = Executor::<f64>::fresh(graph, 5);
@@ -219,11 +214,11 @@ mod tests {
             // Rows: (0,0), (1,0), (1,1), (2,0), …
             let (there, back) = (logits(&[a, b, c]), logits(&[c, b, a]));
             for (i, j) in [(1, 4), (3, 3), (4, 1)] {
-                assert!((there[i] - back[j]).abs() < 1e-12, "{phi:?}: {there:?} {back:?}");
+                assert!((there[i] - back[j]).abs() < 1e-12, "{context:?}: {there:?} {back:?}");
             }
             let alone = logits(&[a, b])[1];
-            let knows = phi == Phi::Attention || broadcast == Broadcast::Lin5;
-            assert_eq!((alone - there[1]).abs() > 1e-9, knows, "{phi:?}, {broadcast:?}: {alone} {}", there[1]);
+            let knows = context == Context::Attention || broadcast == Broadcast::Lin5;
+            assert_eq!((alone - there[1]).abs() > 1e-9, knows, "{context:?}, {broadcast:?}: {alone} {}", there[1]);
         }
     }
 }
