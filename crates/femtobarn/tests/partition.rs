@@ -76,8 +76,8 @@ fn tracks_are_put_into_vertices() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
     let refused = |read: &str, methods: &str, code: i32| {
+        let folder = tempfile::tempdir().unwrap();
         let file = experiment(folder.path(), read, methods);
         let output = run(&["run", &file, "--out", &text(&folder.path().join("refused"))]);
         assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
