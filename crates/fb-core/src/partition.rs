@@ -68,13 +68,6 @@ impl Partition {
     /// them. Groups are numbered as their first particles come.
     pub fn push_connected(&mut self, particles: usize, edge: impl Fn(usize, usize) -> bool) {
         let mut root: Vec<usize> = (0..particles).collect();
-        fn find(root: &mut [usize], mut i: usize) -> usize {
-            while root[i] != i {
-                root[i] = root[root[i]];
-                i = root[i];
-            }
-            i
-        }
         for i in 0..particles {
             for j in 0..i {
                 if edge(i, j) {
@@ -99,14 +92,27 @@ impl Partition {
     #[must_use]
     pub fn take(&self, indices: &[usize]) -> Self {
         let mut taken = Self::default();
-        indices.iter().for_each(|&i| taken.push(self.of(i).iter().copied()));
+        for &i in indices {
+            taken.push(self.of(i).iter().copied());
+        }
         taken
     }
 
     /// Appends the events of `other`.
     pub fn append(&mut self, other: &Self) {
-        (0..other.events()).for_each(|i| self.push(other.of(i).iter().copied()));
+        for i in 0..other.events() {
+            self.push(other.of(i).iter().copied());
+        }
     }
+}
+
+/// The first particle of the group of `i`; ways to it are made shorter.
+fn find(root: &mut [usize], mut i: usize) -> usize {
+    while root[i] != i {
+        root[i] = root[root[i]];
+        i = root[i];
+    }
+    i
 }
 
 #[cfg(test)]

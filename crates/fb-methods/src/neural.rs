@@ -155,7 +155,13 @@ impl<C: Serialize> Plan<'_, C> {
     }
 }
 
-fn set<'a>(sample: &'a Sample, groups: Option<&'a Partition>, weights: &'a [f64], features: &'a Features) -> Set<'a> {
+/// The events of a part, with the groups of its particles where these are asked for.
+pub(crate) fn set<'a>(
+    sample: &'a Sample,
+    groups: Option<&'a Partition>,
+    weights: &'a [f64],
+    features: &'a Features,
+) -> Set<'a> {
     let target = groups.map_or(Target::Classes(&sample.labels), Target::Partition);
     Set { features, target, weights, identity: &sample.identity, variable: None }
 }
