@@ -17,7 +17,9 @@ fn each(check: &str, test: impl Fn(AMethod)) {
 /// Particles belong together that fly to the same side.
 fn with_groups(jets: &[Jet]) -> Sample {
     let mut partition = Partition::default();
-    jets.iter().for_each(|jet| partition.push(jet.particles.iter().map(|p| u32::from(p[2] > 0.0))));
+    for jet in jets {
+        partition.push(jet.particles.iter().map(|p| u32::from(p[2] > 0.0)));
+    }
     Sample { partition: Some(partition), ..sample(jets) }
 }
 
