@@ -19,6 +19,7 @@ use neural::Neural;
 /// Every method, in alphabetic order.
 pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Trees<trees::adaboost::AdaBoost>>(),
+    &entry::<taggers::adaptive_vertex::AdaptiveVertex>(),
     &entry::<Trees<trees::bdt::Bdt>>(),
     &entry::<trees::category_tagger::CategoryTagger>(),
     &entry::<taggers::csvv2::CsvV2>(),

@@ -85,7 +85,7 @@ fn what_does_not_fit_is_refused() {
     };
     let groups = "partition = \"trk_vtx_index\"";
     let found = refused(groups, "[[method]]\nname = \"pfn\"\n", 2);
-    assert!(found.contains("`pfn` finds none; `set2graph`, `single_vertex` do"), "{found}");
+    assert!(found.contains("`pfn` finds none; `adaptive_vertex`, `set2graph`, `single_vertex` do"), "{found}");
     let found = refused("label = \"jet_flavour\"", "[[method]]\nname = \"single_vertex\"\n", 2);
     assert!(found.contains("no metric `ari(2)`"), "{found}");
     let found = refused(&format!("{groups}\ntarget = \"jet_M\""), METHODS, 2);

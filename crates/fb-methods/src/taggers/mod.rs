@@ -1,5 +1,6 @@
 //! Jet taggers: the landscape of top taggers (arXiv:1902.09914).
 
+pub mod adaptive_vertex;
 pub mod csvv2;
 pub mod deepcsv;
 pub mod deepjet;

@@ -149,6 +149,7 @@ fn tiny(method: AMethod) -> Json {
         "grids": [{"cells": 3, "size": 1.0}, {"cells": 5, "size": 3.0}], "cell": [4], "candidate": [5],
         "stem": 4, "widths": [4, 6], "repeats": [1, 2], "cardinality": 2,
         "tracks": list("part", "part_E", &json!([{"layout": "cloud", "reversed": false}])), "column": "part_px",
+        "list": "part", "helix": ["part_px", "part_py", "part_pz", "part_E", "part_E"],
         "degree": 3, "bodies": 4, "flat": ["jet_tau1"], "neighbours": 7, "bagging_temperature": 0.5, "min_node_size": 0.02,
     });
     let defaults = method.defaults();
