@@ -69,6 +69,7 @@ fn page(method: &dyn AnyMethod) -> String {
     let task = |task: &Task| match task {
         Task::Classify => "a probability per class",
         Task::Regress => "numbers",
+        Task::Partition => "a group for each particle",
     };
     let tasks: Vec<&str> = card.tasks.iter().map(task).collect();
     let _ = writeln!(text, "- Task: {}\n- Sees: {}", tasks.join("; "), card.input);

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use fb_core::run::Nowhere;
 use fb_core::{Column, Data, Events, Features, Philox, Run, Sample, Workers};
 use fb_nn::training::Set;
-use fb_nn::{Activation, Graph, Op, Rows, Train};
+use fb_nn::{Activation, Graph, Op, Rows, Target, Train};
 use femtobarn::pipeline::peak_memory_mb;
 use femtobarn::workers::Threads;
 use serde_json::{Value as Json, json};
@@ -63,8 +63,14 @@ fn steps(request: &Json, batch: usize, particles: usize, steps: usize, workers: 
         let (graph, values) = (mlp(), random(events * 60));
         let features = Features { width: 60, values, offsets: None, others: Vec::new() };
         let labels: Vec<u32> = (0..events as u32).map(|i| i % 6).collect();
-        let set = Set { features: &features, labels: &labels, weights: &weights, identity: &identity, variable: None };
-        let none = Set { labels: &[], weights: &[], identity: &[], ..set };
+        let set = Set {
+            features: &features,
+            target: Target::Classes(&labels),
+            weights: &weights,
+            identity: &identity,
+            variable: None,
+        };
+        let none = Set { target: Target::Classes(&[]), weights: &[], identity: &[], ..set };
         let flops = flops(&graph, batch, particles);
         (timed(workers, |run| fb_nn::train(graph, &train, set, none, run).map(drop))?, flops)
     } else {

@@ -10,6 +10,8 @@ pub enum Task {
     Classify,
     /// Predict numbers of each event.
     Regress,
+    /// Put the particles of each event into groups.
+    Partition,
 }
 
 /// How far along a method is.
@@ -26,7 +28,8 @@ pub enum Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Promise {
-    /// The score does not change when the particles of an event are permuted.
+    /// The score does not change when the particles of an event are permuted; the groups of a partition hold the same
+    /// particles.
     PermutationInvariant,
     /// The score does not change under collinear splitting and soft emission.
     InfraredCollinearSafe,

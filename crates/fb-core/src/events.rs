@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::{Error, Result, Unit, closest};
+use crate::{Error, Partition, Result, Unit, closest};
 
 /// The entries of a column, in one run.
 #[derive(Debug, Clone, PartialEq)]
@@ -265,6 +265,8 @@ pub struct Sample {
     pub labels: Vec<u32>,
     /// The numbers that a regression is to predict: [event, target], row after row. Empty in a classification.
     pub targets: Vec<f64>,
+    /// The groups that the particles of each event are to be put into, where that is asked.
+    pub partition: Option<Partition>,
     /// Signed weight of each event.
     pub weights: Vec<f64>,
     /// Hash of (file, event id): folds and random numbers follow from it, never from the row.
@@ -300,6 +302,7 @@ impl Sample {
             events: self.events.take(indices),
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
             targets: indices.iter().flat_map(|&i| &self.targets[i * width..][..width]).copied().collect(),
+            partition: self.partition.as_ref().map(|partition| partition.take(indices)),
             weights: indices.iter().map(|&i| self.weights[i]).collect(),
             identity: indices.iter().map(|&i| self.identity[i]).collect(),
         }
@@ -310,6 +313,9 @@ impl Sample {
         self.events.append(other.events)?;
         self.labels.extend(other.labels);
         self.targets.extend(other.targets);
+        if let Some(more) = &other.partition {
+            self.partition.get_or_insert_default().append(more);
+        }
         self.weights.extend(other.weights);
         self.identity.extend(other.identity);
         Ok(())

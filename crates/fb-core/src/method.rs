@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value as Json};
 
-use crate::{Artifact, Card, Error, Events, Input, Promise, Result, Run, Sample, Task, Value, Workers, closest};
+use crate::{
+    Artifact, Card, Error, Events, Input, Partition, Promise, Result, Run, Sample, Task, Value, Workers, closest,
+};
 
 /// A method of the catalogue: one type, one file.
 pub trait Method: Send + Sync + 'static {
@@ -60,7 +62,18 @@ pub struct Explanation {
 /// A trained model.
 pub trait Fitted: Send + Sync {
     /// Scores of events. They do not depend on which other events are asked for, nor on the threads.
+    ///
+    /// # Errors
+    /// Columns that are missing or not finite; [`Error::Config`] of a model that puts particles into groups, which has none.
     fn scores(&self, events: &Events, workers: &dyn Workers) -> Result<Scores>;
+    /// The groups that the particles of each event fall into, for models that put them into some; none for those that score
+    /// events.
+    ///
+    /// # Errors
+    /// As [`Fitted::scores`].
+    fn partition(&self, _events: &Events, _workers: &dyn Workers) -> Result<Option<Partition>> {
+        Ok(None)
+    }
     /// What is stored of it: enough to predict and to export.
     fn artifact(&self) -> Result<Artifact>;
     /// Trainable parameters.
@@ -154,9 +167,19 @@ impl<M: Method> AnyMethod for Entry<M> {
     }
 
     fn fit(&self, config: &Json, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<Box<dyn Fitted>> {
-        if train.width() > 0 && !M::CARD.tasks.contains(&Task::Regress) {
-            let reason = "it tells classes apart, found numbers to be predicted".to_owned();
-            return Err(Error::Config { place: format!("method `{}`", M::CARD.name), reason });
+        let tasks = M::CARD.tasks;
+        let refuse = |reason: &str| {
+            Err(Error::Config { place: format!("method `{}`", M::CARD.name), reason: reason.to_owned() })
+        };
+        if train.partition.is_some() != tasks.contains(&Task::Partition) {
+            return refuse(if train.partition.is_some() {
+                "it says something of events as a whole, found particles to be put into groups"
+            } else {
+                "it puts particles into groups, found none to learn from"
+            });
+        }
+        if train.width() > 0 && !tasks.contains(&Task::Regress) {
+            return refuse("it tells classes apart, found numbers to be predicted");
         }
         if let Some(start) = run.start {
             let (name, found) = (M::CARD.name, start.method()?);

@@ -4,11 +4,13 @@
 
 mod inputs;
 pub mod onnx;
+mod pairs;
 mod runtime;
 pub mod trees;
 
 pub use inputs::Inputs;
 pub use onnx::onnx;
+pub use pairs::pairs;
 pub use runtime::Runtime;
 
 /// What is wrong with an export or an import.

@@ -42,7 +42,7 @@ impl Runtime {
         Ok(Self { session: builder.commit_from_memory(model).map_err(refused)? })
     }
 
-    /// Probabilities [event, class].
+    /// Probabilities [event, class], or of pairs [event, particle, particle].
     ///
     /// # Errors
     /// [`Error::Runtime`] where the inputs are not those of the model.
@@ -59,7 +59,8 @@ impl Runtime {
                 values.push((Cow::from(tensor.name.as_str()), view.map_err(refused)?.into()));
             }
             let outputs = self.session.run(values).map_err(refused)?;
-            let output = outputs.get("probabilities").ok_or_else(|| refused("the model gives no `probabilities`"))?;
+            let output = outputs.get("probabilities").or_else(|| outputs.get("pairs"));
+            let output = output.ok_or_else(|| refused("the model gives neither `probabilities` nor `pairs`"))?;
             all.extend_from_slice(output.try_extract_tensor::<f32>().map_err(refused)?.1);
         }
         Ok(all)

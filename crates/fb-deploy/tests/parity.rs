@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use fb_core::{Artifact, Column, Data, Events, Fitted, Frame, Input, Layout, List, Tensor, Variable};
 use fb_deploy::{Inputs, Runtime, onnx};
 use fb_methods::neural::FittedNetwork;
+use fb_methods::neural::Network as _;
 use fb_nn::graph::{Convolution, Window};
-use fb_nn::{Activation, Graph, Rows};
+use fb_nn::{Activation, Edges, Graph, Model, Rows};
 use serde_json::json;
 
 use common::{artifact, jets, networks, uneven};
@@ -327,4 +328,53 @@ fn jets_given_by_pt_eta_phi_agree() {
     .unwrap();
     let artifact = artifact(fb_methods::method("pfn").unwrap(), &json!({}));
     assert!(difference(&library, &artifact, &events) <= TOLERANCE);
+}
+
+/// Of a network that groups the entries of a list: the pairs of jets of none, one and more entries than are kept, next to
+/// those of our own engine.
+#[test]
+fn pairs_agree() {
+    let variables = ["part_px / 10", "part_py / 10", "part_E / jet_m"].map(|v| Variable::affine(v, 0.1, 0.5)).to_vec();
+    let list = List {
+        name: "part".to_owned(),
+        select: None,
+        order: None,
+        max: 12,
+        layout: Layout::Cloud,
+        reversed: false,
+        variables,
+    };
+    let options = fb_methods::taggers::set2graph::Config { layers: vec![9, 5], hidden: 7, ..Default::default() };
+    let build = |graph: &mut Graph| {
+        fb_methods::taggers::set2graph::Set2Graph::build(&options, 1, graph).unwrap();
+    };
+    let input = Input::Lists { event: vec![], lists: vec![list.clone()] };
+    let artifact = network(&input, build);
+    let ordered = Input::Lists { event: vec![], lists: vec![List { order: Some("part_E".to_owned()), ..list }] };
+    let refused = onnx(&network(&ordered, build)).unwrap_err().to_string();
+    assert!(refused.contains("list `part`") && refused.contains("order"), "{refused}");
+    let Some(library) = library() else { return };
+    let events = jets(&[0, 1, 2, 5, 12, 30], 3);
+    let features = fb_physics::features::prepare(&input, &events).unwrap();
+    let graph: Graph = serde_json::from_value(artifact.header["graph"].clone()).unwrap();
+    let logits = Model::from_tensors(graph, &artifact).unwrap().outputs(&features, &fb_core::run::Alone);
+    let mut runtime = Runtime::open(Some(&library), &onnx(&artifact).unwrap()).unwrap();
+    let found = runtime.probabilities(&Inputs::new(&input, &events).unwrap()).unwrap();
+    assert_eq!(found.len(), 6 * 12 * 12);
+    let (mut first, mut seen) = (0, 0);
+    for event in 0..6 {
+        let n = features.rows(event).len();
+        for i in 0..12 {
+            for j in 0..12 {
+                let found = found[(event * 12 + i) * 12 + j];
+                let there = i < n && j < n && i != j;
+                let logit = || logits[first + Edges::place(i.max(j), i.min(j))];
+                let expected = if there { 1.0 / (1.0 + (-logit()).exp()) } else { 0.0 };
+                assert!((found - expected).abs() <= TOLERANCE, "event {event}, ({i}, {j}): {found} {expected}");
+                seen += usize::from(there);
+            }
+        }
+        first += Edges::Unordered.count(n);
+    }
+    assert!(first == logits.len() && seen > 2 * 132, "{first} {seen}");
 }

@@ -19,6 +19,7 @@ use neural::Neural;
 /// Every method, in alphabetic order.
 pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Trees<trees::adaboost::AdaBoost>>(),
+    &entry::<taggers::adaptive_vertex::AdaptiveVertex>(),
     &entry::<Trees<trees::bdt::Bdt>>(),
     &entry::<trees::category_tagger::CategoryTagger>(),
     &entry::<taggers::csvv2::CsvV2>(),
@@ -52,6 +53,8 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Neural<taggers::pfn::Pfn>>(),
     &entry::<Trees<trees::random_forest::RandomForest>>(),
     &entry::<Neural<taggers::resnext::Resnext>>(),
+    &entry::<Neural<taggers::set2graph::Set2Graph>>(),
+    &entry::<taggers::single_vertex::SingleVertex>(),
     &entry::<Neural<taggers::topodnn::TopoDnn>>(),
     &entry::<Neural<taggers::treenin::TreeNin>>(),
     &entry::<Trees<trees::uboost::UBoost>>(),

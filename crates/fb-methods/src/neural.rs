@@ -3,10 +3,12 @@
 use std::marker::PhantomData;
 
 use fb_core::{
-    Artifact, Card, Error, Events, Features, Fitted, Input, Layout, Method, Result, Run, Sample, Scores, Workers,
+    Artifact, Card, Error, Events, Features, Fitted, Input, Layout, List, Method, Partition, Result, Run, Sample,
+    Scores, Task, Workers,
 };
 use fb_nn::training::Set;
-use fb_nn::{Graph, Model, Rows, Train};
+use fb_nn::{Edges, Graph, Model, Rows, Target, Train};
+use fb_physics::lists;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
@@ -32,7 +34,7 @@ pub trait Network: Send + Sync + 'static {
     fn reweight(_config: &Self::Config) -> Option<&Reweight> {
         None
     }
-    /// Its operations after the input nodes of `graph`, up to the logits of so many classes.
+    /// Its operations after the input nodes of `graph`, up to the logits of so many classes, or of pairs of particles.
     fn build(config: &Self::Config, classes: usize, graph: &mut Graph) -> Result<()>;
 }
 
@@ -86,15 +88,20 @@ impl<N: Network> Method for Neural<N> {
     }
 
     fn fit(config: &N::Config, train: &Sample, validation: &Sample, run: &mut Run<'_>) -> Result<FittedNetwork> {
-        let classes = classes(train);
         let input = N::input(config)?;
-        let graph = graph(N::CARD.name, &input, |graph| N::build(config, classes, graph))?;
+        let plan = Plan { method: N::CARD.name, config, input: &input, train: N::train(config) };
+        if N::CARD.tasks == [Task::Partition] {
+            let graph = plan.graph(|graph| N::build(config, 1, graph))?;
+            [train, validation].into_iter().try_for_each(check_weights)?;
+            return plan.fit(graph, train, &train.weights, validation, run);
+        }
+        let classes = classes(train);
+        let graph = plan.graph(|graph| N::build(config, classes, graph))?;
         check_sample(train, validation, classes)?;
         let mut weights = weights::treated(NegativeWeights::Keep, N::normalise(config), train, Some(classes))?;
         if let Some(reweight) = N::reweight(config) {
             weights = reweight.apply(train, &weights)?;
         }
-        let plan = Plan { method: N::CARD.name, config, input: &input, train: N::train(config) };
         plan.fit(graph, train, &weights, validation, run)
     }
 
@@ -131,12 +138,16 @@ impl<C: Serialize> Plan<'_, C> {
         let features = [train, validation].map(|part| fb_physics::features::prepare(&input, &part.events));
         let [train_features, validation_features] = features;
         let (train_features, validation_features) = (train_features?, validation_features?);
+        let groups = [train, validation].map(|part| groups(&input, part));
+        let [train_groups, validation_groups] = groups;
+        let (train_groups, validation_groups) = (train_groups?, validation_groups?);
         let variable = match &self.train.decorrelate {
             Some(decorrelate) => Some(fb_physics::expression::flat(&decorrelate.against, &train.events)?),
             None => None,
         };
-        let train = Set { variable: variable.as_deref(), ..set(train, weights, &train_features) };
-        let validation = set(validation, &validation.weights, &validation_features);
+        let train =
+            Set { variable: variable.as_deref(), ..set(train, train_groups.as_ref(), weights, &train_features) };
+        let validation = set(validation, validation_groups.as_ref(), &validation.weights, &validation_features);
         let model = fb_nn::train(graph, self.train, train, validation, run)?;
         let config = serde_json::to_value(self.config)
             .map_err(|e| Error::Config { place: format!("method `{}`", self.method), reason: e.to_string() })?;
@@ -144,8 +155,48 @@ impl<C: Serialize> Plan<'_, C> {
     }
 }
 
-fn set<'a>(sample: &'a Sample, weights: &'a [f64], features: &'a Features) -> Set<'a> {
-    Set { features, labels: &sample.labels, weights, identity: &sample.identity, variable: None }
+/// The events of a part, with the groups of its particles where these are asked for.
+pub(crate) fn set<'a>(
+    sample: &'a Sample,
+    groups: Option<&'a Partition>,
+    weights: &'a [f64],
+    features: &'a Features,
+) -> Set<'a> {
+    let target = groups.map_or(Target::Classes(&sample.labels), Target::Partition);
+    Set { features, target, weights, identity: &sample.identity, variable: None }
+}
+
+/// The list whose entries are put into groups.
+fn grouped(input: &Input) -> Result<&List> {
+    match input {
+        Input::Lists { event, lists } if event.is_empty() && lists.len() == 1 => Ok(&lists[0]),
+        _ => Err(Error::Artifact { reason: "a network that puts particles into groups sees one list".to_owned() }),
+    }
+}
+
+/// The true groups of the particles that a network sees, in its order; none where particles are not grouped.
+fn groups(input: &Input, sample: &Sample) -> Result<Option<Partition>> {
+    let Some(all) = &sample.partition else { return Ok(None) };
+    let list = grouped(input)?;
+    let kept = lists::kept(list, &sample.events)?;
+    if let Some(event) = (0..all.events()).find(|&i| all.offsets()[i + 1] != kept.all[i + 1]) {
+        return Err(Error::Length {
+            what: format!("groups of list `{}` in event {event}", list.name),
+            expected: kept.all[event + 1] - kept.all[event],
+            found: all.of(event).len(),
+        });
+    }
+    let mut seen = Partition::default();
+    for o in kept.offsets.windows(2) {
+        seen.push(kept.entries[o[0]..o[1]].iter().map(|&entry| all.groups()[entry]));
+    }
+    Ok(Some(seen))
+}
+
+/// What a model that puts particles into groups says when it is asked for scores of events.
+pub(crate) fn no_scores(method: &str) -> Error {
+    let reason = "it puts particles into groups and has no score of an event".to_owned();
+    Error::Config { place: format!("method `{method}`"), reason }
 }
 
 /// Classes of a training part: one more than the largest label, and at least two.
@@ -205,6 +256,9 @@ impl FittedNetwork {
         let input: Input = serde_json::from_value(artifact.header["input"].clone()).map_err(|_| read("input"))?;
         let graph: Graph = serde_json::from_value(artifact.header["graph"].clone()).map_err(|_| read("graph"))?;
         let model = Model::from_tensors(graph, artifact)?;
+        if model.graph.is_of_pairs() {
+            grouped(&input)?;
+        }
         if shapes(&input)? != model.graph.inputs() {
             return Err(Error::Artifact { reason: "the network does not fit what it is said to see".to_owned() });
         }
@@ -217,6 +271,9 @@ pub(crate) const BLOCK: usize = 8192;
 
 impl Fitted for FittedNetwork {
     fn scores(&self, events: &Events, workers: &dyn Workers) -> Result<Scores> {
+        if self.model.graph.is_of_pairs() {
+            return Err(no_scores(&self.method));
+        }
         let mut values = Vec::with_capacity(events.len() * self.model.graph.classes());
         for start in (0..events.len()).step_by(BLOCK) {
             let block: Vec<usize> = (start..(start + BLOCK).min(events.len())).collect();
@@ -228,6 +285,35 @@ impl Fitted for FittedNetwork {
             values.extend(self.model.probabilities(&features, workers));
         }
         Ok(Scores { classes: self.model.graph.classes(), values })
+    }
+
+    /// Particles are together where a chain of pairs with a logit above zero leads from one to the other; one that the
+    /// network does not see is alone.
+    fn partition(&self, events: &Events, workers: &dyn Workers) -> Result<Option<Partition>> {
+        if !self.model.graph.is_of_pairs() {
+            return Ok(None);
+        }
+        let list = grouped(&self.input)?;
+        let mut all = Partition::default();
+        for start in (0..events.len()).step_by(BLOCK) {
+            let block = events.take(&(start..(start + BLOCK).min(events.len())).collect::<Vec<_>>());
+            let prepared = fb_physics::features::prepare(&self.input, &block).map_err(|e| shift(e, start))?;
+            let logits = self.model.outputs(&prepared, workers);
+            let kept = lists::kept(list, &block)?;
+            let mut first = 0;
+            for (all_of, kept_of) in kept.all.windows(2).zip(kept.offsets.windows(2)) {
+                let seen = &kept.entries[kept_of[0]..kept_of[1]];
+                let mut place = vec![None; all_of[1] - all_of[0]];
+                seen.iter().enumerate().for_each(|(at, &entry)| place[entry - all_of[0]] = Some(at));
+                let together = |i: usize, j: usize| match (place[i], place[j]) {
+                    (Some(i), Some(j)) => logits[first + Edges::place(i.max(j), i.min(j))] > 0.0,
+                    _ => false,
+                };
+                all.push_connected(place.len(), together);
+                first += Edges::Unordered.count(seen.len());
+            }
+        }
+        Ok(Some(all))
     }
 
     fn artifact(&self) -> Result<Artifact> {

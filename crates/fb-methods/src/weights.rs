@@ -177,6 +177,7 @@ mod tests {
             identity: (0..x.len() as u64).collect(),
             events: Events::new(vec![Column::flat("x", Data::F64(x))]).unwrap(),
             targets: Vec::new(),
+            partition: None,
             labels,
         }
     }

@@ -14,6 +14,7 @@ use crate::graph::{Graph, Op, Rows};
 use crate::kernels::{Real, add};
 use crate::loss;
 use crate::ops::{self, Cell};
+use crate::target::Target;
 
 /// Whether a pass trains or predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub enum Mode {
 pub struct Batch<'a> {
     /// What the network sees of all events.
     pub features: &'a Features,
-    /// Class of every event.
-    pub labels: &'a [u32],
+    /// What the output is compared with.
+    pub target: Target<'a>,
     /// Weight of every event in the loss.
     pub weights: &'a [f64],
     /// Identity of every event.
@@ -80,8 +81,6 @@ pub(crate) struct Lane<T> {
     waiting: Vec<Vec<usize>>,
     current: usize,
     pub identity: Vec<u64>,
-    labels: Vec<u32>,
-    weights: Vec<f64>,
     pub values: Vec<Vec<T>>,
     pub grads: Vec<Vec<T>>,
     touched: Vec<bool>,
@@ -210,10 +209,6 @@ impl<T: Real> Lane<T> {
         if training {
             self.identity.clear();
             self.identity.extend(indices.iter().map(|&i| batch.identity[i]));
-            self.labels.clear();
-            self.labels.extend(indices.iter().map(|&i| batch.labels[i]));
-            self.weights.clear();
-            self.weights.extend(indices.iter().map(|&i| batch.weights[i]));
         }
     }
 }
@@ -293,11 +288,12 @@ impl<T: Real> Executor<T> {
                 let mut lane = lock(&this.lanes[l]);
                 let share = share(batch.indices.len(), lanes, l);
                 for start in share.clone().step_by(piece) {
-                    lane.load(&this.graph, batch, start..(start + piece).min(share.end), true);
+                    let events = start..(start + piece).min(share.end);
+                    lane.load(&this.graph, batch, events.clone(), true);
                     for node in 1..this.graph.nodes.len() {
                         this.forward(&mut lane, node, 0, mode);
                     }
-                    this.loss(&mut lane, norm);
+                    this.loss(&mut lane, batch, events, norm);
                     for node in (1..this.graph.nodes.len()).rev() {
                         this.backward(&mut lane, node, 0, mode);
                     }
@@ -314,7 +310,14 @@ impl<T: Real> Executor<T> {
         let n = features.events();
         let width = self.graph.nodes[self.graph.output()].width;
         let all: Vec<usize> = (0..n).collect();
-        let batch = Batch { features, labels: &[], weights: &[], identity: &[], indices: &all, decorrelate: None };
+        let batch = Batch {
+            features,
+            target: Target::Classes(&[]),
+            weights: &[],
+            identity: &[],
+            indices: &all,
+            decorrelate: None,
+        };
         let piece = self.piece(&batch);
         let parts: Vec<Mutex<Vec<T>>> = (0..self.lanes.len()).map(|_| Mutex::default()).collect();
         let this = &*self;
@@ -373,7 +376,7 @@ impl<T: Real> Executor<T> {
                     this.forward(&mut lane, node, phase, mode);
                 }
                 if i + 1 == forward.len() {
-                    this.loss(&mut lane, norm);
+                    this.loss(&mut lane, batch, share(batch.indices.len(), lanes, l), norm);
                 }
             });
             if i + 1 < forward.len() {
@@ -424,16 +427,18 @@ impl<T: Real> Executor<T> {
         }
     }
 
-    fn loss(&self, lane: &mut Lane<T>, norm: f64) {
+    fn loss(&self, lane: &mut Lane<T>, batch: &Batch<'_>, events: std::ops::Range<usize>, norm: f64) {
         let output = self.graph.output();
         let width = self.graph.nodes[output].width;
-        let (mut grad, _) = lane.take_grad(output, lane.events * width);
-        lane.loss += loss::cross_entropy(&lane.values[output], width, &lane.labels, &lane.weights, norm, &mut grad);
+        let (mut grad, _) = lane.take_grad(output, lane.values[output].len());
+        let events = (&batch.indices[events], batch.weights);
+        lane.loss += batch.target.loss(&lane.values[output], width, events, norm, &mut grad);
         lane.give_grad(output, grad);
     }
 
     /// Adds λ·dCor² of the scores of class 1 to the loss, and its gradient to that of the logits.
     fn decorrelate(&self, decorrelate: &Decorrelate, variable: &[f64], batch: &Batch<'_>, lanes: usize) {
+        let Target::Classes(labels) = batch.target else { return };
         let output = self.graph.output();
         let width = self.graph.nodes[output].width;
         let mut probabilities = Vec::new();
@@ -441,8 +446,7 @@ impl<T: Real> Executor<T> {
             lock(lane).values[output].chunks_exact(width).for_each(|row| probabilities.push(loss::shares(row)));
         }
         let scores: Vec<f64> = probabilities.iter().map(|p| p[1]).collect();
-        let chosen: Vec<usize> =
-            (0..scores.len()).filter(|&i| batch.labels[batch.indices[i]] == decorrelate.class).collect();
+        let chosen: Vec<usize> = (0..scores.len()).filter(|&i| labels[batch.indices[i]] == decorrelate.class).collect();
         let of = |f: &dyn Fn(usize) -> f64| chosen.iter().map(|&i| f(i)).collect::<Vec<f64>>();
         let (s, m) = (of(&|i| scores[i]), of(&|i| variable[batch.indices[i]]));
         let (value, gradient) = distance_correlation(&s, &m, &of(&|i| batch.weights[batch.indices[i]]));

@@ -286,6 +286,13 @@ pub enum Op {
         /// Share that is dropped.
         dropout: f64,
     },
+    /// `activation(x/√(Σx² + 10⁻¹²))` of each row.
+    Unit {
+        /// What follows.
+        activation: Activation,
+    },
+    /// Σ_j softmax_j(q_i·k_j/√c)·v_j (arXiv:2002.08772); inputs q, k [particle, c] and v [particle, width].
+    SetAttention,
     /// The row of each event and the rows of its particles, one after the other; inputs [event, width] and
     /// [particle, width].
     Stack,
@@ -467,7 +474,7 @@ pub struct Graph {
     /// Rows of the input that stand before the particles of every event (reference momenta of the beam).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fixed: Vec<Vec<f32>>,
-    /// In order of evaluation; the last is the output, a row of logits per event.
+    /// In order of evaluation; the last is the output, a row of logits per event or a logit per unordered pair.
     pub nodes: Vec<Node>,
     /// Trainable.
     pub parameters: Vec<Parameter>,
@@ -520,6 +527,11 @@ impl Graph {
     /// Classes that the logits stand for: two for a single logit.
     pub fn classes(&self) -> usize {
         self.nodes[self.output()].width.max(2)
+    }
+
+    /// Whether the output is a logit per unordered pair of particles.
+    pub fn is_of_pairs(&self) -> bool {
+        self.nodes[self.output()].rows == Rows::Edge
     }
 
     /// Whether any operation needs sums over the whole batch.

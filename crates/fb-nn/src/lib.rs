@@ -14,6 +14,7 @@ pub mod loss;
 mod ops;
 pub mod optimiser;
 pub mod schedule;
+pub mod target;
 pub mod taylor;
 pub mod training;
 
@@ -23,4 +24,5 @@ pub use graph::{Activation, Edges, Graph, Init, Node, Op, Parameter, Rows};
 pub use kernels::Real;
 pub use optimiser::Optimiser;
 pub use schedule::Schedule;
+pub use target::Target;
 pub use training::{Model, Train, train};

@@ -14,6 +14,7 @@ use crate::graph::Graph;
 use crate::loss::probabilities;
 use crate::optimiser::{Optimiser, Rule};
 use crate::schedule::Schedule;
+use crate::target::Target;
 
 /// Options of a training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -97,8 +98,8 @@ impl Train {
 pub struct Set<'a> {
     /// What the network sees.
     pub features: &'a Features,
-    /// Class of each event.
-    pub labels: &'a [u32],
+    /// What the network is to say of each event.
+    pub target: Target<'a>,
     /// Signed weight of each event.
     pub weights: &'a [f64],
     /// Identity of each event.
@@ -110,12 +111,12 @@ pub struct Set<'a> {
 impl Set<'_> {
     /// Number of events.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.target.len()
     }
 
     /// Whether there are no events.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.target.is_empty()
     }
 }
 
@@ -131,11 +132,14 @@ pub struct Model {
 }
 
 impl Model {
+    /// The output row by row: logits of events, or of their pairs of particles.
+    pub fn outputs(&self, features: &Features, workers: &dyn Workers) -> Vec<f32> {
+        Executor::new(self.graph.clone(), self.parameters.clone(), self.buffers.clone()).logits(features, workers)
+    }
+
     /// Probabilities [event, class].
     pub fn probabilities(&self, features: &Features, workers: &dyn Workers) -> Vec<f32> {
-        let mut executor = Executor::new(self.graph.clone(), self.parameters.clone(), self.buffers.clone());
-        let logits = executor.logits(features, workers);
-        probabilities(&logits, self.graph.nodes[self.graph.output()].width)
+        probabilities(&self.outputs(features, workers), self.graph.nodes[self.graph.output()].width)
     }
 
     /// Its numbers as named tensors.
@@ -206,6 +210,13 @@ struct Counts {
 pub fn train(graph: Graph, config: &Train, train: Set<'_>, validation: Set<'_>, run: &mut Run<'_>) -> Result<Model> {
     config.check()?;
     graph.check()?;
+    for set in [&train, &validation] {
+        set.target.check(&graph, set.features)?;
+        if config.decorrelate.is_some() && !matches!(set.target, Target::Classes(_)) {
+            let reason = "it is for scores of events, found particles to be put into groups".to_owned();
+            return Err(Error::Config { place: "`train.decorrelate`".to_owned(), reason });
+        }
+    }
     let total: f64 = train.weights.iter().sum();
     if train.is_empty() || total.is_nan() || total <= 0.0 {
         let hint = format!("{} events with a sum of weights of {total}", train.len());
@@ -235,7 +246,7 @@ pub fn train(graph: Graph, config: &Train, train: Set<'_>, validation: Set<'_>, 
             let indices = &order[train.len() * b / batches..train.len() * (b + 1) / batches];
             let batch = Batch {
                 features: train.features,
-                labels: train.labels,
+                target: train.target,
                 weights: train.weights,
                 identity: train.identity,
                 indices,
@@ -339,14 +350,7 @@ impl State {
             std::mem::swap(&mut self.average, &mut self.executor.parameters);
         }
         let graph = self.executor.graph();
-        let all = probabilities(&logits, graph.nodes[graph.output()].width);
-        let (mut loss, mut right) = (0.0, 0.0);
-        for ((p, &label), &weight) in all.chunks_exact(graph.classes()).zip(set.labels).zip(set.weights) {
-            loss -= weight * f64::from(p[label as usize]).max(1e-30).ln();
-            let first_best = (0..p.len()).fold(0, |best, c| if p[c] > p[best] { c } else { best });
-            right += if first_best == label as usize { weight } else { 0.0 };
-        }
-        Some((loss / total, right / total))
+        Some(set.target.watched(&logits, graph.nodes[graph.output()].width, set.weights))
     }
 
     fn end_epoch(&mut self, config: &Train, progress: Progress) {

@@ -4,10 +4,11 @@
 
 mod common;
 
-use common::{Problem, check, check_on, check_with, executor, features, head};
+use common::{Problem, TRAINING, check, check_on, check_with, executor, features, head};
 use fb_core::run::Alone;
+use fb_core::{Features, Partition};
 use fb_nn::graph::Graph;
-use fb_nn::{Activation, Decorrelate, Edges, Init, Rows};
+use fb_nn::{Activation, Batch, Decorrelate, Edges, Executor, Init, Rows, Target};
 
 #[test]
 fn linear_layers_with_every_activation() {
@@ -598,4 +599,61 @@ fn penalty_of_the_distance_correlation() {
         assert!(with - plain > 1e-3 && with - plain < 3.0, "{plain} {with}");
         check_on(&g, &problem, |_| true);
     }
+}
+
+/// Pairs of particles that belong together, with the layers of a network on sets.
+#[test]
+fn groups_of_particles() {
+    let mut g = Graph::new(Rows::Particle, 4);
+    g.edges = Some(Edges::Unordered);
+    let query = g.linear(Graph::INPUT, 2, Activation::Tanh);
+    let key = g.linear(Graph::INPUT, 2, Activation::Identity);
+    let value = g.linear_no_bias(Graph::INPUT, 5);
+    let context = g.set_attention([query, key, value]);
+    let own = g.linear(Graph::INPUT, 5, Activation::Tanh);
+    let both = g.add(own, context, Activation::Identity);
+    let unit = g.unit(both, Activation::Elu);
+    let (a, b) = (g.linear(unit, 6, Activation::Identity), g.linear_no_bias(unit, 6));
+    let there = g.join(a, b, &[], Activation::Tanh);
+    let back = g.join(b, a, &[], Activation::Tanh);
+    let pair = g.add(there, back, Activation::Identity);
+    g.linear(pair, 1, Activation::Identity);
+    check(&g, 9);
+    // Batch normalisation meets all lanes before the loss.
+    let mut g = Graph::new(Rows::Particle, 4);
+    g.edges = Some(Edges::Unordered);
+    let x = g.batch_norm(Graph::INPUT, 4, Activation::Tanh);
+    let pair = g.join(x, x, &[], Activation::Tanh);
+    g.linear(pair, 1, Activation::Identity);
+    check(&g, 9);
+    g.edges = Some(Edges::All);
+    assert!(g.check().unwrap_err().to_string().contains("per unordered pair"));
+}
+
+/// The loss of pairs on numbers that are worked out by hand: three particles, of which the first two belong together.
+#[test]
+fn loss_of_pairs() {
+    let mut g = Graph::new(Rows::Particle, 1);
+    g.edges = Some(Edges::Unordered);
+    let pair = g.join(Graph::INPUT, Graph::INPUT, &[], Activation::Identity);
+    g.linear(pair, 1, Activation::Identity);
+    let mut executor = Executor::<f64>::fresh(g.clone(), 1);
+    executor.parameters.copy_from_slice(&[1.0, 0.0]);
+    let features = Features { width: 1, values: vec![2.0, 1.0, -4.0], offsets: Some(vec![0, 3]), others: vec![] };
+    let mut partition = Partition::default();
+    partition.push([7, 7, 3]);
+    let batch = Batch {
+        features: &features,
+        target: Target::Partition(&partition),
+        weights: &[2.0],
+        identity: &[1],
+        indices: &[0],
+        decorrelate: None,
+    };
+    let found = executor.step(&batch, 1.0, TRAINING, &Alone);
+    // Logits 3 (together), −2 and −3 (apart).
+    let p = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let entropy = -(p(3.0).ln() + p(2.0).ln() + p(3.0).ln()) / 3.0;
+    let f1 = 2.0 * p(3.0) / (p(3.0) + p(-2.0) + p(-3.0) + 1.0);
+    assert!((found - 2.0 * (entropy - f1)).abs() < 1e-9, "{found}");
 }

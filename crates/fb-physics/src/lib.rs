@@ -6,6 +6,6 @@ pub mod features;
 pub mod four_vector;
 mod histories;
 pub mod jets;
-mod lists;
+pub mod lists;
 pub mod particles;
 pub mod substructure;

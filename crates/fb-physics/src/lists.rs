@@ -31,11 +31,22 @@ impl Source for Columns<'_> {
 }
 
 /// The entries of a list that are kept, event after event, in their order.
-struct Kept {
-    /// Where the entries of each event begin among all.
-    all: Vec<usize>,
-    entries: Vec<usize>,
-    offsets: Vec<usize>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Where the entries of each event begin among all: events + 1 offsets.
+    pub all: Vec<usize>,
+    /// Places of those that are kept among all.
+    pub entries: Vec<usize>,
+    /// Where those of each event begin: events + 1 offsets.
+    pub offsets: Vec<usize>,
+}
+
+/// Which entries of a list of these events a network sees, and in which order.
+///
+/// # Errors
+/// Columns that are missing, an order that is not finite, a list without a column of its own.
+pub fn kept(list: &List, events: &Events) -> Result<Kept> {
+    Columns::new(events, std::slice::from_ref(list)).kept(list)
 }
 
 impl<'a> Columns<'a> {

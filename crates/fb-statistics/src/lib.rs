@@ -7,6 +7,7 @@
 pub mod bootstrap;
 pub mod categories;
 pub mod classes;
+pub mod clustering;
 pub mod histfactory;
 pub mod histogram;
 pub mod matrix;
@@ -23,6 +24,7 @@ pub mod toys;
 
 pub use bootstrap::Bootstrap;
 pub use classes::Classes;
+pub use clustering::Clustering;
 pub use histogram::Histogram;
 pub use metric::Metric;
 pub use regression::{Accuracy, Closure, Residuals};

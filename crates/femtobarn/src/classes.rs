@@ -6,7 +6,7 @@ use fb_statistics::classes::{MOST_PAIRED, pairs};
 
 use crate::experiment::Experiment;
 use crate::failure::Result;
-use crate::results::{ClassResult, PairResult};
+use crate::results::{ClassGroups, ClassResult, PairResult};
 
 /// Scores of events: those of signal alone for two classes, else a list for each class.
 pub type Columns = Vec<Vec<f64>>;
@@ -20,6 +20,8 @@ pub struct ByClass {
     pub pairs: Vec<PairResult>,
     /// Shares of each class that are taken for each class.
     pub confusion: Vec<Vec<f64>>,
+    /// How well particles are grouped in events of each.
+    pub groups: Vec<ClassGroups>,
 }
 
 impl ByClass {
@@ -34,6 +36,7 @@ impl ByClass {
             classes: of_class.collect(),
             pairs: of_pair.map(|([a, b], &auc)| PairResult { a, b, auc }).collect(),
             confusion: (0..classes).map(|row| (0..classes).map(|column| mean(row, column)).collect()).collect(),
+            groups: Vec::new(),
         }
     }
 }

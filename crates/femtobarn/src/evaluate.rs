@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use fb_core::{Sample, Value, Workers};
+use fb_core::{Fitted, Sample, Task, Value, Workers};
 use fb_statistics::bootstrap::{Band, Evaluated, difference, evaluate_with, interval, quantile_edges, roc_band};
+use fb_statistics::clustering::{Agreement, Clustering, agreements};
 use fb_statistics::metric::{Evaluation, Metric};
 use fb_statistics::{Accuracy, Bootstrap, Classes, Histogram, Residuals};
 use serde::Serialize;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use crate::classes::{ByClass, Columns};
 use crate::experiment::Experiment;
 use crate::failure::Result;
-use crate::results::{Difference, Named, Paired};
+use crate::results::{ClassGroups, Difference, Named, Paired};
 
 /// The scores of a method.
 pub struct Scores {
@@ -87,6 +88,8 @@ enum Truth {
     Classes(Vec<Metric>, Vec<Vec<bool>>),
     /// (target, metric), and the targets of all test events.
     Targets(Vec<(usize, Accuracy)>, Vec<Vec<f64>>),
+    /// Metrics, and then those of [`Agreement::ALL`] for each of so many classes.
+    Groups(Vec<Clustering>, usize),
 }
 
 /// The target and the metric of a name: `rmse`, or `rmse:TARGET` where there are several.
@@ -108,7 +111,7 @@ pub struct Judge<'a> {
     names: Vec<String>,
     test: &'a Sample,
     truth: Truth,
-    /// How many classes there are; none in a regression.
+    /// How many classes are told apart; none in a regression and where particles are grouped.
     classes: usize,
     train: (Vec<bool>, &'a [f64]),
     bootstrap: Bootstrap,
@@ -139,7 +142,14 @@ impl<'a> Judge<'a> {
         let names = experiment.evaluate.metrics.clone();
         let is_signal = |sample: &Sample| sample.labels.iter().map(|&l| l == 1).collect::<Vec<_>>();
         let mut classes = 0;
-        let truth = if experiment.is_regression() {
+        let truth = if experiment.task() == Task::Partition {
+            let mut metrics = names.iter().map(|n| Clustering::parse(n)).collect::<fb_core::Result<Vec<_>>>()?;
+            metrics.push(Clustering { agreement: Agreement::ALL[0].1, classes: Vec::new() });
+            let count = test.labels.iter().copied().max().unwrap_or(0) + 1;
+            let each = (0..count).flat_map(|k| Agreement::ALL.map(|(_, agreement)| (k, agreement)));
+            metrics.extend(each.map(|(k, agreement)| Clustering { agreement, classes: vec![k] }));
+            Truth::Groups(metrics, count as usize)
+        } else if experiment.is_regression() {
             let targets = &experiment.read.target;
             let mut metrics = names.iter().map(|n| accuracy(n, targets)).collect::<Result<Vec<_>>>()?;
             metrics.push((0, Accuracy::Rmse));
@@ -183,16 +193,25 @@ impl<'a> Judge<'a> {
         })
     }
 
-    /// How many classes there are; none in a regression.
+    /// How many classes are told apart; none in a regression and where particles are grouped.
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// The scores of a model, in lists: of signal alone for two classes, else for each class or target.
+    /// What a model says of the events of a sample, in lists: scores of signal alone for two classes, else of each class or
+    /// target; of groups of particles, how they agree with the true ones, in the order of [`Agreement::ALL`].
     ///
     /// # Errors
-    /// [`fb_core::Error::Length`] for a model of another number of classes or targets.
-    pub fn columns(&self, scores: &fb_core::Scores) -> Result<Columns> {
+    /// As [`Fitted::scores`]; [`fb_core::Error::Length`] for a model of another number of classes or targets.
+    pub fn told(&self, model: &dyn Fitted, sample: &Sample) -> Result<Columns> {
+        if let Some(truth) = &sample.partition {
+            let found = model.partition(&sample.events, self.workers)?;
+            return Ok(agreements(&found.unwrap_or_default(), truth)?);
+        }
+        self.columns(&model.scores(&sample.events, self.workers)?)
+    }
+
+    fn columns(&self, scores: &fb_core::Scores) -> Result<Columns> {
         let expected = if let Truth::Targets(_, targets) = &self.truth { targets.len() } else { self.classes };
         if expected == 2 && self.classes == 2 {
             return Ok(vec![scores.signal()]);
@@ -204,11 +223,12 @@ impl<'a> Judge<'a> {
         match &self.truth {
             Truth::Classes(metrics, _) => metrics.len(),
             Truth::Targets(metrics, _) => metrics.len(),
+            Truth::Groups(metrics, classes) => metrics.len() - classes * Agreement::ALL.len(),
         }
     }
 
-    /// The metrics, the leading one last; for more than two classes, the areas of [`ByClass`] after them. Or the leading
-    /// one alone.
+    /// The metrics, the leading one last; after them those of [`ByClass`], for more than two classes and for groups. Or the
+    /// leading one first, without those before it.
     fn evaluated(&self, scores: &Columns, only_leading: bool) -> Result<Evaluated> {
         let from = if only_leading { self.width() - 1 } else { 0 };
         let weights = &self.test.weights;
@@ -227,16 +247,27 @@ impl<'a> Judge<'a> {
                 let one = move |w: &[f64], &(k, metric): &(usize, Accuracy)| residuals[k].metrics(&[metric], w);
                 Box::new(move |w| Ok(metrics[from..].iter().flat_map(|m| one(w, m)).collect()))
             }
+            Truth::Groups(metrics, _) => {
+                let labels = &self.test.labels;
+                Box::new(move |w| Ok(metrics[from..].iter().map(|m| m.mean(scores, labels, w)).collect()))
+            }
         };
         Ok(evaluate_with(weights, &self.bootstrap, self.workers, &numbers)?)
     }
 
     /// What follows from the scores of each class, where there are more than two.
     fn by_class(&self, trainings: &[Columns], evaluated: &Evaluated) -> Result<ByClass> {
-        let Truth::Classes(metrics, is) = &self.truth else { return Ok(ByClass::default()) };
-        if self.classes == 2 {
-            return Ok(ByClass::default());
-        }
+        let (metrics, is) = match &self.truth {
+            Truth::Classes(metrics, is) if self.classes > 2 => (metrics, is),
+            Truth::Groups(..) => {
+                let each = evaluated.values[self.width()..].chunks_exact(Agreement::ALL.len());
+                let named =
+                    |values: &[Value]| Agreement::ALL.iter().map(|(n, _)| *n).zip(values.iter().copied()).collect();
+                let groups = each.enumerate().map(|(class, values)| ClassGroups { class, metrics: named(values) });
+                return Ok(ByClass { groups: groups.collect(), ..ByClass::default() });
+            }
+            _ => return Ok(ByClass::default()),
+        };
         let confusion =
             |scores: &Columns| Ok(Classes::new(scores, is, &self.test.labels, &[])?.confusion(&self.test.weights));
         let each = trainings.iter().map(confusion).collect::<Result<Vec<_>>>()?;
@@ -248,10 +279,15 @@ impl<'a> Judge<'a> {
     }
 
     fn leading_name(&self) -> &'static str {
-        if self.classes == 0 { "rmse" } else { "auc" }
+        match &self.truth {
+            Truth::Classes(..) => "auc",
+            Truth::Targets(..) => "rmse",
+            Truth::Groups(..) => Agreement::ALL[0].0,
+        }
     }
 
-    /// The leading metric alone: the area under the curve, or the r.m.s. of the residuals of the first target.
+    /// The leading metric alone: the area under the curve, the r.m.s. of the residuals of the first target, or the adjusted
+    /// Rand index.
     pub fn leading(&self, scores: &Columns) -> Result<Named> {
         Ok(Named { name: self.leading_name(), value: self.evaluated(scores, true)?.values[0] })
     }
@@ -281,7 +317,7 @@ impl<'a> Judge<'a> {
         };
         match &self.truth {
             Truth::Classes(_, is) if self.classes == 2 => judged.figures = Some(self.figures(scores, &is[0])?),
-            Truth::Classes(..) => {}
+            Truth::Classes(..) | Truth::Groups(..) => {}
             Truth::Targets(_, targets) => {
                 let each = scores.test[0].iter().zip(targets).map(|(scores, targets)| self.closure(scores, targets));
                 judged.closure = each.collect::<Result<_>>()?;
@@ -289,6 +325,9 @@ impl<'a> Judge<'a> {
         }
         if several {
             judged.spread = self.names.iter().cloned().zip((0..self.names.len()).map(deviation)).collect();
+        }
+        // Groups of several trainings have no mean.
+        if several && !matches!(self.truth, Truth::Groups(..)) {
             judged.mean = self.named(&self.evaluated(&combined(&scores.test, mean), false)?.values);
             let mut medians = combined(&scores.test, median);
             if self.classes > 2 {

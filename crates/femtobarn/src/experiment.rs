@@ -49,6 +49,9 @@ pub struct Read {
     /// The numbers that a regression is to predict, in place of a class: one expression or several.
     #[serde(deserialize_with = "one_or_several")]
     pub target: Vec<String>,
+    /// The list column with the group of each particle, in place of a class: the vertex of each track. Beside it `label`
+    /// only tells events apart, whose numbers are then told of each class.
+    pub partition: Option<String>,
     /// Files of signal.
     pub signal: Vec<String>,
     /// Files of background.
@@ -149,7 +152,7 @@ fn defaults() -> Json {
     json!({
         "title": "", "seed": 1, "seeds": 1,
         "read": {
-            "files": [], "columns": ["*"], "label": null, "target": [], "signal": [], "background": [], "test": [], "validation": [],
+            "files": [], "columns": ["*"], "label": null, "target": [], "partition": null, "signal": [], "background": [], "test": [], "validation": [],
             "select": null, "weight": null, "folds": {"by": null, "k": 5}, "max_train": null, "missing": [], "unit": null,
         },
         "prepare": {"particles": {"max": null}},
@@ -236,18 +239,29 @@ impl Experiment {
         Ok(experiment)
     }
 
+    /// What the methods are asked to do.
+    pub fn task(&self) -> Task {
+        match &self.read {
+            Read { partition: Some(_), .. } => Task::Partition,
+            Read { target, .. } if !target.is_empty() => Task::Regress,
+            _ => Task::Classify,
+        }
+    }
+
     /// Whether numbers are to be predicted.
     pub fn is_regression(&self) -> bool {
-        !self.read.target.is_empty()
+        self.task() == Task::Regress
     }
 
     fn name_metrics(&mut self) {
+        let names: &[&str] = match self.task() {
+            Task::Classify => &["auc", "accuracy", "rejection@0.3", "rejection@0.5"],
+            Task::Regress => &["rmse", "bias", "resolution", "r2"],
+            Task::Partition => &["ari", "rand", "f1"],
+        };
         let metrics = &mut self.evaluate.metrics;
         if metrics.is_empty() {
-            let regression = ["rmse", "bias", "resolution", "r2"];
-            let classes = ["auc", "accuracy", "rejection@0.3", "rejection@0.5"];
-            let names = if self.read.target.is_empty() { classes } else { regression };
-            *metrics = names.map(str::to_owned).to_vec();
+            *metrics = names.iter().map(|&name| name.to_owned()).collect();
         }
         if self.read.target.len() > 1 {
             let each = |name: &String| self.read.target.iter().map(|target| format!("{name}:{target}")).collect();
@@ -258,12 +272,51 @@ impl Experiment {
 
     /// What the experiment asks, which its methods must know.
     fn check_task(&self) -> Result<()> {
-        if !self.is_regression() {
-            for name in &self.evaluate.metrics {
-                fb_statistics::Metric::parse(name)?;
+        let (read, task) = (&self.read, self.task());
+        let by_class = !read.signal.is_empty() || !read.background.is_empty();
+        match task {
+            Task::Classify => {
+                for name in &self.evaluate.metrics {
+                    fb_statistics::Metric::parse(name)?;
+                }
             }
-            return Ok(());
+            Task::Partition if by_class || !read.target.is_empty() => {
+                let text =
+                    "`read`: found `partition` beside `signal`, `background` or `target`, expected it beside `files`";
+                return Err(Failure::Usage(text.to_owned()));
+            }
+            Task::Partition => {
+                for name in &self.evaluate.metrics {
+                    fb_statistics::Clustering::parse(name)?;
+                }
+            }
+            Task::Regress => self.check_targets()?,
         }
+        for entry in &self.method {
+            if fb_methods::method(&entry.name)?.card().tasks.contains(&task) {
+                continue;
+            }
+            let name = &entry.name;
+            let knows = fb_methods::METHODS.iter().map(|m| m.card()).filter(|c| c.tasks.contains(&task));
+            let names: Vec<String> = knows.map(|c| format!("`{}`", c.name)).collect();
+            let names = names.join(", ");
+            return Err(Failure::Usage(match task {
+                Task::Classify => format!(
+                    "`{name}` puts particles into groups, the experiment asks for classes; name their list column in \
+                     `read.partition`"
+                ),
+                Task::Regress => {
+                    format!("`read.target` asks for numbers, `{name}` tells classes apart; {names} predict")
+                }
+                Task::Partition => {
+                    format!("`read.partition` asks for groups of particles, `{name}` finds none; {names} do")
+                }
+            }));
+        }
+        Ok(())
+    }
+
+    fn check_targets(&self) -> Result<()> {
         let read = &self.read;
         if read.label.is_some() || !read.signal.is_empty() || !read.background.is_empty() {
             let text = "`read`: found `target` beside `label`, `signal` or `background`, expected one of the two";
@@ -274,16 +327,6 @@ impl Experiment {
         }
         for name in &self.evaluate.metrics {
             crate::evaluate::accuracy(name, &read.target)?;
-        }
-        for entry in &self.method {
-            if !fb_methods::method(&entry.name)?.card().tasks.contains(&Task::Regress) {
-                let knows = fb_methods::METHODS.iter().map(|m| m.card()).filter(|c| c.tasks.contains(&Task::Regress));
-                let names: Vec<String> = knows.map(|c| format!("`{}`", c.name)).collect();
-                let names = names.join(", ");
-                let text =
-                    format!("`read.target` asks for numbers, `{}` tells classes apart; {names} predict", entry.name);
-                return Err(Failure::Usage(text));
-            }
         }
         Ok(())
     }
@@ -303,11 +346,13 @@ impl Experiment {
             return usage("`read`: found both `files` and `signal` or `background`, expected one of the two");
         }
         self.check_task()?;
-        if !self.method.is_empty() && !read.files.is_empty() && read.label.is_none() && !self.is_regression() {
-            return usage("`read.files` needs `read.label`, the column of the class, or `read.target`, a number");
+        if !self.method.is_empty() && !read.files.is_empty() && read.label.is_none() && self.task() == Task::Classify {
+            return usage(
+                "`read.files` needs `read.label`, the column of the class, `read.target`, a number, or `read.partition`",
+            );
         }
         if let Some(analysis) = &self.analysis {
-            if self.method.is_empty() || self.is_regression() {
+            if self.method.is_empty() || self.task() != Task::Classify {
                 return usage("`analysis` needs a `[[method]]` that tells signal from background");
             }
             analysis.check(&self.method.iter().map(|m| m.label.as_str()).collect::<Vec<_>>())?;

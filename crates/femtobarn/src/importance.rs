@@ -186,6 +186,7 @@ fn some(test: &Sample, names: &[String], most: usize) -> Result<Sample> {
         events,
         labels: order.iter().map(|&i| test.labels[i]).collect(),
         targets: if test.width() == 1 { order.iter().map(|&i| test.targets[i]).collect() } else { Vec::new() },
+        partition: None,
         weights: order.iter().map(|&i| test.weights[i]).collect(),
         identity: order.iter().map(|&i| test.identity[i]).collect(),
     })

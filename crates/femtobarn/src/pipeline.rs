@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fb_core::{Artifact, Column, Data, Events, Fitted, Progress, Run, Sample, Workers, philox};
+use fb_core::{Artifact, Column, Data, Events, Fitted, Progress, Run, Sample, Task, Workers, philox};
+use fb_statistics::clustering::Agreement;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{self, Analysis, Scored};
@@ -99,7 +100,7 @@ pub fn run(experiment: &Experiment, context: &mut Context<'_>) -> Result<Results
     let mut inputs: Vec<_> = inputs.collect::<fb_core::Result<_>>()?;
     inputs.extend(experiment.analysis.as_ref().map(analysis::Options::input));
     let mut split = crate::read::read(&experiment.read, &inputs)?;
-    if !experiment.is_regression() {
+    if experiment.task() == Task::Classify {
         let classes = classes::count(&split.train.labels);
         classes::check_metrics(experiment, classes)?;
         if experiment.analysis.is_some() && classes > 2 {
@@ -282,7 +283,7 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
     let mut warnings = split.warnings.clone();
     warnings.extend(classes::not_paired(judge.classes()));
     for (entry, trained) in experiment.method.iter().zip(trained) {
-        let score = |model: &dyn Fitted, sample: &Sample| judge.columns(&model.scores(&sample.events, workers)?);
+        let score = |model: &dyn Fitted, sample: &Sample| judge.told(model, sample);
         let test = trained.models.iter().map(|(m, _)| score(m.as_ref(), &split.test)).collect::<Result<Vec<_>>>()?;
         let scores = Scores { test, train: score(trained.models[0].0.as_ref(), &train)? };
         let numbers = judge.judge(&scores)?;
@@ -350,7 +351,7 @@ fn analyse(
     judge: &Judge<'_>,
     workers: &dyn Workers,
 ) -> Result<Analysis> {
-    let of = |t: &Trained| judge.columns(&t.models[0].0.scores(&split.validation.events, workers)?);
+    let of = |t: &Trained| judge.told(t.models[0].0.as_ref(), &split.validation);
     let validation = trained.iter().map(of).collect::<Result<Vec<_>>>()?;
     let labels = || test.iter().map(|(label, _)| label.as_str());
     let validation = Scored {
@@ -404,6 +405,7 @@ fn method_result(
         classes: numbers.by_class.classes.clone(),
         pairs: numbers.by_class.pairs.clone(),
         confusion: numbers.by_class.confusion.clone(),
+        groups: numbers.by_class.groups.clone(),
         metrics: numbers.metrics.clone(),
         spread: numbers.spread.clone(),
         ensemble_mean: numbers.mean.clone(),
@@ -418,7 +420,9 @@ fn method_result(
 
 fn parts(split: &Split) -> Vec<Part> {
     let all = [("training", &split.train), ("validation", &split.validation), ("test", &split.test)];
-    let classes = if split.train.width() > 0 { 1 } else { classes::count(&split.train.labels) as u32 };
+    let largest = split.train.labels.iter().copied().max().unwrap_or(0);
+    let classify = split.train.width() == 0 && split.train.partition.is_none();
+    let classes = if classify { classes::count(&split.train.labels) as u32 } else { largest + 1 };
     let part = |(name, sample): (&str, &Sample)| {
         let of = |class: u32| sample.labels.iter().zip(&sample.weights).filter(move |(l, _)| **l == class);
         let sum = |f: &dyn Fn(f64) -> f64| sample.weights.iter().map(|&w| f(w)).sum::<f64>();
@@ -434,7 +438,7 @@ fn parts(split: &Split) -> Vec<Part> {
 }
 
 /// Label (or targets), weight and the score of every method's first training, event by event; a score for each class
-/// where there are more than two, and for each target.
+/// where there are more than two, and for each target; for groups of particles, how they agree with the true ones.
 fn scores_table(test: &Sample, scores: Vec<(String, Columns)>) -> Result<Events> {
     let several = test.width() > 1;
     let target = |k: usize| {
@@ -448,7 +452,11 @@ fn scores_table(test: &Sample, scores: Vec<(String, Columns)>) -> Result<Events>
     for (label, scores) in scores {
         let several = scores.len() > 1;
         for (k, scores) in scores.into_iter().enumerate() {
-            let name = if several { format!("{label}_{k}") } else { label.clone() };
+            let name = match (&test.partition, several) {
+                (Some(_), _) => format!("{label}_{}", Agreement::ALL[k].0),
+                (None, true) => format!("{label}_{k}"),
+                (None, false) => label.clone(),
+            };
             columns.push(Column::flat(name, Data::F64(scores)));
         }
     }

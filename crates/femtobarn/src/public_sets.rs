@@ -46,7 +46,7 @@ pub enum Loader {
 }
 
 /// All of them.
-pub const SETS: [PublicSet; 8] = [
+pub const SETS: [PublicSet; 9] = [
     PublicSet {
         name: "top-tagging",
         title: "Top Quark Tagging Reference Dataset",
@@ -109,6 +109,15 @@ pub const SETS: [PublicSet; 8] = [
         format: "HDF5",
         size: "880,000 jets",
         loader: Some(Loader::Hls4ml),
+    },
+    PublicSet {
+        name: "secondary-vertices",
+        title: "Secondary vertices in jets, for Set2Graph",
+        doi: "10.5281/zenodo.4044628",
+        paper: "arXiv:2008.02831",
+        format: "ROOT (tree)",
+        size: "three files of jets",
+        loader: None,
     },
     PublicSet {
         name: "higgsml",

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fb_core::unit::is_energy;
-use fb_core::{Data, Error, Events, Input, List, Sample, Unit, philox};
+use fb_core::{Data, Error, Events, Input, List, Partition, Sample, Unit, philox};
 use fb_physics::expression::{flat, select};
 use serde::{Deserialize, Serialize};
 
@@ -194,7 +194,10 @@ pub fn read(read: &Read, inputs: &[Input]) -> Result<Split> {
     split.train = all.take(&train);
     let classes = split.train.labels.iter().copied().max().unwrap_or(0) + 1;
     for (sample, part) in [(&split.train, "training"), (&split.validation, "validation"), (&split.test, "test")] {
-        if read.target.is_empty() {
+        let alike = !read.target.is_empty() || (read.partition.is_some() && read.label.is_none());
+        if read.partition.is_some() && !alike {
+            check_classes(sample, part, classes)?;
+        } else if !alike {
             check_classes(sample, part, classes.max(2))?;
         } else {
             check_sum(&sample.weights, format!("the {part} part"), "check `select` and the folds")?;
@@ -290,7 +293,9 @@ fn read_file(
             Some(cut) => select(cut, &events).map_err(in_file)?,
             None => (0..events.len()).collect(),
         };
-        let mut block = Sample { events, labels, targets: Vec::new(), weights, identity };
+        let groups = read.partition.as_ref().map(|name| Partition::from_column(events.column(name)?, first));
+        let partition = groups.transpose().map_err(in_file)?;
+        let mut block = Sample { events, labels, targets: Vec::new(), partition, weights, identity };
         if kept.len() < block.len() {
             block = block.take(&kept);
         }
@@ -310,7 +315,14 @@ fn columns(read: &Read, wanted: &Wanted) -> Vec<String> {
     let expressions = read.select.iter().chain(&read.weight).chain(&read.target);
     let parsed = expressions.filter_map(|text| fb_core::expression::Expression::parse(text).ok());
     let named = parsed.flat_map(|e| e.names().into_iter().map(str::to_owned).collect::<Vec<_>>());
-    let others = read.label.iter().chain(&read.folds.by).chain(&wanted.finite).chain(&wanted.others).cloned();
+    let others = read
+        .label
+        .iter()
+        .chain(&read.partition)
+        .chain(&read.folds.by)
+        .chain(&wanted.finite)
+        .chain(&wanted.others)
+        .cloned();
     read.columns.iter().cloned().chain(named).chain(others).collect()
 }
 
@@ -328,7 +340,7 @@ fn check_finite(events: &Events, name: &str, first_row: usize) -> std::result::R
 }
 
 fn labels(read: &Read, path: &Path, events: &Events, class: Option<u32>, first_row: usize) -> Result<Vec<u32>> {
-    if class.is_some() || !read.target.is_empty() {
+    if class.is_some() || !read.target.is_empty() || (read.partition.is_some() && read.label.is_none()) {
         return Ok(vec![class.unwrap_or(0); events.len()]);
     }
     let name = read.label.as_deref().unwrap_or("label");

@@ -70,6 +70,9 @@ pub struct MethodResult {
     /// For each class, the shares of its weights whose most probable class is each class; mean over the trainings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub confusion: Vec<Vec<f64>>,
+    /// How well particles are put into groups in the events of each class, where that is asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<ClassGroups>,
     /// Area under the curve against the number of training events.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub learning_curve: Vec<CurvePoint>,
@@ -123,6 +126,16 @@ pub struct ClassResult {
     pub class: usize,
     /// Area under the curve of its probability.
     pub auc: Value,
+}
+
+/// How well particles are put into groups in the events of a class; means over the trainings.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassGroups {
+    /// Its number.
+    pub class: usize,
+    /// `ari`, `rand`, `f1`, `precision` and `recall` of pairs, as means over the events.
+    #[serde(flatten)]
+    pub metrics: BTreeMap<&'static str, Value>,
 }
 
 /// Two classes among themselves.
@@ -214,10 +227,19 @@ pub fn heading(metric: &str) -> String {
         "tagging_power" => "Σ ε(1−2w)²".to_owned(),
         "rmse" => "RMSE".to_owned(),
         "r2" => "R²".to_owned(),
+        "ari" => "ARI".to_owned(),
+        "rand" => "Rand index".to_owned(),
+        "f1" => "F₁ of pairs".to_owned(),
+        "precision" => "precision of pairs".to_owned(),
+        "recall" => "recall of pairs".to_owned(),
         "relative_resolution" => "relative resolution".to_owned(),
         other if other.contains(':') => {
             let (metric, target) = other.split_once(':').unwrap_or_default();
             format!("{} of {target}", heading(metric))
+        }
+        other if other.ends_with(')') && fb_statistics::Clustering::parse(other).is_ok() => {
+            let (metric, classes) = other.trim_end_matches(')').split_once('(').unwrap_or_default();
+            format!("{}, class {classes}", heading(metric))
         }
         other if other.starts_with("ams@") => "AMS".to_owned(),
         other => other.strip_prefix("rejection@").map_or(other.to_owned(), |e| format!("1/ε_B at ε_S = {e}")),

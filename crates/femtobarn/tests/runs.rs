@@ -261,7 +261,9 @@ fn list_and_show_tell_of_every_method() {
         // What is shown can be put into an experiment file as it is.
         let shown = succeed(&["show", name]);
         let (_, options) = shown.split_once("[[method]]").unwrap();
-        let text = format!("[read]\nfiles = [\"a.parquet\"]\nlabel = \"label\"\n[[method]]{options}");
+        let groups = method.card().tasks.contains(&fb_core::Task::Partition);
+        let asked = if groups { "partition = \"trk_vtx_index\"" } else { "label = \"label\"" };
+        let text = format!("[read]\nfiles = [\"a.parquet\"]\n{asked}\n[[method]]{options}");
         let experiment = femtobarn::Experiment::parse(&text, "x", &[]).unwrap();
         assert_eq!(experiment.method[0].config, method.defaults(), "{name}");
     }

@@ -5,6 +5,10 @@
 //! collection that it sees are `{collection}_{name}` [event, particle], those of events `{name}` `[event]`. It gives
 //! `probabilities` [event, class].
 //!
+//! A model that puts particles into groups gives `pairs` [event, particle, particle] instead: the probability that the two
+//! belong together, the same in both orders, and zero for padding and for a particle with itself. A group holds all
+//! particles that chains of pairs above one half lead to; what is not among the first entries that the model keeps is alone.
+//!
 //! A model that sees lists takes a tensor [event, entry] for each of their columns, padded by NaN.
 //!
 //! A forest becomes a `TreeEnsembleRegressor` (ai.onnx.ml, version 3). It takes `{name}` `[event]`, NaN where a value is
@@ -68,10 +72,17 @@ pub fn onnx(artifact: &Artifact) -> Result<Vec<u8>, Error> {
         let (input, graph) = parts(artifact)?;
         let seen = preparation::prepare(&mut builder, &input)?;
         let width = graph.nodes[graph.output()].width;
-        let logits = network::network(&mut builder, artifact, &graph, &seen)?;
-        let probabilities = network::probabilities(&mut builder, &logits, width);
-        let shape = [Size::Free("events"), Size::Fixed(graph.classes())];
-        builder.output("probabilities", &probabilities, &shape, "one per class, their sum one");
+        let (logits, there) = network::network(&mut builder, artifact, &graph, &seen)?;
+        if let Some(there) = there {
+            in_order_of_file(&input)?;
+            let pairs = network::pairs(&mut builder, &logits, &there);
+            let shape = [Size::Free("events"), Size::Free("particles"), Size::Free("particles")];
+            builder.output("pairs", &pairs, &shape, PAIRS);
+        } else {
+            let probabilities = network::probabilities(&mut builder, &logits, width);
+            let shape = [Size::Free("events"), Size::Fixed(graph.classes())];
+            builder.output("probabilities", &probabilities, &shape, "one per class, their sum one");
+        }
     }
     let version = |(domain, version)| proto::OperatorSet { domain: Some(domain), version: Some(version) };
     let entry = |(key, value): (&str, String)| proto::Entry { key: Some(key.to_owned()), value: Some(value) };
@@ -86,6 +97,24 @@ pub fn onnx(artifact: &Artifact) -> Result<Vec<u8>, Error> {
         metadata_props: metadata.into_iter().map(entry).collect(),
     };
     Ok(model.encode_to_vec())
+}
+
+/// What is said of the output for pairs.
+const PAIRS: &str = "probability that two particles belong together; zero for padding and on the diagonal; groups are connected \
+                     by pairs above 1/2";
+
+/// Refuses a list whose entries a network sees in another order than its user, who could not tell which pair is meant.
+fn in_order_of_file(input: &Input) -> Result<(), Error> {
+    let Input::Lists { lists, .. } = input else { return Ok(()) };
+    match lists.iter().find(|list| list.select.is_some() || list.order.is_some() || list.reversed) {
+        None => Ok(()),
+        Some(list) => Err(Error::Unsupported {
+            reason: format!(
+                "pairs of list `{}`, which has a selection or an order; expected none of the two",
+                list.name
+            ),
+        }),
+    }
 }
 
 /// What a stored network sees, and the network, its tensors checked against it.

@@ -17,8 +17,14 @@ pub(super) const EPSILON: f32 = 1e-5;
 /// The largest number of coordinates whose differences are formed pair by pair.
 const FEW: usize = 4;
 
-/// Writes the network into the graph; gives the logits [event, width].
-pub(super) fn network(b: &mut Builder, artifact: &Artifact, graph: &Graph, seen: &[Prepared]) -> Result<Value, Error> {
+/// Writes the network into the graph; gives the logits [event, width], or [event, particle, particle, 1] and which pairs
+/// there are.
+pub(super) fn network(
+    b: &mut Builder,
+    artifact: &Artifact,
+    graph: &Graph,
+    seen: &[Prepared],
+) -> Result<(Value, Option<Value>), Error> {
     let particles = vec![None; seen.len()];
     let mut network = Network { b, artifact, graph, particles, collection: 0, edges: None, values: Vec::new() };
     for node in &graph.nodes {
@@ -26,7 +32,19 @@ pub(super) fn network(b: &mut Builder, artifact: &Artifact, graph: &Graph, seen:
         let value = if node.op == Op::Input { network.input(&seen[node.collection]) } else { network.node(node)? };
         network.values.push(value);
     }
-    network.values.pop().ok_or_else(|| Error::Unsupported { reason: "the network is empty".to_owned() })
+    let none = || Error::Unsupported { reason: "the network is empty".to_owned() };
+    let logits = network.values.pop().ok_or_else(none)?;
+    let there = if graph.is_of_pairs() { Some(network.others()?) } else { None };
+    Ok((logits, there))
+}
+
+/// The probabilities that belong to logits of pairs [event, particle, particle, 1], zero where there is none.
+pub(super) fn pairs(b: &mut Builder, logits: &str, there: &str) -> Value {
+    let share = b.op("Sigmoid", &[logits]);
+    let axis = b.integers(&[3]);
+    let share = b.op("Squeeze", &[&share, &axis]);
+    let zero = b.f32(0.0);
+    b.choose(there, &share, &zero)
 }
 
 /// The probabilities that belong to logits [event, width]; two for a single logit.

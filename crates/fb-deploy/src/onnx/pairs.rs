@@ -106,6 +106,14 @@ impl Network<'_> {
         }
     }
 
+    /// Which pairs of different particles there are [event, particle, particle].
+    pub(super) fn others(&mut self) -> Result<Value, Error> {
+        let (edges, mask) = (self.edges()?.0, self.particles()?.0);
+        let own = own(self.b, &mask);
+        let other = self.b.op("Not", &[&own]);
+        Ok(self.b.op("And", &[&edges, &other]))
+    }
+
     /// The mask of rows, and the axis that counts them.
     pub(super) fn rows(&mut self, rows: Rows) -> Result<(Value, i64), Error> {
         Ok(match rows {
@@ -241,6 +249,26 @@ impl Network<'_> {
                 let mask = self.particles()?.0;
                 let bias = inputs.get(3).map(|u| self.b.transpose(u, &[0, 3, 1, 2]));
                 self.attend([x, y, &inputs[2]], &mask, bias.as_deref(), heads, width)
+            }
+            Op::Unit { activation } => {
+                let square = self.b.mul(x, x);
+                let square = self.b.sum_keep(&square, -1);
+                let least = self.b.f32(1e-12);
+                let square = self.b.add(&square, &least);
+                let length = self.b.op("Sqrt", &[&square]);
+                let z = self.b.div(x, &length);
+                self.activate(z, activation)
+            }
+            Op::SetAttention => {
+                let (mask, narrow) = (self.particles()?.0, self.width(node.inputs[0]));
+                let factor = self.b.f32((1.0 / (narrow as f64).sqrt()) as f32);
+                let q = self.b.mul(x, &factor);
+                let k = self.b.transpose(y, &[0, 2, 1]);
+                let scores = self.b.op("MatMul", &[&q, &k]);
+                let (mask, lowest) = (self.b.unsqueeze(&mask, 1), self.b.f32(LOWEST));
+                let scores = self.b.choose(&mask, &scores, &lowest);
+                let share = self.b.op_with("Softmax", &[&scores], vec![("axis", Setting::Integer(2))]);
+                self.b.op("MatMul", &[&share, &inputs[2]])
             }
             Op::Stack => {
                 let first = self.b.unsqueeze(x, 1);

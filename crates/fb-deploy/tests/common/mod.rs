@@ -82,12 +82,13 @@ fn lists(multiplicities: &[usize], seed: u64) -> Vec<Column> {
 /// Numbers of a jet.
 const TABLE: [&str; 5] = ["jet_m", "jet_msd", "jet_tau1", "jet_tau2", "jet_tau3"];
 
-/// The networks that promise an equal graph; forests have tests of their own.
+/// The networks that score events and promise an equal graph; forests and networks of pairs have tests of their own.
 pub fn networks() -> impl Iterator<Item = &'static dyn AnyMethod> {
     fb_methods::METHODS
         .iter()
         .copied()
         .filter(|m| m.defaults()["train"].is_object() && m.card().promises(Promise::OnnxParity))
+        .filter(|m| m.card().tasks.contains(&fb_core::Task::Classify))
 }
 
 /// The artifact of a method with its default options but `options`, its parameters and running averages random.

@@ -312,6 +312,7 @@ mod tests {
         let sample = Sample {
             events: Events::new(vec![Column::flat("x", Data::F64(x))]).unwrap(),
             targets: Vec::new(),
+            partition: None,
             weights: vec![0.5; n],
             identity: (0..n as u64).collect(),
             labels,

@@ -9,7 +9,6 @@ use fb_core::{
     Artifact, Card, Error, Events, Features, Fitted, Input, Method, Paper, Result, Run, Sample, Scores, Status, Task,
     Workers, philox,
 };
-use fb_nn::training::Set;
 use fb_nn::{Graph, Model, Rows, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +16,7 @@ use serde_json::{Value as Json, json};
 
 use super::{dense, logits};
 use crate::forest::count;
-use crate::neural::{check_sample, classes, in_whole};
+use crate::neural::{check_sample, classes, in_whole, set};
 use crate::stages::Stages;
 use crate::weights::{self, NegativeWeights, Normalise};
 
@@ -120,10 +119,6 @@ fn features(members: &[Vec<f64>], classes: usize) -> Features {
     Features { width: members.len() * (classes - 1), values, offsets: None, others: Vec::new() }
 }
 
-fn set<'a>(sample: &'a Sample, features: &'a Features) -> Set<'a> {
-    Set { features, labels: &sample.labels, weights: &sample.weights, identity: &sample.identity, variable: None }
-}
-
 /// Probabilities [event, class] by a model, of a number of classes that is known.
 fn probabilities(model: &dyn Fitted, events: &Events, classes: usize, workers: &dyn Workers) -> Result<Vec<f64>> {
     let scores = model.scores(events, workers)?;
@@ -220,7 +215,9 @@ impl Method for Goat {
             let seen = features(&unseen, classes);
             let others = features(&fitted.members(&validation.events, run.workers)?, classes);
             let artifact = stages.next(run, |run| {
-                let model = fb_nn::train(graph, &config.train, set(train, &seen), set(validation, &others), run)?;
+                let [train, validation] =
+                    [(train, &seen), (validation, &others)].map(|(part, seen)| set(part, None, &part.weights, seen));
+                let model = fb_nn::train(graph, &config.train, train, validation, run)?;
                 Ok(Artifact { header: json!({"graph": model.graph}), tensors: model.tensors(), doubles: Vec::new() })
             })?;
             fitted.network = Some(network(&artifact)?);
@@ -352,6 +349,7 @@ mod tests {
             events: Events::new(vec![Column::flat("x", Data::F64(x))]).unwrap(),
             labels: (0..n as u32).map(|i| i % 2).collect(),
             targets: Vec::new(),
+            partition: None,
             weights: vec![1.0; n],
             identity: (0..n as u64).map(|i| seed << 32 | i).collect(),
         }

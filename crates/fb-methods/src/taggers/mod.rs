@@ -1,5 +1,6 @@
 //! Jet taggers: the landscape of top taggers (arXiv:1902.09914).
 
+pub mod adaptive_vertex;
 pub mod csvv2;
 pub mod deepcsv;
 pub mod deepjet;
@@ -27,6 +28,8 @@ pub mod particlenext;
 pub mod pelican;
 pub mod pfn;
 pub mod resnext;
+pub mod set2graph;
+pub mod single_vertex;
 pub mod topodnn;
 pub mod treenin;
 

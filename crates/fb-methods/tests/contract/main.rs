@@ -10,22 +10,32 @@ use std::path::Path;
 
 use fb_core::run::Alone;
 use fb_core::{
-    AnyMethod, Artifact, Data, Error, Events, Fitted, Philox, Promise, Result, Run, Sample, Scores, Workers,
+    AnyMethod, Artifact, Data, Error, Events, Fitted, Philox, Promise, Result, Run, Sample, Scores, Task, Workers,
 };
 use fb_methods::METHODS;
 use serde_json::{Value as Json, json};
 use toys::{Jet, Memory, PARTICLE, TABLE, Threads, jets, particle, sample};
 
+mod partition;
 mod regression;
 mod symmetry;
 mod toys;
 
 type AMethod = &'static dyn AnyMethod;
 
-/// Runs a check on every method, and tells of all that fail.
+/// Runs a check on every method that tells classes apart, and tells of all that fail.
 fn each(check: &str, test: impl Fn(AMethod)) {
+    run(check, METHODS.iter().filter(|m| m.card().tasks.contains(&Task::Classify)), test);
+}
+
+/// The same for all methods, for checks that train none.
+fn every(check: &str, test: impl Fn(AMethod)) {
+    run(check, METHODS.iter(), test);
+}
+
+fn run<'a>(check: &str, methods: impl Iterator<Item = &'a AMethod>, test: impl Fn(AMethod)) {
     let mut wrong = Vec::new();
-    for &method in METHODS {
+    for &method in methods {
         let card = method.card();
         let passed = catch_unwind(AssertUnwindSafe(|| test(method))).is_ok();
         let known = card.known_failures.iter().find(|(name, _)| *name == check);
@@ -138,6 +148,8 @@ fn tiny(method: AMethod) -> Json {
         "members": [member("logistic", "{}"), member("pfn", r#"{"phi": [7, 6], "f": [6]}"#)],
         "grids": [{"cells": 3, "size": 1.0}, {"cells": 5, "size": 3.0}], "cell": [4], "candidate": [5],
         "stem": 4, "widths": [4, 6], "repeats": [1, 2], "cardinality": 2,
+        "tracks": list("part", "part_E", &json!([{"layout": "cloud", "reversed": false}])), "column": "part_px",
+        "list": "part", "helix": ["part_px", "part_py", "part_pz", "part_E", "part_E"],
         "degree": 3, "bodies": 4, "flat": ["jet_tau1"], "neighbours": 7, "bagging_temperature": 0.5, "min_node_size": 0.02,
     });
     let defaults = method.defaults();
@@ -212,7 +224,7 @@ fn every_file_is_in_the_list() {
 
 #[test]
 fn cards_are_complete() {
-    each("card", |method| {
+    every("card", |method| {
         let card = method.card();
         assert!(!card.title.is_empty() && !card.title.ends_with('.') && card.title.len() < 80);
         assert!(!card.input.is_empty() && !card.paper.authors.is_empty() && !card.paper.arxiv.is_empty());
@@ -248,7 +260,7 @@ fn options_go_through_json() {
 
 #[test]
 fn unknown_options_are_refused_with_a_hint() {
-    each("unknown_key", |method| {
+    every("unknown_key", |method| {
         let defaults = method.defaults();
         let refused = |config: Json, key: &str| match method.resolve(&config) {
             Err(Error::UnknownKey { key: found, place, closest }) => {
@@ -294,7 +306,7 @@ fn every_option_is_documented() {
         let items = schema.as_array().into_iter().flatten().map(|v| ("", v));
         found + inner.chain(items).map(|(key, value)| walk(value, &format!("{path}.{key}"))).sum::<usize>()
     }
-    each("documented", |method| {
+    every("documented", |method| {
         let options = method.defaults().as_object().unwrap().len();
         let train = method.defaults()["train"].as_object().map_or(0, serde_json::Map::len);
         assert!(walk(&method.schema(), method.card().name) >= options + train);
@@ -532,7 +544,7 @@ fn a_training_goes_on_from_a_model() {
     let [some, others] = parts();
     let unseen = jets(60, 5);
     let mut promised = 0;
-    for &method in METHODS {
+    for &method in METHODS.iter().filter(|m| m.card().tasks.contains(&Task::Classify)) {
         let name = method.card().name;
         let config = |trees: usize| {
             let mut config = tiny(method);

@@ -117,7 +117,7 @@ fn what_cannot_be_predicted_is_refused() {
         let found = error(&negative).to_string();
         assert!(found.contains("the training part") && found.contains("sum of weights"), "{found}");
     });
-    for method in METHODS.iter().filter(|m| !m.card().tasks.contains(&Task::Regress)) {
+    for method in METHODS.iter().filter(|m| m.card().tasks == [Task::Classify]) {
         let found = fit(*method, &tiny(*method), [&train, &others]).err().unwrap();
         assert!(found.to_string().contains("tells classes apart"), "{}: {found}", method.card().name);
     }

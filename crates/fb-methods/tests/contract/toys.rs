@@ -62,6 +62,7 @@ pub fn sample(jets: &[Jet]) -> Sample {
         events: Events::new(columns).unwrap(),
         labels: jets.iter().map(|jet| jet.label).collect(),
         targets: Vec::new(),
+        partition: None,
         weights: jets.iter().map(|jet| jet.weight).collect(),
         identity: jets.iter().map(|jet| jet.identity).collect(),
     }

@@ -274,6 +274,14 @@ impl Graph {
                     }
                     again.attention([x(0)?, x(1)?, x(2)?], bias, heads, dropout);
                 }
+                Op::Unit { activation } => {
+                    again.unit(x(0)?, activation);
+                }
+                Op::SetAttention => {
+                    (0..3).try_for_each(particles)?;
+                    require(width(0)? == width(1)?, "its queries and keys differ in width")?;
+                    again.set_attention([x(0)?, x(1)?, x(2)?]);
+                }
                 Op::Stack => {
                     particles(1)?;
                     require(rows(0)? == Rows::Event, "its first input must have events")?;
@@ -331,8 +339,12 @@ impl Graph {
                 return Err(bad(i, "its width or rows are not those of its operation"));
             }
         }
-        if self.nodes[self.output()].rows != Rows::Event {
-            return Err(bad(self.output(), "the result must have one row per event"));
+        let result = &self.nodes[self.output()];
+        // A pair has one logit whichever of its two comes first.
+        let of_pairs = (result.rows, result.width, self.edges) == (Rows::Edge, 1, Some(Edges::Unordered));
+        if result.rows != Rows::Event && !(of_pairs && self.fixed.is_empty()) {
+            let reason = "the result must have one row per event, or one number per unordered pair of particles";
+            return Err(bad(self.output(), reason));
         }
         // How they start is for the method to say.
         again.parameters.iter_mut().zip(&self.parameters).for_each(|(again, p)| again.init = p.init);

@@ -17,6 +17,16 @@ impl Graph {
         node
     }
 
+    /// Rows of unit length.
+    pub fn unit(&mut self, x: NodeId, activation: Activation) -> NodeId {
+        self.same(Op::Unit { activation }, vec![x])
+    }
+
+    /// Means of `v` over the particles of each event, with the weights of attention.
+    pub fn set_attention(&mut self, [q, k, v]: [NodeId; 3]) -> NodeId {
+        self.node(Op::SetAttention, vec![q, k, v], Rows::Particle, self.nodes[v].width)
+    }
+
     /// γ·x, every entry of γ starting at one.
     pub fn scale(&mut self, x: NodeId, groups: usize) -> NodeId {
         let node = self.same(Op::Scale { groups }, vec![x]);
@@ -173,6 +183,11 @@ impl Graph {
 }
 
 impl Edges {
+    /// The row of the pair (i, j) of an event among [`Self::Unordered`] ones; j ≤ i.
+    pub fn place(i: usize, j: usize) -> usize {
+        i * (i + 1) / 2 + j
+    }
+
     /// How many edges an event of `n` particles has, at most.
     pub fn count(self, n: usize) -> usize {
         match self {

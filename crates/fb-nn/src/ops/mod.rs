@@ -16,6 +16,7 @@ mod lstm;
 mod norm;
 mod pool;
 mod rowwise;
+mod sets;
 mod tree;
 
 pub(crate) use edges::{list, list_near};
@@ -109,6 +110,7 @@ pub(crate) fn memory(op: &Op) -> usize {
         Op::Lstm { hidden } => 6 * hidden,
         // Softmax and its gradient among some fifty particles.
         Op::Attention { heads, .. } => 100 * heads,
+        Op::SetAttention => 50,
         _ => 0,
     }
 }
@@ -149,6 +151,8 @@ pub(crate) fn forward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::Spread => edges::spread_forward(cell),
         Op::Senders => edges::senders_forward(cell),
         Op::Head { .. } => edges::head_forward(cell),
+        Op::Unit { activation } => sets::unit_forward(cell, activation),
+        Op::SetAttention => sets::attention_forward(cell),
         Op::Stack => edges::stack_forward(cell),
         Op::Join { activation } => edges::join_forward(cell, activation),
         Op::Diagonal => edges::diagonal_forward(cell),
@@ -196,6 +200,8 @@ pub(crate) fn backward<T: Real>(cell: &mut Cell<'_, T>, phase: usize) {
         Op::Spread => edges::spread_backward(cell),
         Op::Senders => edges::senders_backward(cell),
         Op::Head { .. } => edges::head_backward(cell),
+        Op::Unit { activation } => sets::unit_backward(cell, activation),
+        Op::SetAttention => sets::attention_backward(cell),
         Op::Stack => edges::stack_backward(cell),
         Op::Join { activation } => edges::join_backward(cell, activation),
         Op::Diagonal => edges::diagonal_backward(cell),

@@ -1,9 +1,9 @@
 //! Random events, and gradients against finite differences.
 
 use fb_core::run::Alone;
-use fb_core::{Features, Philox};
+use fb_core::{Features, Partition, Philox};
 use fb_nn::graph::Graph;
-use fb_nn::{Activation, Batch, Decorrelate, Executor, Mode, Real, Rows};
+use fb_nn::{Activation, Batch, Decorrelate, Executor, Mode, Real, Rows, Target};
 
 pub const TRAINING: Mode = Mode::Training { seed: 5, step: 3 };
 
@@ -19,6 +19,8 @@ pub fn features(rows: Rows, width: usize, events: usize) -> Features {
 pub struct Problem {
     pub features: Features,
     pub labels: Vec<u32>,
+    /// The groups of the particles of each event, for networks with a logit per pair.
+    pub partition: Partition,
     pub weights: Vec<f64>,
     pub identity: Vec<u64>,
     pub indices: Vec<usize>,
@@ -39,9 +41,14 @@ impl Problem {
         let others = each.split_off(1);
         let features = Features { others, ..each.remove(0) };
         let classes = graph.classes() as u32;
+        let mut partition = Partition::default();
+        for i in 0..events {
+            partition.push((0..features.rows(i).len()).map(|j| [0, 1, 0, 2, 1][(i + j) % 5]));
+        }
         Self {
             features,
             labels: (0..events as u32).map(|i| i % classes).collect(),
+            partition,
             weights: (0..events).map(|i| [1.0, 0.5, -0.25, 2.0][i % 4]).collect(),
             identity: (0..events as u64).collect(),
             indices: (0..events).rev().collect(),
@@ -50,9 +57,10 @@ impl Problem {
     }
 
     pub fn loss<T: Real>(&self, executor: &mut Executor<T>) -> f64 {
+        let of_pairs = executor.graph().is_of_pairs();
         let batch = Batch {
             features: &self.features,
-            labels: &self.labels,
+            target: if of_pairs { Target::Partition(&self.partition) } else { Target::Classes(&self.labels) },
             weights: &self.weights,
             identity: &self.identity,
             indices: &self.indices,

@@ -3,13 +3,14 @@
 mod analysis;
 mod classes;
 mod figures;
+mod groups;
 mod importance;
 mod plot;
 pub mod selection;
 
 use std::fmt::Write as _;
 
-use fb_core::Sample;
+use fb_core::{Sample, Task};
 use plot::escape;
 
 use crate::evaluate::{Closure, Figures};
@@ -77,6 +78,10 @@ pub fn html(report: &Report<'_>) -> Result<String> {
         seeds_table(&mut page, report);
     }
     match report.classes() {
+        _ if experiment.task() == Task::Partition => {
+            groups::show_groups(&mut page, report);
+            differences_table(&mut page, report);
+        }
         1 => residuals(&mut page, report),
         2 => roc_and_scores(&mut page, report),
         _ => {
@@ -96,7 +101,7 @@ pub fn html(report: &Report<'_>) -> Result<String> {
         "Loss per epoch, and where it was asked for the area under the curve against the number of training events.",
     );
     speed_table(&mut page, report);
-    if report.classes() == 2 {
+    if report.classes() == 2 && experiment.task() == Task::Classify {
         working_points(&mut page, report);
     }
     for (method, looks) in results.methods.iter().zip(&report.looks) {

@@ -1,8 +1,9 @@
 //! `fb predict`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use fb_core::{Column, Data, Events, Fitted, Scores};
+use fb_core::{Column, Data, Events, Fitted, Partition, Scores, Task};
 
 use crate::experiment::Experiment;
 use crate::failure::{Failure, Result};
@@ -16,7 +17,9 @@ use crate::workers::Threads;
 /// `new` for files that the run has not seen. Only scores of `test` and `new` may be used for a result.
 ///
 /// The scores stand in the column `score`, or one for each class, `score_0`, `score_1`, ..., where there are more than
-/// two; those of a run with several methods in LABEL, or LABEL_0, LABEL_1, ...
+/// two; those of a run with several methods in LABEL, or LABEL_0, LABEL_1, ... Methods that put particles into groups give a
+/// list, `group` or LABEL, with the number of the group of each particle in the order of the file, counted from zero as the
+/// first particles of groups come.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The run folder.
@@ -64,6 +67,10 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
                 columns.extend(kept.into_iter().flatten().filter_map(|name| events.column(name).ok().cloned()));
                 columns.push(Column::flat("split", Data::Text(split)));
                 for model in &models {
+                    if let Some(found) = model.fitted.partition(&events, &workers).map_err(in_file)? {
+                        columns.push(model.groups(&found));
+                        continue;
+                    }
                     let scores = model.fitted.scores(&events, &workers).map_err(in_file)?;
                     columns.extend(model.columns(&scores));
                 }
@@ -86,6 +93,12 @@ struct Model {
 }
 
 impl Model {
+    /// A list column: the group of each particle.
+    fn groups(&self, found: &Partition) -> Column {
+        let groups = found.groups().iter().map(|&group| i64::from(group)).collect();
+        Column::jagged(self.column.clone(), Data::I64(groups), Arc::new(found.offsets().to_vec()))
+    }
+
     /// One column, or one per class.
     fn columns(&self, scores: &Scores) -> Vec<Column> {
         if scores.classes == 1 || (scores.classes == 2 && self.complements) {
@@ -108,7 +121,8 @@ fn models(arguments: &Arguments, experiment: &Experiment) -> Result<Vec<Model>> 
     let labels = experiment.method.iter().map(|m| m.label.as_str());
     let model = |label: &str| {
         let fitted = pipeline::load(&arguments.run.join(pipeline::model_path(experiment, label)))?;
-        let column = if experiment.method.len() == 1 { "score" } else { label }.to_owned();
+        let alone = if experiment.task() == Task::Partition { "group" } else { "score" };
+        let column = if experiment.method.len() == 1 { alone } else { label }.to_owned();
         // A forest may have two outputs that are no classes.
         let link = fitted.artifact()?.header["forest"]["link"].as_str().map(str::to_owned);
         let complements = !matches!(link.as_deref(), Some("identity" | "exp" | "sigmoids" | "symmetric"));

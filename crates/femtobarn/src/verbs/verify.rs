@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fb_core::run::Alone;
-use fb_core::{Artifact, Events, Input};
+use fb_core::{Artifact, Events, Input, Scores};
 use fb_deploy::{Inputs, Runtime, trees};
 use fb_trees::Link;
 use serde::Serialize;
@@ -55,7 +55,10 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         }
         let bytes = folder::read(&path)?;
         let artifact = Artifact::from_bytes(&bytes).map_err(|source| Failure::In { path: path.clone(), source })?;
-        let ours = pipeline::load(&path)?.scores(&events, &Alone)?;
+        let ours = match pairs(&artifact, &events)? {
+            Some(pairs) => pairs,
+            None => pipeline::load(&path)?.scores(&events, &Alone)?,
+        };
         for door in doors {
             let export = path.with_file_name(door.file());
             let theirs = match door {
@@ -103,6 +106,16 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         failed if failed.is_empty() => Ok(()),
         failed => Err(Failure::Data(format!("the exports of {} give other scores than the models", failed.join(", ")))),
     }
+}
+
+/// What an export says of pairs, for a network that puts particles into groups.
+fn pairs(artifact: &Artifact, events: &Events) -> Result<Option<Scores>> {
+    if !artifact.header["graph"].is_object() {
+        return Ok(None);
+    }
+    let features = fb_physics::features::prepare(&input(artifact)?, events)?;
+    let scores = |values: Vec<f32>| Scores { classes: values.len() / events.len().max(1), values };
+    Ok(fb_deploy::pairs(artifact, &features)?.map(scores))
 }
 
 /// What an exported network takes of these events.
