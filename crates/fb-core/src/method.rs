@@ -74,6 +74,13 @@ pub trait Fitted: Send + Sync {
     fn partition(&self, _events: &Events, _workers: &dyn Workers) -> Result<Option<Partition>> {
         Ok(None)
     }
+    /// Standard deviations of predictions [event, target], for models of numbers that say them.
+    ///
+    /// # Errors
+    /// As [`Fitted::scores`].
+    fn errors(&self, _events: &Events, _workers: &dyn Workers) -> Result<Option<Scores>> {
+        Ok(None)
+    }
     /// What is stored of it: enough to predict and to export.
     fn artifact(&self) -> Result<Artifact>;
     /// Trainable parameters.

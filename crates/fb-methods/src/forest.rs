@@ -293,17 +293,7 @@ fn asked(train: &Sample, validation: &Sample) -> Result<Asked> {
         check_sample(train, validation, classes)?;
         return Ok(Asked::Classes(classes));
     }
-    if train.is_empty() {
-        let hint = "check `select` and the folds".to_owned();
-        return Err(Error::Empty { what: "the training part".to_owned(), hint });
-    }
-    for sample in [train, validation] {
-        check_weights(sample)?;
-        if let Some(at) = sample.targets.iter().position(|y| !(*y as f32).is_finite()) {
-            let event = at / train.width();
-            return Err(Error::NotFinite { column: "target".to_owned(), event, found: sample.targets[at] });
-        }
-    }
+    neural::check_targets(train, validation)?;
     Ok(Asked::Targets)
 }
 

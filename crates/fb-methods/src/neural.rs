@@ -7,7 +7,7 @@ use fb_core::{
     Scores, Task, Workers,
 };
 use fb_nn::training::Set;
-use fb_nn::{Edges, Graph, Model, Rows, Target, Train};
+use fb_nn::{Edges, Graph, Model, Numbers, Regression, Rows, Target, Train};
 use fb_physics::lists;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
@@ -34,7 +34,12 @@ pub trait Network: Send + Sync + 'static {
     fn reweight(_config: &Self::Config) -> Option<&Reweight> {
         None
     }
-    /// Its operations after the input nodes of `graph`, up to the logits of so many classes, or of pairs of particles.
+    /// What a prediction of numbers is to be; none for networks that do not predict any.
+    fn regression(_config: &Self::Config) -> Option<Regression> {
+        None
+    }
+    /// Its operations after the input nodes of `graph`, up to the logits of so many classes or of pairs of particles, or
+    /// so many predictions.
     fn build(config: &Self::Config, classes: usize, graph: &mut Graph) -> Result<()>;
 }
 
@@ -95,6 +100,21 @@ impl<N: Network> Method for Neural<N> {
             [train, validation].into_iter().try_for_each(check_weights)?;
             return plan.fit(graph, train, &train.weights, validation, run);
         }
+        if let Some(loss) = N::regression(config) {
+            if train.width() > 0 {
+                if N::reweight(config).is_some() {
+                    let reason = "it makes classes alike, found numbers to be predicted".to_owned();
+                    return Err(Error::Config { place: format!("method `{}`, `reweight`", N::CARD.name), reason });
+                }
+                return plan.predict(loss, N::normalise(config), train, validation, run, |outputs, graph| {
+                    N::build(config, outputs, graph)
+                });
+            }
+            if loss != Regression::default() {
+                let reason = "found a loss of numbers, but classes to be told apart".to_owned();
+                return Err(Error::Config { place: format!("method `{}`, `loss`", N::CARD.name), reason });
+            }
+        }
         let classes = classes(train);
         let graph = plan.graph(|graph| N::build(config, classes, graph))?;
         check_sample(train, validation, classes)?;
@@ -125,12 +145,59 @@ impl<C: Serialize> Plan<'_, C> {
         graph(self.method, self.input, build)
     }
 
+    /// Trains a network of numbers; they are standardised over the training part, by the sizes of its weights.
+    fn predict(
+        &self,
+        loss: Regression,
+        normalise: Normalise,
+        train: &Sample,
+        validation: &Sample,
+        run: &mut Run<'_>,
+        build: impl FnOnce(usize, &mut Graph) -> Result<()>,
+    ) -> Result<FittedNetwork> {
+        loss.check()?;
+        check_targets(train, validation)?;
+        let weights = weights::treated(NegativeWeights::Keep, normalise, train, None)?;
+        let targets = train.width();
+        let graph = self.graph(|graph| {
+            graph.numbers = Some(targets);
+            build(loss.outputs(targets), graph)
+        })?;
+        let (means, sigma): (Vec<f64>, Vec<f64>) =
+            (0..targets).map(|k| moments(&train.target(k), &train.weights)).unzip();
+        if let Some(k) = sigma.iter().position(|s| !(*s > 0.0 && s.is_finite())) {
+            let what = format!("the spread of target {k} of the training part");
+            return Err(Error::Empty { what, hint: format!("its standard deviation is {}", sigma[k]) });
+        }
+        let standard = |part: &Sample| -> Vec<f64> {
+            let each = part.targets.iter().enumerate();
+            each.map(|(i, t)| (t - means[i % targets]) / sigma[i % targets]).collect()
+        };
+        let parts = [standard(train), standard(validation)];
+        let numbers = parts.each_ref().map(|standard| Target::Numbers(Numbers { standard, sigma: &sigma, loss }));
+        let mut fitted = self.fit_to(Some(numbers), graph, (train, &weights), validation, run)?;
+        fitted.model.in_units(&means, &sigma)?;
+        Ok(fitted)
+    }
+
     /// Prepares what is seen of both parts and trains the network with these weights of the training part.
     pub fn fit(
         &self,
         graph: Graph,
         train: &Sample,
         weights: &[f64],
+        validation: &Sample,
+        run: &mut Run<'_>,
+    ) -> Result<FittedNetwork> {
+        self.fit_to(None, graph, (train, weights), validation, run)
+    }
+
+    /// The same, to these targets of both parts where they are neither classes nor groups.
+    fn fit_to(
+        &self,
+        targets: Option<[Target<'_>; 2]>,
+        graph: Graph,
+        (train, weights): (&Sample, &[f64]),
         validation: &Sample,
         run: &mut Run<'_>,
     ) -> Result<FittedNetwork> {
@@ -145,9 +212,12 @@ impl<C: Serialize> Plan<'_, C> {
             Some(decorrelate) => Some(fb_physics::expression::flat(&decorrelate.against, &train.events)?),
             None => None,
         };
-        let train =
+        let mut train =
             Set { variable: variable.as_deref(), ..set(train, train_groups.as_ref(), weights, &train_features) };
-        let validation = set(validation, validation_groups.as_ref(), &validation.weights, &validation_features);
+        let mut validation = set(validation, validation_groups.as_ref(), &validation.weights, &validation_features);
+        if let Some(targets) = targets {
+            [train.target, validation.target] = targets;
+        }
         let model = fb_nn::train(graph, self.train, train, validation, run)?;
         let config = serde_json::to_value(self.config)
             .map_err(|e| Error::Config { place: format!("method `{}`", self.method), reason: e.to_string() })?;
@@ -164,6 +234,16 @@ pub(crate) fn set<'a>(
 ) -> Set<'a> {
     let target = groups.map_or(Target::Classes(&sample.labels), Target::Partition);
     Set { features, target, weights, identity: &sample.identity, variable: None }
+}
+
+/// Mean and standard deviation, by the sizes of the weights.
+fn moments(x: &[f64], weights: &[f64]) -> (f64, f64) {
+    let mean = |f: &dyn Fn(f64) -> f64| {
+        let sum: f64 = x.iter().zip(weights).map(|(&x, w)| w.abs() * f(x)).sum();
+        sum / weights.iter().map(|w| w.abs()).sum::<f64>()
+    };
+    let center = mean(&|x| x);
+    (center, mean(&|x| (x - center) * (x - center)).sqrt())
 }
 
 /// The list whose entries are put into groups.
@@ -219,6 +299,22 @@ pub(crate) fn check_sample(train: &Sample, validation: &Sample, classes: usize) 
     Ok(())
 }
 
+/// Refuses numbers to be predicted and weights that are not finite, and a training part without events.
+pub(crate) fn check_targets(train: &Sample, validation: &Sample) -> Result<()> {
+    if train.is_empty() {
+        let hint = "check `select` and the folds".to_owned();
+        return Err(Error::Empty { what: "the training part".to_owned(), hint });
+    }
+    for sample in [train, validation] {
+        check_weights(sample)?;
+        if let Some(at) = sample.targets.iter().position(|y| !(*y as f32).is_finite()) {
+            let event = at / train.width();
+            return Err(Error::NotFinite { column: "target".to_owned(), event, found: sample.targets[at] });
+        }
+    }
+    Ok(())
+}
+
 fn check_labels(sample: &Sample, classes: usize) -> Result<()> {
     match sample.labels.iter().position(|&label| label as usize >= classes) {
         None => Ok(()),
@@ -269,12 +365,9 @@ impl FittedNetwork {
 /// Events that are prepared at a time, so that memory does not grow with the file.
 pub(crate) const BLOCK: usize = 8192;
 
-impl Fitted for FittedNetwork {
-    fn scores(&self, events: &Events, workers: &dyn Workers) -> Result<Scores> {
-        if self.model.graph.is_of_pairs() {
-            return Err(no_scores(&self.method));
-        }
-        let mut values = Vec::with_capacity(events.len() * self.model.graph.classes());
+impl FittedNetwork {
+    /// What `of` makes of the features of all events, block by block.
+    fn in_blocks(&self, events: &Events, mut of: impl FnMut(&Features)) -> Result<()> {
         for start in (0..events.len()).step_by(BLOCK) {
             let block: Vec<usize> = (start..(start + BLOCK).min(events.len())).collect();
             let features = if block.len() == events.len() {
@@ -282,9 +375,34 @@ impl Fitted for FittedNetwork {
             } else {
                 fb_physics::features::prepare(&self.input, &events.take(&block)).map_err(|e| shift(e, start))?
             };
-            values.extend(self.model.probabilities(&features, workers));
+            of(&features);
         }
+        Ok(())
+    }
+}
+
+impl Fitted for FittedNetwork {
+    fn scores(&self, events: &Events, workers: &dyn Workers) -> Result<Scores> {
+        if self.model.graph.is_of_pairs() {
+            return Err(no_scores(&self.method));
+        }
+        let mut values = Vec::with_capacity(events.len() * self.model.graph.classes());
+        self.in_blocks(events, |features| match self.model.graph.numbers {
+            Some(_) => values.extend(self.model.predictions(features, workers).0),
+            None => values.extend(self.model.probabilities(features, workers)),
+        })?;
         Ok(Scores { classes: self.model.graph.classes(), values })
+    }
+
+    fn errors(&self, events: &Events, workers: &dyn Workers) -> Result<Option<Scores>> {
+        let (classes, mut values) = (self.model.graph.classes(), Vec::new());
+        if self.model.graph.numbers.is_none() || self.model.graph.nodes[self.model.graph.output()].width == classes {
+            return Ok(None);
+        }
+        self.in_blocks(events, |features| {
+            values.extend(self.model.predictions(features, workers).1.into_iter().flatten())
+        })?;
+        Ok(Some(Scores { classes, values }))
     }
 
     /// Particles are together where a chain of pairs with a logit above zero leads from one to the other; one that the

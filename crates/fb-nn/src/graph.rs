@@ -474,6 +474,9 @@ pub struct Graph {
     /// Rows of the input that stand before the particles of every event (reference momenta of the beam).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fixed: Vec<Vec<f32>>,
+    /// For a network that predicts numbers, how many; further outputs are logarithms of their variances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<usize>,
     /// In order of evaluation; the last is the output, a row of logits per event or a logit per unordered pair.
     pub nodes: Vec<Node>,
     /// Trainable.
@@ -488,7 +491,8 @@ pub type NodeId = usize;
 impl Graph {
     /// A network that sees `width` numbers per row.
     pub fn new(rows: Rows, width: usize) -> Self {
-        let mut graph = Self { edges: None, fixed: vec![], nodes: vec![], parameters: vec![], buffers: vec![] };
+        let mut graph =
+            Self { edges: None, fixed: vec![], numbers: None, nodes: vec![], parameters: vec![], buffers: vec![] };
         graph.input(rows, width);
         graph
     }
@@ -524,9 +528,9 @@ impl Graph {
         self.nodes.len() - 1
     }
 
-    /// Classes that the logits stand for: two for a single logit.
+    /// Classes that the logits stand for, two for a single logit, or numbers that are predicted.
     pub fn classes(&self) -> usize {
-        self.nodes[self.output()].width.max(2)
+        self.numbers.unwrap_or(self.nodes[self.output()].width.max(2))
     }
 
     /// Whether the output is a logit per unordered pair of particles.

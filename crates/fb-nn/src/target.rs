@@ -5,6 +5,7 @@ use fb_core::{Error, Features, Partition, Result};
 use crate::graph::{Edges, Graph};
 use crate::kernels::Real;
 use crate::loss::{cross_entropy, pair_loss, probabilities};
+use crate::regression::Numbers;
 
 /// What a network is to say of each event.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +15,8 @@ pub enum Target<'a> {
     /// Which of its particles belong together. The output is a logit per unordered pair, the loss the cross entropy less
     /// the soft F1 of its pairs: see [`crate::loss::pair_loss`].
     Partition(&'a Partition),
+    /// Numbers. The output is a row of predictions per event.
+    Numbers(Numbers<'a>),
 }
 
 impl Target<'_> {
@@ -22,6 +25,7 @@ impl Target<'_> {
         match self {
             Self::Classes(labels) => labels.len(),
             Self::Partition(partition) => partition.events(),
+            Self::Numbers(numbers) => numbers.events(),
         }
     }
 
@@ -30,14 +34,30 @@ impl Target<'_> {
         self.len() == 0
     }
 
+    /// As it is after this share of a training.
+    pub(crate) fn at(self, share: f64) -> Self {
+        match self {
+            Self::Numbers(numbers) => Self::Numbers(Numbers { loss: numbers.loss.at(share), ..numbers }),
+            other => other,
+        }
+    }
+
     /// Refuses a network whose output is of another kind, and particles that are not those that it sees.
     pub(crate) fn check(&self, graph: &Graph, features: &Features) -> Result<()> {
-        let of_pairs = graph.is_of_pairs();
-        let (found, expected) = match self {
-            Self::Classes(_) => (of_pairs, "a row of logits per event"),
-            Self::Partition(_) => (!of_pairs, "a logit per pair of particles"),
+        let expected = match self {
+            Self::Classes(_) => "a row of logits per event",
+            Self::Partition(_) => "a logit per pair of particles",
+            Self::Numbers(_) => "a row of predictions per event",
         };
-        if found {
+        let fits = match self {
+            Self::Classes(_) => !graph.is_of_pairs() && graph.numbers.is_none(),
+            Self::Partition(_) => graph.is_of_pairs(),
+            Self::Numbers(numbers) => {
+                let (targets, width) = (numbers.sigma.len(), graph.nodes[graph.output()].width);
+                graph.numbers == Some(targets) && width == numbers.loss.outputs(targets)
+            }
+        };
+        if !fits {
             let reason = format!("its output does not fit what it is trained on, expected {expected}");
             return Err(Error::Config { place: "the network".to_owned(), reason });
         }
@@ -72,13 +92,14 @@ impl Target<'_> {
             loss += match self {
                 Self::Classes(labels) => cross_entropy(values, labels[i], scale, grad),
                 Self::Partition(partition) => pair_loss(values, partition.of(i), scale, grad),
+                Self::Numbers(numbers) => numbers.loss(values, i, scale, grad),
             };
         }
         loss
     }
 
     /// Mean weighted loss, and the share of events of which the most probable class is right, or of pairs that are taken
-    /// for what they are; `outputs` are those of all events.
+    /// for what they are, or of the variance that is explained; `outputs` are those of all events.
     pub(crate) fn watched(&self, outputs: &[f32], width: usize, weights: &[f64]) -> (f64, f64) {
         let total: f64 = weights.iter().sum();
         let (mut loss, mut right) = (0.0, 0.0);
@@ -102,6 +123,7 @@ impl Target<'_> {
                     right += weight * share_right(values, partition.of(i));
                 }
             }
+            Self::Numbers(numbers) => return numbers.watched(outputs, weights),
         }
         (loss / total, right / total)
     }
@@ -109,7 +131,7 @@ impl Target<'_> {
     /// Rows of the output of event `i`.
     fn rows(&self, i: usize) -> usize {
         match self {
-            Self::Classes(_) => 1,
+            Self::Classes(_) | Self::Numbers(_) => 1,
             Self::Partition(partition) => Edges::Unordered.count(partition.of(i).len()),
         }
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::decorrelation::Decorrelate;
 use crate::executor::{Batch, Executor, Mode};
-use crate::graph::Graph;
+use crate::graph::{Activation, Graph, Op};
 use crate::loss::probabilities;
 use crate::optimiser::{Optimiser, Rule};
 use crate::schedule::Schedule;
@@ -142,6 +142,41 @@ impl Model {
         probabilities(&self.outputs(features, workers), self.graph.nodes[self.graph.output()].width)
     }
 
+    /// Predictions [event, target] of a network of numbers, and where it says them their standard deviations.
+    pub fn predictions(&self, features: &Features, workers: &dyn Workers) -> (Vec<f32>, Option<Vec<f32>>) {
+        let (all, width) = (self.outputs(features, workers), self.graph.nodes[self.graph.output()].width);
+        let targets = self.graph.classes();
+        if width == targets {
+            return (all, None);
+        }
+        let (values, logs): (Vec<&[f32]>, Vec<&[f32]>) =
+            all.chunks_exact(width).map(|row| row.split_at(targets)).unzip();
+        (values.concat(), Some(logs.concat().iter().map(|s| (0.5 * s).exp()).collect()))
+    }
+
+    /// Makes every output o of a network of standardised numbers μ + σ·o, and so the logarithms of variances.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if its last operation is not a linear layer.
+    pub fn in_units(&mut self, means: &[f64], sigma: &[f64]) -> Result<()> {
+        let last = &self.graph.nodes[self.graph.output()];
+        if last.op != (Op::Linear { bias: true, activation: Activation::Identity }) {
+            let reason = "a network that predicts numbers ends in a linear layer with a bias".to_owned();
+            return Err(Error::Config { place: "the network".to_owned(), reason });
+        }
+        let n = sigma.len();
+        let [weight, bias] = [0, 1].map(|i| self.graph.parameters[last.parameters[i]].range());
+        for k in 0..last.width {
+            let (factor, shift) = if k < n { (sigma[k], means[k]) } else { (1.0, 2.0 * sigma[k - n].ln()) };
+            let scaled = |x: f32, shift: f64| (f64::from(x) * factor + shift) as f32;
+            for at in weight.clone().skip(k).step_by(last.width) {
+                self.parameters[at] = scaled(self.parameters[at], 0.0);
+            }
+            self.parameters[bias.start + k] = scaled(self.parameters[bias.start + k], shift);
+        }
+        Ok(())
+    }
+
     /// Its numbers as named tensors.
     pub fn tensors(&self) -> Vec<Tensor> {
         let blocks = self.graph.parameters.iter().map(|p| (p, &self.parameters));
@@ -213,7 +248,7 @@ pub fn train(graph: Graph, config: &Train, train: Set<'_>, validation: Set<'_>, 
     for set in [&train, &validation] {
         set.target.check(&graph, set.features)?;
         if config.decorrelate.is_some() && !matches!(set.target, Target::Classes(_)) {
-            let reason = "it is for scores of events, found particles to be put into groups".to_owned();
+            let reason = "it is for scores of classes, found another task".to_owned();
             return Err(Error::Config { place: "`train.decorrelate`".to_owned(), reason });
         }
     }
@@ -246,7 +281,7 @@ pub fn train(graph: Graph, config: &Train, train: Set<'_>, validation: Set<'_>, 
             let indices = &order[train.len() * b / batches..train.len() * (b + 1) / batches];
             let batch = Batch {
                 features: train.features,
-                target: train.target,
+                target: train.target.at((epoch * batches + b) as f64 / (config.epochs * batches) as f64),
                 weights: train.weights,
                 identity: train.identity,
                 indices,
@@ -350,7 +385,8 @@ impl State {
             std::mem::swap(&mut self.average, &mut self.executor.parameters);
         }
         let graph = self.executor.graph();
-        Some(set.target.watched(&logits, graph.nodes[graph.output()].width, set.weights))
+        // What is compared between epochs is the loss as it ends.
+        Some(set.target.at(1.0).watched(&logits, graph.nodes[graph.output()].width, set.weights))
     }
 
     fn end_epoch(&mut self, config: &Train, progress: Progress) {

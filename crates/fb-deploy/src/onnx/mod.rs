@@ -9,6 +9,9 @@
 //! belong together, the same in both orders, and zero for padding and for a particle with itself. A group holds all
 //! particles that chains of pairs above one half lead to; what is not among the first entries that the model keeps is alone.
 //!
+//! A model that predicts numbers gives them as `probabilities` [event, target], and `errors` where it says their standard
+//! deviations.
+//!
 //! A model that sees lists takes a tensor [event, entry] for each of their columns, padded by NaN.
 //!
 //! A forest becomes a `TreeEnsembleRegressor` (ai.onnx.ml, version 3). It takes `{name}` `[event]`, NaN where a value is
@@ -78,6 +81,13 @@ pub fn onnx(artifact: &Artifact) -> Result<Vec<u8>, Error> {
             let pairs = network::pairs(&mut builder, &logits, &there);
             let shape = [Size::Free("events"), Size::Free("particles"), Size::Free("particles")];
             builder.output("pairs", &pairs, &shape, PAIRS);
+        } else if let Some(targets) = graph.numbers {
+            let shape = [Size::Free("events"), Size::Fixed(targets)];
+            let (predictions, errors) = network::predictions(&mut builder, &logits, [targets, width]);
+            builder.output("probabilities", &predictions, &shape, "one prediction per target");
+            if let Some(errors) = errors {
+                builder.output("errors", &errors, &shape, "standard deviation of each prediction");
+            }
         } else {
             let probabilities = network::probabilities(&mut builder, &logits, width);
             let shape = [Size::Free("events"), Size::Fixed(graph.classes())];

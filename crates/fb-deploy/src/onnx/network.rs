@@ -58,6 +58,18 @@ pub(super) fn probabilities(b: &mut Builder, logits: &str, width: usize) -> Valu
     b.concat(&[&background, &signal], 1)
 }
 
+/// Predictions [event, target], and where their logarithms are there, the standard deviations.
+pub(super) fn predictions(b: &mut Builder, outputs: &str, [targets, width]: [usize; 2]) -> (Value, Option<Value>) {
+    if width == targets {
+        return (b.op("Identity", &[outputs]), None);
+    }
+    let values = b.slice(outputs, 1, 0, targets);
+    let logs = b.slice(outputs, 1, targets, width);
+    let half = b.f32(0.5);
+    let logs = b.mul(&logs, &half);
+    (values, Some(b.op("Exp", &[&logs])))
+}
+
 pub(super) struct Network<'a> {
     pub b: &'a mut Builder,
     artifact: &'a Artifact,

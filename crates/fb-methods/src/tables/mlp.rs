@@ -1,12 +1,12 @@
 //! Multilayer perceptron: fully connected layers on a table of variables.
 //!
 //! Sees one number per event and variable, standardised over the training part; a missing value counts as zero before
-//! that. h_{k+1} = f(W_k h_k + b_k), and a softmax over the classes. The network of event selections: 2×200 in H→ττ
+//! that. h_{k+1} = f(W_k h_k + b_k), and a softmax over the classes, or predictions of numbers. The network of event selections: 2×200 in H→ττ
 //! (arXiv:2204.12957), 300-300-400 in particle identification (EPJ Web Conf. 214 (2019) 06011), five layers of 300 in the
 //! search for exotic particles (arXiv:1402.4735).
 
 use fb_core::{Card, Error, Input, Paper, Promise, Result, Status, Task, Variable};
-use fb_nn::{Activation, Graph, Schedule, Train};
+use fb_nn::{Activation, Graph, Regression, Schedule, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ pub struct Config {
     pub activation: Activation,
     /// Share of the outputs of each layer that a training step leaves out.
     pub dropout: f64,
+    /// What predictions of numbers are to be: `{ kind = "squared" }`, `huber`, `quantile`, `gaussian_kernel` or `gaussian`.
+    pub loss: Regression,
     /// How weights are scaled: `none`, `events` (to a mean of one) or `classes` (each class to the same sum).
     pub normalise: Normalise,
     /// How the spectra of the classes are made alike (planing).
@@ -48,6 +50,7 @@ impl Default for Config {
             layers: vec![200, 200],
             activation: Activation::Relu,
             dropout: 0.0,
+            loss: Regression::Squared,
             normalise: Normalise::None,
             reweight: None,
             train: Train { epochs: 20, batch: 256, lr: 2e-3, schedule: Schedule::Cosine, ..Train::default() },
@@ -62,7 +65,7 @@ impl Network for Mlp {
     const CARD: Card = Card {
         name: "mlp",
         title: "Multilayer perceptron on a table of variables",
-        tasks: &[Task::Classify],
+        tasks: &[Task::Classify, Task::Regress],
         input: "table",
         promises: &[Promise::OnnxParity],
         paper: Paper { authors: "Baldi, Sadowski, Whiteson", arxiv: "1402.4735" },
@@ -92,6 +95,10 @@ impl Network for Mlp {
 
     fn reweight(config: &Config) -> Option<&Reweight> {
         config.reweight.as_ref()
+    }
+
+    fn regression(config: &Config) -> Option<Regression> {
+        Some(config.loss)
     }
 
     fn build(config: &Config, classes: usize, graph: &mut Graph) -> Result<()> {

@@ -346,6 +346,13 @@ impl Graph {
             let reason = "the result must have one row per event, or one number per unordered pair of particles";
             return Err(bad(self.output(), reason));
         }
+        if self.numbers.is_some_and(|n| n == 0 || result.rows != Rows::Event || ![n, 2 * n].contains(&result.width)) {
+            return Err(bad(
+                self.output(),
+                "the result must have one or two entries for each number that is predicted",
+            ));
+        }
+        again.numbers = self.numbers;
         // How they start is for the method to say.
         again.parameters.iter_mut().zip(&self.parameters).for_each(|(again, p)| again.init = p.init);
         if *self != again {

@@ -72,7 +72,10 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
                         continue;
                     }
                     let scores = model.fitted.scores(&events, &workers).map_err(in_file)?;
-                    columns.extend(model.columns(&scores));
+                    columns.extend(model.columns(&scores, ""));
+                    if let Some(errors) = model.fitted.errors(&events, &workers).map_err(in_file)? {
+                        columns.extend(model.columns(&errors, "_error"));
+                    }
                 }
                 rows += events.len();
                 Ok(all.append(Events::new(columns)?)?)
@@ -100,13 +103,13 @@ impl Model {
     }
 
     /// One column, or one per class.
-    fn columns(&self, scores: &Scores) -> Vec<Column> {
+    fn columns(&self, scores: &Scores, what: &str) -> Vec<Column> {
         if scores.classes == 1 || (scores.classes == 2 && self.complements) {
-            return vec![Column::flat(self.column.clone(), Data::F64(scores.signal()))];
+            return vec![Column::flat(format!("{}{what}", self.column), Data::F64(scores.signal()))];
         }
         let column = |k: usize| {
             let values = scores.values.iter().skip(k).step_by(scores.classes).map(|&s| f64::from(s)).collect();
-            Column::flat(format!("{}_{k}", self.column), Data::F64(values))
+            Column::flat(format!("{}{what}_{k}", self.column), Data::F64(values))
         };
         (0..scores.classes).map(column).collect()
     }
@@ -123,9 +126,11 @@ fn models(arguments: &Arguments, experiment: &Experiment) -> Result<Vec<Model>> 
         let fitted = pipeline::load(&arguments.run.join(pipeline::model_path(experiment, label)))?;
         let alone = if experiment.task() == Task::Partition { "group" } else { "score" };
         let column = if experiment.method.len() == 1 { alone } else { label }.to_owned();
-        // A forest may have two outputs that are no classes.
-        let link = fitted.artifact()?.header["forest"]["link"].as_str().map(str::to_owned);
-        let complements = !matches!(link.as_deref(), Some("identity" | "exp" | "sigmoids" | "symmetric"));
+        // A forest or a network may have two outputs that are no classes.
+        let header = fitted.artifact()?.header;
+        let link = header["forest"]["link"].as_str();
+        let complements = !matches!(link, Some("identity" | "exp" | "sigmoids" | "symmetric"))
+            && header["graph"]["numbers"].is_null();
         Ok(Model { column, complements, fitted })
     };
     labels.filter(asked).map(model).collect()
