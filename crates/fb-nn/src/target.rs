@@ -12,8 +12,8 @@ use crate::regression::Numbers;
 pub enum Target<'a> {
     /// Its class. The output is a row of logits per event, the loss the cross entropy.
     Classes(&'a [u32]),
-    /// Which of its particles belong together. The output is a logit per unordered pair, the loss the cross entropy less
-    /// the soft F1 of its pairs: see [`crate::loss::pair_loss`].
+    /// Which of its particles belong together. The output is a logit per unordered pair, the loss the mean cross
+    /// entropy of the pairs less their soft F1, 2·Σp·y / (Σp + Σy) with y = 1 for two of one group (arXiv:2002.08772).
     Partition(&'a Partition),
     /// Numbers. The output is a row of predictions per event.
     Numbers(Numbers<'a>),
