@@ -8,6 +8,8 @@ pub mod bootstrap;
 pub mod categories;
 pub mod classes;
 pub mod clustering;
+pub mod feldman_cousins;
+pub mod goodness;
 pub mod histfactory;
 pub mod histogram;
 pub mod matrix;

@@ -1,10 +1,12 @@
 //! The report of a run: one HTML file that needs nothing else.
 
-mod analysis;
+pub(crate) mod analysis;
 mod classes;
 mod figures;
 mod groups;
+pub mod fit;
 mod importance;
+pub mod limit;
 mod plot;
 pub mod selection;
 
@@ -150,6 +152,13 @@ fn roc_and_scores(page: &mut String, report: &Report<'_>) {
         page,
         &[figures::roc(report)],
         "Background rejection against signal efficiency on the test events. Bands hold 68% of the bootstrap replicas.",
+    );
+    let methods = report.results.methods.iter().zip(&report.figures);
+    let areas: Vec<String> = methods.map(|(m, f)| format!("{} {}", escape(&m.label), f.delong)).collect();
+    let _ = writeln!(
+        page,
+        "<p>Areas under these curves with the errors that follow from the placements of single events (DeLong): {}.</p>",
+        areas.join(", ")
     );
     if let Some(scan) = figures::ams(report) {
         let caption = "Approximate median significance of the events above a threshold, against the signal efficiency of the threshold: as far as 25 effective background events are left. The largest value of a scan is biased upwards by its own fluctuations.";

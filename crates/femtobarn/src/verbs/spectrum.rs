@@ -2,28 +2,32 @@
 
 use std::path::Path;
 
+use fb_core::Workers;
 use fb_physics::expression::{finite_names, flat, select};
 use fb_statistics::Histogram;
-use fb_statistics::spectrum::{Data, Description};
+use fb_statistics::matrix::Matrix;
+use fb_statistics::spectrum::{Category, Data, Description, Estimate, Spectra};
 use serde::Deserialize;
 
-use super::fit::{Interval, Outcome, within};
+use super::fit::{POINTS, Wanted, within};
 use crate::failure::{Failure, Result};
+use crate::inference::{Channel, Drawn, Expected, Outcome, Parameter, Profile};
+use crate::report::analysis::joined;
 
 /// The file.
 #[derive(Debug, Deserialize)]
-struct File {
-    fit: Read,
+pub(super) struct File {
+    fit: Input,
     #[serde(flatten)]
     description: Description,
     #[serde(default)]
-    category: Vec<Category>,
+    category: Vec<Cut>,
 }
 
 /// What is fitted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Read {
+struct Input {
     files: Vec<String>,
     observable: String,
     window: (f64, f64),
@@ -36,14 +40,19 @@ struct Read {
 /// Events that are fitted with a spectrum of their own; each takes what those before it have left.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Category {
+struct Cut {
     name: String,
     select: String,
 }
 
-/// Reads, fits and tells; the intervals are those of the profile likelihood but for weighted events.
-pub(super) fn fit(path: &Path) -> Result<Outcome> {
-    let here = |source| within(path, source);
+/// A description with what was seen.
+pub(super) struct Read {
+    pub(super) file: File,
+    pub(super) spectra: Spectra,
+}
+
+/// Reads the file and its events.
+pub(super) fn read(path: &Path) -> Result<Read> {
     let usage = |text: String| Failure::Usage(format!("{}: {text}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| usage(format!("cannot be read: {e}")))?;
     let file: File = toml::from_str(&text).map_err(|e| usage(e.to_string().trim_end().to_owned()))?;
@@ -54,11 +63,20 @@ pub(super) fn fit(path: &Path) -> Result<Outcome> {
     if file.fit.bins == Some(0) {
         return Err(usage("`fit.bins`: found 0, expected at least 1".to_owned()));
     }
-    let spectra = file.description.spectra(file.fit.window, data(&file)?).map_err(here)?;
+    let spectra = file.description.spectra(file.fit.window, data(&file)?).map_err(|source| within(path, source))?;
+    Ok(Read { file, spectra })
+}
+
+/// Reads, fits and tells; the intervals are those of the profile likelihood but for weighted events.
+pub(super) fn fit(path: &Path, wanted: &Wanted, workers: &dyn Workers) -> Result<Outcome> {
+    let here = |source| within(path, source);
+    let Read { file, spectra } = read(path)?;
     let bounds = spectra.bounds();
     let found = spectra.fit(&spectra.start(), &bounds).map_err(here)?;
+    let toys = wanted.toys.map(|toys| (toys, wanted.seed));
+    let goodness = wanted.goodness.then(|| spectra.goodness(&found, toys, workers)).transpose().map_err(here)?;
     let weighted = spectra.weighted();
-    let mut intervals = Vec::new();
+    let mut parameters = Vec::new();
     for (i, parameter) in spectra.parameters.iter().enumerate() {
         let (value, error) = (found.theta[i], found.errors[i]);
         let (low, high, kind) = if bounds[i].0 == bounds[i].1 {
@@ -69,9 +87,52 @@ pub(super) fn fit(path: &Path) -> Result<Outcome> {
             let ends = spectra.interval(&found, i, 1.0).map_err(here)?;
             (ends[0].value(), ends[1].value(), "profile")
         };
-        intervals.push(Interval { name: parameter.name.clone(), value, error, low, high, kind });
+        parameters.push(Parameter { name: parameter.name.clone(), value, error, low, high, kind });
     }
-    Ok(Outcome { intervals, twice_nll: found.twice_nll, covariance_ok: found.covariance.is_some() })
+    let scan = |i: usize| {
+        let name = spectra.parameters[i].name.clone();
+        Profile { name, points: spectra.scan(&found, i, POINTS, workers) }
+    };
+    // Weights leave no law of −2 ln L.
+    let scanned = || (0..bounds.len()).filter(|&i| bounds[i].0 < bounds[i].1 && !weighted && found.covariance.is_some());
+    let drawn = wanted.drawn.then(|| Drawn {
+        interest: None,
+        scans: scanned().take(MOST_SCANS).map(scan).collect(),
+        channels: spectra.categories.iter().map(|c| channel(&file, c, &spectra, &found)).collect(),
+    });
+    let (twice_nll, covariance) = (found.twice_nll, found.covariance);
+    Ok(Outcome { parameters, twice_nll, covariance, impacts: None, goodness, drawn })
+}
+
+/// Parameters whose profile a report shows.
+const MOST_SCANS: usize = 12;
+
+/// Data and model of a category.
+fn channel(file: &File, category: &Category, spectra: &Spectra, found: &Estimate) -> Channel {
+    let (all, seen, variances) = match &category.data {
+        Data::Binned { edges, contents, variances } => (edges.clone(), contents.clone(), variances.clone()),
+        Data::Events { x, weights } => {
+            let mut histogram = Histogram::uniform(40, category.window.0, category.window.1);
+            x.iter().zip(weights).for_each(|(x, w)| histogram.fill(*x, *w));
+            (histogram.edges, histogram.contents, histogram.variances)
+        }
+    };
+    let (edges, seen) = joined(&all, &seen);
+    let expected = |theta: &[f64], covariance: Option<&Matrix>| {
+        let names = file.description.component.iter().map(|part| part.name.clone());
+        let errors = covariance.map_or_else(|| vec![0.0; seen.len()], |v| category.spread(theta, v, &edges));
+        Expected { parts: names.zip(category.contributions(theta, &edges)).collect(), errors }
+    };
+    let (before, after) = (expected(&spectra.start(), None), expected(&found.theta, found.covariance.as_ref()));
+    Channel {
+        name: category.name.clone(),
+        axis: file.fit.observable.clone(),
+        variances: joined(&all, &variances).1,
+        seen,
+        before,
+        after,
+        edges,
+    }
 }
 
 /// What each category has seen in the window.
