@@ -102,12 +102,12 @@ impl Source {
         self.workspace.file_name().unwrap_or(self.workspace.as_os_str()).to_string_lossy().into_owned()
     }
 
-    pub(super) fn here(&self, source: fb_core::Error) -> Failure {
+    pub(super) fn here(&self, source: Error) -> Failure {
         within(&self.workspace, source)
     }
 }
 
-pub(super) fn within(path: &Path, source: fb_core::Error) -> Failure {
+pub(super) fn within(path: &Path, source: Error) -> Failure {
     Failure::In { path: path.to_owned(), source }
 }
 
