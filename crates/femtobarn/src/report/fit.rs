@@ -31,7 +31,7 @@ pub fn html(title: &str, lead: &str, outcome: &Outcome) -> String {
         section(&mut page, "Profiles of the likelihood");
         let scans: Vec<String> =
             drawn.scans.iter().filter(|s| s.points.len() > 1).map(|s| profile(s, &outcome.parameters)).collect();
-        figure(&mut page, &scans, "Rise of −2 ln L, lowest in all other parameters; lines at 1 and 4 for 68.3% and 95.4%.");
+        figure(&mut page, &scans, "Rise of −2 ln L, lowest in all other parameters; dotted, the parabola of the error. Lines at 1 and 4 for 68.3% and 95.4%.");
         if let Some(impacts) = outcome.impacts.as_ref().filter(|i| !i.is_empty()) {
             show_impacts(&mut page, drawn, impacts);
         }
