@@ -48,7 +48,15 @@ pub fn counting(seen: u32, background: f64, level: f64) -> (f64, f64) {
 /// Whether counts that are likelier in the ordering have less than `level` between them.
 fn is_accepted(seen: u32, background: f64, mu: f64, level: f64) -> bool {
     let mean = mu + background;
-    let log_p = |n: f64, mean: f64| if mean > 0.0 { n * mean.ln() - mean } else if n == 0.0 { 0.0 } else { f64::NEG_INFINITY };
+    let log_p = |n: f64, mean: f64| {
+        if mean > 0.0 {
+            n * mean.ln() - mean
+        } else if n == 0.0 {
+            0.0
+        } else {
+            f64::NEG_INFINITY
+        }
+    };
     let log_ratio = |n: f64| log_p(n, mean) - log_p(n, n.max(background));
     let mine = log_ratio(f64::from(seen));
     if mine == f64::NEG_INFINITY {

@@ -4,11 +4,11 @@
 
 use fb_core::Philox;
 use fb_core::run::Alone;
-use fb_statistics::{Bootstrap, Ranking};
 use fb_statistics::bootstrap::evaluate;
 use fb_statistics::histfactory::{Data, Likelihood, Model, Scan, Workspace, best_fit, profile_interval};
 use fb_statistics::metric::{Evaluation, Metric};
 use fb_statistics::toys::poisson;
+use fb_statistics::{Bootstrap, Ranking};
 use serde_json::json;
 
 const TOYS: usize = 2000;

@@ -85,7 +85,11 @@ fn what_a_workspace_cannot_say_is_refused_by_its_name() {
         ("/likelihoods/0/distributions/1", json!("other"), "`other` is nowhere"),
         ("/likelihoods/0/data", json!(["seen"]), "2 distributions and 1 sets of data"),
         ("/data/0/type", json!("unbinned"), "`seen` is a `unbinned`, which is not read"),
-        ("/distributions/0/samples/1/modifiers/2/constraint", json!("Poisson"), "staterror `st` has the constraint `Poisson`"),
+        (
+            "/distributions/0/samples/1/modifiers/2/constraint",
+            json!("Poisson"),
+            "staterror `st` has the constraint `Poisson`",
+        ),
         ("/distributions/0/samples/1/modifiers/1/constraint", json!("LogNormal"), "only `Gauss` is read"),
         ("/distributions/0/samples/1/modifiers/1/type", json!("custom"), "`xs` is a `custom`, which is not read"),
         ("/distributions/0/samples/1/data", json!({"contents": [50.0, 40.0]}), "has no `errors`"),

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use fb_core::run::Alone;
-use fb_statistics::histfactory::{Constraint, Likelihood, Model, Scan, Workspace, best_fit, goodness, impacts, profile_scan};
+use fb_statistics::histfactory::{
+    Constraint, Likelihood, Model, Scan, Workspace, best_fit, goodness, impacts, profile_scan,
+};
 use fb_statistics::minimise::Objective as _;
 use serde_json::Value;
 

@@ -1,5 +1,7 @@
 //! What a fit has found, to be printed and to be drawn.
 
+use std::fmt::Write as _;
+
 use fb_statistics::goodness::Goodness;
 use fb_statistics::matrix::Matrix;
 use serde_json::{Map, Value, json};
@@ -173,10 +175,10 @@ impl Outcome {
 pub fn verdict(goodness: &Goodness) -> String {
     let mut text = format!("goodness of fit {:.4}", goodness.statistic);
     if let Some((degrees, p)) = goodness.asymptotic {
-        text += &format!(" for {degrees} degrees of freedom, p = {p:.4}");
+        let _ = write!(text, " for {degrees} degrees of freedom, p = {p:.4}");
     }
     if let Some(toys) = goodness.toys {
-        text += &format!(", p = {} with pseudo-experiments ({} fits failed)", toys.p, toys.failed);
+        let _ = write!(text, ", p = {} with pseudo-experiments ({} fits failed)", toys.p, toys.failed);
     }
     text
 }

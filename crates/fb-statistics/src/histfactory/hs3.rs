@@ -91,7 +91,8 @@ fn samples(distribution: &Node<'_>, channel: &str, all: &[Node<'_>]) -> Result<V
         let data = sample.need("data")?;
         let contents = data.need("contents")?.numbers()?;
         let listed = sample.get("modifiers")?.map_or_else(|| Ok(Vec::new()), |node| node.list())?;
-        let modifiers = listed.iter().map(|m| modifier(m, &data, &contents, channel, all)).collect::<Result<Vec<_>>>()?;
+        let modifiers =
+            listed.iter().map(|m| modifier(m, &data, &contents, channel, all)).collect::<Result<Vec<_>>>()?;
         samples.push(json!({"name": sample.need("name")?.text()?, "data": contents, "modifiers": modifiers}));
     }
     Ok(samples)

@@ -44,7 +44,8 @@ pub fn impacts(likelihood: &Likelihood, fitted: &Fitted, workers: &dyn Workers) 
         let reason = "no impacts without errors: the second derivatives at the minimum are not positive definite";
         return Err(fb_core::Error::Fit { reason: reason.to_owned() });
     }
-    let free: Vec<usize> = (0..model.parameters().len()).filter(|&i| i != poi && !model.parameters()[i].fixed).collect();
+    let free: Vec<usize> =
+        (0..model.parameters().len()).filter(|&i| i != poi && !model.parameters()[i].fixed).collect();
     let shift = |i: usize, by: f64| {
         let (low, high) = model.parameters()[i].bounds;
         let x = (fitted.fit.theta[i] + by).clamp(low, high);
@@ -80,7 +81,7 @@ pub fn profile_scan(
     let (best, error) = (fitted.fit.theta[i], fitted.errors[i]);
     let (low, high) = likelihood.model().parameters()[i].bounds;
     let (low, high) = ((best - 3.0 * error).max(low), (best + 3.0 * error).min(high));
-    if !(low < high) {
+    if low.is_nan() || high.is_nan() || low >= high {
         return Vec::new();
     }
     let one = |k: usize| {

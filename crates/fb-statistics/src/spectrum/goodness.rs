@@ -16,7 +16,7 @@ impl Spectra {
     pub fn scan(&self, best: &Estimate, i: usize, points: usize, workers: &dyn Workers) -> Vec<(f64, f64)> {
         let (center, error, bounds) = (best.theta[i], best.errors[i], self.bounds());
         let (low, high) = ((center - 3.0 * error).max(bounds[i].0), (center + 3.0 * error).min(bounds[i].1));
-        if !(low < high) {
+        if low.is_nan() || high.is_nan() || low >= high {
             return Vec::new();
         }
         let one = |k: usize| {
@@ -39,7 +39,9 @@ impl Spectra {
     pub fn goodness(&self, best: &Estimate, toys: Option<(usize, u64)>, workers: &dyn Workers) -> Result<Goodness> {
         let wrong = |reason: &str| Error::Config { place: "goodness of fit".to_owned(), reason: reason.to_owned() };
         if self.weighted() {
-            return Err(wrong("found weights, expected events of weight one: sums of weights follow no law of Poisson"));
+            return Err(wrong(
+                "found weights, expected events of weight one: sums of weights follow no law of Poisson",
+            ));
         }
         let binned = self.categories.iter().all(|c| matches!(c.data, Data::Binned { .. }));
         let statistic = |spectra: &Self, theta: &[f64], twice_nll: f64| {

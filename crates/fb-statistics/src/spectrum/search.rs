@@ -5,7 +5,7 @@
 use fb_core::run::gather;
 use fb_core::{Error, Philox, Result, Value, Workers};
 
-use super::model::Spectra;
+use super::model::{Component, Spectra};
 use crate::goodness::share;
 use crate::special::normal_cdf;
 
@@ -136,13 +136,17 @@ impl Spectra {
             return Err(wrong("there is no component besides the peak".to_owned()));
         }
         let mut sizes: Vec<usize> =
-            self.categories.iter().flat_map(|c| c.components.get(peak)).flat_map(|c| c.factors()).collect();
+            self.categories.iter().filter_map(|c| c.components.get(peak)).flat_map(Component::factors).collect();
         sizes.sort_unstable();
         sizes.dedup();
         let own: Vec<usize> =
             (0..self.parameters.len()).filter(|&i| (0..count).all(|k| has(k, i) == (k == peak))).collect();
         match sizes[..] {
-            [size] if own.contains(&size) && size != mean && self.parameters[size].bounds.0 < self.parameters[size].bounds.1 => {
+            [size]
+                if own.contains(&size)
+                    && size != mean
+                    && self.parameters[size].bounds.0 < self.parameters[size].bounds.1 =>
+            {
                 Ok(Peak { means, mean, size, own })
             }
             _ => {

@@ -26,7 +26,8 @@ impl<'a> Splot<'a> {
     /// [`Error::Config`] for bins, and where a yield is at a bound, fixed, constrained, or no yield of one component alone:
     /// the weights sum up to the yields only where all yields are free.
     pub fn new(spectra: &Spectra, category: &'a Category, best: &'a Estimate) -> Result<Self> {
-        let wrong = |reason: String| Error::Config { place: format!("weights of category `{}`", category.name), reason };
+        let wrong =
+            |reason: String| Error::Config { place: format!("weights of category `{}`", category.name), reason };
         let Data::Events { x, weights } = &category.data else {
             return Err(wrong("found bins, expected a fit event by event: leave out `fit.bins`".to_owned()));
         };
@@ -38,8 +39,8 @@ impl<'a> Splot<'a> {
             for n in 0..count {
                 let share = densities[n].1[event] / all;
                 sums[n] += w * share;
-                for j in 0..count {
-                    second.row_mut(n)[j] += w * share * densities[j].1[event] / all;
+                for (element, (_, f)) in second.row_mut(n).iter_mut().zip(&densities) {
+                    *element += w * share * f[event] / all;
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! The report of a fit: parameters, pulls, impacts and correlations, profiles of the likelihood, data against model.
 
+use std::fmt::Write as _;
+
 use fb_core::Value;
 use fb_statistics::goodness::deviance;
 use fb_statistics::matrix::Matrix;
@@ -17,9 +19,10 @@ pub fn html(title: &str, lead: &str, outcome: &Outcome) -> String {
     let mut page = head(title, &escape(lead));
     let unit = format!("−2 ln L = {:.4}.", outcome.twice_nll);
     let tested = outcome.goodness.as_ref().map_or_else(String::new, |g| format!(" {}.", capital(&verdict(g))));
-    page += &format!("<p>{unit}{tested}</p>\n");
+    let _ = write!(page, "<p>{unit}{tested}</p>\n");
     if outcome.covariance.is_none() {
-        page += "<p class=\"warning\">No errors: the second derivatives at the minimum are not positive definite.</p>\n";
+        page +=
+            "<p class=\"warning\">No errors: the second derivatives at the minimum are not positive definite.</p>\n";
     }
     if let Some(drawn) = &outcome.drawn {
         section(&mut page, "Data and model");
@@ -31,7 +34,11 @@ pub fn html(title: &str, lead: &str, outcome: &Outcome) -> String {
         section(&mut page, "Profiles of the likelihood");
         let scans: Vec<String> =
             drawn.scans.iter().filter(|s| s.points.len() > 1).map(|s| profile(s, &outcome.parameters)).collect();
-        figure(&mut page, &scans, "Rise of −2 ln L, lowest in all other parameters; dotted, the parabola of the error. Lines at 1 and 4 for 68.3% and 95.4%.");
+        figure(
+            &mut page,
+            &scans,
+            "Rise of −2 ln L, lowest in all other parameters; dotted, the parabola of the error. Lines at 1 and 4 for 68.3% and 95.4%.",
+        );
         if let Some(impacts) = outcome.impacts.as_ref().filter(|i| !i.is_empty()) {
             show_impacts(&mut page, drawn, impacts);
         }
@@ -104,7 +111,8 @@ fn spectrum(channel: &Channel, expected: &Expected, when: &str) -> String {
     upper.points(&seen().map(|(x, ((n, v), _))| point(*x, *n, *v, 1.0)).collect::<Vec<_>>(), "#111");
     upper.legend("data", "#111", "");
 
-    let reach = seen().filter(|(_, (_, sum))| **sum > 0.0).map(|(_, ((n, v), sum))| (n / sum - 1.0).abs() + v.sqrt() / sum);
+    let reach =
+        seen().filter(|(_, (_, sum))| **sum > 0.0).map(|(_, ((n, v), sum))| (n / sum - 1.0).abs() + v.sqrt() / sum);
     let reach = range(reach.map(|r| r.min(2.0)))[1].clamp(0.05, 1.0) * 1.1;
     let mut ratio = Plot::new([WIDTH, 100.0], x(), Axis::new("ratio", 1.0 - reach, 1.0 + reach, Scale::Linear), "", "")
         .panel(true, true);
@@ -116,7 +124,11 @@ fn spectrum(channel: &Channel, expected: &Expected, when: &str) -> String {
 
     // Weighted sums are no counts: their pull is in units of their error.
     let pull = |n: f64, v: f64, sum: f64| {
-        let size = if (n - v).abs() < 1e-9 * n.abs() || v == 0.0 { deviance(n, sum).sqrt() } else { (n - sum).abs() / v.sqrt() };
+        let size = if (n - v).abs() < 1e-9 * n.abs() || v == 0.0 {
+            deviance(n, sum).sqrt()
+        } else {
+            (n - sum).abs() / v.sqrt()
+        };
         if n < sum { -size } else { size }
     };
     let pulls: Vec<f64> = seen().map(|(_, ((n, v), sum))| pull(*n, *v, *sum)).collect();
@@ -158,7 +170,8 @@ fn show_impacts(page: &mut String, drawn: &Drawn, impacts: &[Impact]) {
     let all = |i: &Impact| i.of.before.into_iter().flatten().chain([i.of.up, i.of.down]).collect::<Vec<f64>>();
     let most = range(shown.iter().flat_map(all).map(f64::abs))[1].max(1e-9) * 1.1;
     let interest = drawn.interest.as_deref().unwrap_or_default();
-    let mut bars = Plot::new(size, Axis::new(&format!("Δ {interest}"), -most, most, Scale::Linear), rows(), "", "").named(&names);
+    let mut bars =
+        Plot::new(size, Axis::new(&format!("Δ {interest}"), -most, most, Scale::Linear), rows(), "", "").named(&names);
     let mut marks = Plot::new([340.0, size[1]], Axis::new("(θ̂ − θ₀)/σ₀", -3.0, 3.0, Scale::Linear), rows(), "", "")
         .named(&vec![String::new(); names.len()]);
     marks.line(&[(-1.0, 0.0), (-1.0, names.len() as f64)], "#94a4a2", "4 3");
@@ -182,7 +195,7 @@ fn show_impacts(page: &mut String, drawn: &Drawn, impacts: &[Impact]) {
         escape(interest)
     );
     if shown.len() < impacts.len() {
-        caption += &format!(" The {MOST} largest of {}.", impacts.len());
+        let _ = write!(caption, " The {MOST} largest of {}.", impacts.len());
     }
     figure(page, &[bars.finish(Corner::LowerRight), marks.finish(Corner::LowerRight)], &caption);
 }
@@ -218,7 +231,7 @@ fn show_correlations(page: &mut String, outcome: &Outcome, covariance: &Matrix) 
     }
     let mut caption = "Correlations of the parameters, from the second derivatives; columns in the order of the rows. Red is positive, blue negative.".to_owned();
     if shown.len() < free.len() {
-        caption += &format!(" The {MOST} of {} that are correlated most.", free.len());
+        let _ = write!(caption, " The {MOST} of {} that are correlated most.", free.len());
     }
     figure(page, &[plot.finish(Corner::LowerRight)], &caption);
 }

@@ -16,7 +16,11 @@ pub fn html(title: &str, lead: &str, interest: &str, limits: &Limits, scan: &[(f
     let row = std::iter::once(escape(interest)).chain(numbers.map(|x| format!("{x:.5}"))).collect();
     let heads = ["95% upper limit", "observed", "−2σ", "−1σ", "expected", "+1σ", "+2σ"].map(str::to_owned);
     table(&mut page, &heads, &[row]);
-    figure(&mut page, &[cls(interest, limits, scan), summary(interest, limits)], "Left, CLs of the data (points) and expected without signal (dashed; bands of one and two standard deviations); a strength is excluded at 95% where it is below 0.05. Right, the limits.");
+    figure(
+        &mut page,
+        &[cls(interest, limits, scan), summary(interest, limits)],
+        "Left, CLs of the data (points) and expected without signal (dashed; bands of one and two standard deviations); a strength is excluded at 95% where it is below 0.05. Right, the limits.",
+    );
     page + "</body></html>\n"
 }
 
@@ -34,9 +38,13 @@ fn cls(interest: &str, limits: &Limits, scan: &[(f64, Hypothesis)]) -> String {
     plot.line(&observed, "#111", "");
     plot.points(&observed.iter().map(|&(x, y)| (x, y, y, y)).collect::<Vec<_>>(), "#111");
     plot.line(&[(limits.observed, 0.0), (limits.observed, 0.05)], "#111", "2 2");
-    for (text, colour, dash) in
-        [("observed", "#111", ""), ("expected", "#111", "6 3"), ("± 1σ", BANDS[1], ""), ("± 2σ", BANDS[0], ""), ("0.05", colour(2), "")]
-    {
+    for (text, colour, dash) in [
+        ("observed", "#111", ""),
+        ("expected", "#111", "6 3"),
+        ("± 1σ", BANDS[1], ""),
+        ("± 2σ", BANDS[0], ""),
+        ("0.05", colour(2), ""),
+    ] {
         plot.legend(text, colour, dash);
     }
     plot.finish(Corner::UpperRight)
@@ -46,7 +54,8 @@ fn summary(interest: &str, limits: &Limits) -> String {
     let [lowest, low, middle, high, highest] = limits.expected;
     let most = highest.max(limits.observed) * 1.15;
     let axis = Axis::new(&format!("95% upper limit on {interest}"), 0.0, most, Scale::Linear);
-    let mut plot = Plot::new([420.0, 130.0], axis, Axis::new("", 0.0, 1.0, Scale::Linear), "", "").named(&["limit".to_owned()]);
+    let mut plot =
+        Plot::new([420.0, 130.0], axis, Axis::new("", 0.0, 1.0, Scale::Linear), "", "").named(&["limit".to_owned()]);
     plot.span(0, [lowest, highest], BANDS[0], 1.0);
     plot.span(0, [low, high], BANDS[1], 1.0);
     plot.line(&[(middle, 0.15), (middle, 0.85)], "#111", "4 3");

@@ -8,6 +8,7 @@ pub mod fit;
 mod importance;
 pub mod limit;
 mod plot;
+pub mod search;
 pub mod selection;
 
 use std::fmt::Write as _;

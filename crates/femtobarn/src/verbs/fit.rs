@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use fb_core::{Error, Workers};
 use fb_statistics::histfactory::{
-    Data, Fitted, Likelihood, Model, Workspace, best_fit, goodness, impacts, patched, profile_interval, profile_scan,
+    Data, Fitted, Likelihood, Model, Workspace, best_fit, from_hs3, goodness, impacts, is_hs3, patched,
+    profile_interval, profile_scan,
 };
 use fb_statistics::matrix::Matrix;
 use serde_json::Value;
@@ -31,6 +32,10 @@ pub struct Arguments {
     profile: Vec<String>,
     #[command(flatten)]
     wanted: Wanted,
+    /// Write the events of a spectrum here with a weight for each component (sPlot, physics/0402083); for fits event by
+    /// event: .parquet, .csv, .h5, .npz, or `events.root:tree`.
+    #[arg(long, value_name = "OUT.parquet")]
+    splot: Option<PathBuf>,
     /// Write a report with figures here: data and model, profiles, impacts, correlations.
     #[arg(long, value_name = "OUT.html")]
     report: Option<PathBuf>,
@@ -65,7 +70,7 @@ pub(super) struct Wanted {
 /// Which model of which file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Source {
-    /// The workspace.
+    /// The workspace, of pyhf or HS3.
     #[arg(value_name = "WORKSPACE.json")]
     workspace: PathBuf,
     /// Changes it: a list of operations of RFC 6902, or a patch set, `FILE:NAME`.
@@ -91,10 +96,18 @@ impl Source {
             document = patched(document, &read(file)?, name).map_err(|source| within(file, source))?;
         }
         let here = |source| within(&self.workspace, source);
+        if is_hs3(&document) {
+            document = from_hs3(&document).map_err(here)?;
+        }
         let workspace = Workspace::parse(&document).map_err(here)?;
         let measurement = workspace.measurement(self.measurement.as_deref()).map_err(here)?;
         let model = Model::new(&workspace, measurement).map_err(here)?;
         Ok((workspace, model))
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.workspace
     }
 
     /// The name of the file.
@@ -131,8 +144,11 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
             let reason = "--impacts: a spectrum has no parameter of interest; its correlations are in --report";
             return Err(Failure::Usage(reason.to_owned()));
         }
-        spectrum::fit(workspace, &wanted, &workers)?
+        spectrum::fit(workspace, &wanted, arguments.splot.as_deref(), &workers)?
     } else {
+        if arguments.splot.is_some() {
+            return Err(Failure::Usage("--splot: a workspace has no events; it is for spectra (FILE.toml)".to_owned()));
+        }
         fit(arguments, &wanted, &workers).map_err(|failure| match failure {
             Failure::Core(source) => arguments.source.here(source),
             other => other,
@@ -140,7 +156,8 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     };
     if let Some(path) = &arguments.report {
         let name = arguments.source.name();
-        let lead = format!("Maximum-likelihood fit of {}. femtobarn {}.", workspace.display(), env!("CARGO_PKG_VERSION"));
+        let lead =
+            format!("Maximum-likelihood fit of {}. femtobarn {}.", workspace.display(), env!("CARGO_PKG_VERSION"));
         publish(path, &report::fit::html(&name, &lead, &outcome))?;
     }
     if arguments.json {

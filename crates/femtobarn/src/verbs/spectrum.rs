@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use fb_core::Workers;
+use fb_core::{Column, Data as Numbers, Events, Workers};
 use fb_physics::expression::{finite_names, flat, select};
 use fb_statistics::Histogram;
 use fb_statistics::matrix::Matrix;
-use fb_statistics::spectrum::{Category, Data, Description, Estimate, Spectra};
+use fb_statistics::spectrum::{Category, Data, Description, Estimate, Spectra, Splot};
 use serde::Deserialize;
 
 use super::fit::{POINTS, Wanted, within};
@@ -68,11 +68,18 @@ pub(super) fn read(path: &Path) -> Result<Read> {
 }
 
 /// Reads, fits and tells; the intervals are those of the profile likelihood but for weighted events.
-pub(super) fn fit(path: &Path, wanted: &Wanted, workers: &dyn Workers) -> Result<Outcome> {
+///
+/// With `splot`, events go there with their weights for each component.
+pub(super) fn fit(path: &Path, wanted: &Wanted, splot: Option<&Path>, workers: &dyn Workers) -> Result<Outcome> {
     let here = |source| within(path, source);
     let Read { file, spectra } = read(path)?;
     let bounds = spectra.bounds();
     let found = spectra.fit(&spectra.start(), &bounds).map_err(here)?;
+    if let Some(out) = splot {
+        let weigh = |category| Splot::new(&spectra, category, &found);
+        let splots = spectra.categories.iter().map(weigh).collect::<fb_core::Result<Vec<_>>>().map_err(here)?;
+        fb_io::write(out, &weighted_events(&file, &splots)?)?;
+    }
     let toys = wanted.toys.map(|toys| (toys, wanted.seed));
     let goodness = wanted.goodness.then(|| spectra.goodness(&found, toys, workers)).transpose().map_err(here)?;
     let weighted = spectra.weighted();
@@ -94,7 +101,8 @@ pub(super) fn fit(path: &Path, wanted: &Wanted, workers: &dyn Workers) -> Result
         Profile { name, points: spectra.scan(&found, i, POINTS, workers) }
     };
     // Weights leave no law of −2 ln L.
-    let scanned = || (0..bounds.len()).filter(|&i| bounds[i].0 < bounds[i].1 && !weighted && found.covariance.is_some());
+    let scanned =
+        || (0..bounds.len()).filter(|&i| bounds[i].0 < bounds[i].1 && !weighted && found.covariance.is_some());
     let drawn = wanted.drawn.then(|| Drawn {
         interest: None,
         scans: scanned().take(MOST_SCANS).map(scan).collect(),
@@ -135,11 +143,17 @@ fn channel(file: &File, category: &Category, spectra: &Spectra, found: &Estimate
     }
 }
 
-/// What each category has seen in the window.
-fn data(file: &File) -> Result<Vec<(String, Data)>> {
+/// Events of the window with the index of their category, their observable and their weight.
+struct Block {
+    events: Events,
+    category: Vec<usize>,
+    x: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+/// Reads the events that are fitted, in blocks.
+fn for_each_block(file: &File, each: &mut dyn FnMut(Block) -> Result<()>) -> Result<()> {
     let (low, high) = file.fit.window;
-    let count = file.category.len().max(1);
-    let mut seen: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); count];
     for pattern in &file.fit.files {
         for path in fb_io::expand(pattern)? {
             let in_file = |source| within(&path, source);
@@ -159,16 +173,50 @@ fn data(file: &File) -> Result<Vec<(String, Data)>> {
                         place[i].get_or_insert(k);
                     }
                 }
-                for (i, place) in place.into_iter().enumerate() {
-                    if let Some(k) = place.filter(|_| x[i] >= low && x[i] < high) {
-                        seen[k].0.push(x[i]);
-                        seen[k].1.push(weights[i]);
-                    }
-                }
-                Ok(())
+                let kept: Vec<usize> =
+                    (0..x.len()).filter(|&i| place[i].is_some() && x[i] >= low && x[i] < high).collect();
+                let of = |numbers: &[f64]| kept.iter().map(|&i| numbers[i]).collect();
+                let category = kept.iter().filter_map(|&i| place[i]).collect();
+                each(Block { events: events.take(&kept), category, x: of(&x), weights: of(&weights) })
             })?;
         }
     }
+    Ok(())
+}
+
+/// The events with the columns `sweight_COMPONENT`; their own weights are factors in these.
+fn weighted_events(file: &File, splots: &[Splot<'_>]) -> Result<Events> {
+    let mut all = Events::default();
+    for_each_block(file, &mut |block| {
+        let Block { mut events, category, x, weights } = block;
+        let mut columns = vec![vec![0.0; x.len()]; file.description.component.len()];
+        for (k, splot) in splots.iter().enumerate() {
+            let here: Vec<usize> = (0..x.len()).filter(|&i| category[i] == k).collect();
+            let found = splot.weights(&here.iter().map(|&i| x[i]).collect::<Vec<_>>());
+            for (column, found) in columns.iter_mut().zip(found) {
+                here.iter().zip(found).for_each(|(&i, s)| column[i] = weights[i] * s);
+            }
+        }
+        for (part, column) in file.description.component.iter().zip(columns) {
+            events.push(Column::flat(format!("sweight_{}", part.name), Numbers::F64(column)))?;
+        }
+        Ok(all.append(events)?)
+    })?;
+    Ok(all)
+}
+
+/// What each category has seen in the window.
+fn data(file: &File) -> Result<Vec<(String, Data)>> {
+    let (low, high) = file.fit.window;
+    let count = file.category.len().max(1);
+    let mut seen: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); count];
+    for_each_block(file, &mut |block| {
+        for ((k, x), w) in block.category.into_iter().zip(block.x).zip(block.weights) {
+            seen[k].0.push(x);
+            seen[k].1.push(w);
+        }
+        Ok(())
+    })?;
     let name = |k: usize| file.category.get(k).map_or_else(|| "all".to_owned(), |c| c.name.clone());
     let of = |(k, (x, weights)): (usize, (Vec<f64>, Vec<f64>))| {
         if x.is_empty() {
