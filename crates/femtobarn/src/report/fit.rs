@@ -19,7 +19,7 @@ pub fn html(title: &str, lead: &str, outcome: &Outcome) -> String {
     let mut page = head(title, &escape(lead));
     let unit = format!("−2 ln L = {:.4}.", outcome.twice_nll);
     let tested = outcome.goodness.as_ref().map_or_else(String::new, |g| format!(" {}.", capital(&verdict(g))));
-    let _ = write!(page, "<p>{unit}{tested}</p>\n");
+    let _ = writeln!(page, "<p>{unit}{tested}</p>");
     if outcome.covariance.is_none() {
         page +=
             "<p class=\"warning\">No errors: the second derivatives at the minimum are not positive definite.</p>\n";

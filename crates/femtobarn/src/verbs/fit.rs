@@ -252,27 +252,25 @@ fn channels(model: &Model, data: &Data, fitted: &Fitted) -> Vec<Channel> {
         let sigma = parameter.constraint.map_or(0.0, |c| c.measured().1);
         known.row_mut(i)[i] = sigma * sigma;
     }
-    let at = |theta: &[f64], covariance: Option<&Matrix>| {
+    let expected = |theta: &[f64], covariance: Option<&Matrix>| -> Vec<Expected> {
         let errors = covariance.map_or_else(|| vec![0.0; model.bins()], |v| model.spread(theta, v));
-        (model.contributions(theta).into_iter().map(|(n, f, y)| (n.to_owned(), f, y)).collect::<Vec<_>>(), errors)
-    };
-    let (before, after) = (at(&start, Some(&known)), at(&fitted.fit.theta, fitted.covariance.as_ref()));
-    let of = |(name, bins): (&str, std::ops::Range<usize>)| {
-        let expected = |(parts, errors): &(Vec<(String, usize, Vec<f64>)>, Vec<f64>)| {
-            let here = parts.iter().filter(|(_, first, _)| *first == bins.start);
-            let parts = here.map(|(name, _, yields)| (name.clone(), yields.clone())).collect();
-            Expected { parts, errors: errors[bins.clone()].to_vec() }
+        let yields = model.contributions(theta);
+        let of = |bins: std::ops::Range<usize>| {
+            let here = yields.iter().filter(|(_, first, _)| *first == bins.start);
+            let parts = here.map(|(name, _, yields)| ((*name).to_owned(), yields.clone())).collect();
+            Expected { parts, errors: errors[bins].to_vec() }
         };
-        let seen = data.counts[bins.clone()].to_vec();
-        Channel {
-            name: name.to_owned(),
-            axis: "bin".to_owned(),
-            edges: (0..=bins.len()).map(|i| i as f64).collect(),
-            variances: seen.clone(),
-            seen,
-            before: expected(&before),
-            after: expected(&after),
-        }
+        model.channels().map(|(_, bins)| of(bins)).collect()
     };
-    model.channels().map(of).collect()
+    let (before, after) = (expected(&start, Some(&known)), expected(&fitted.fit.theta, fitted.covariance.as_ref()));
+    let of = |((name, bins), (before, after)): ((&str, std::ops::Range<usize>), (Expected, Expected))| Channel {
+        name: name.to_owned(),
+        axis: "bin".to_owned(),
+        edges: (0..=bins.len()).map(|i| i as f64).collect(),
+        variances: data.counts[bins.clone()].to_vec(),
+        seen: data.counts[bins].to_vec(),
+        before,
+        after,
+    };
+    model.channels().zip(before.into_iter().zip(after)).map(of).collect()
 }
