@@ -8,7 +8,7 @@ use fb_statistics::matrix::Matrix;
 
 use super::figures::{SMALL, range};
 use super::plot::{Axis, Corner, Plot, Scale, colour, escape};
-use super::{figure, head, section, table};
+use super::{capital, figure, head, section, table};
 use crate::inference::{Channel, Drawn, Expected, Impact, Outcome, Parameter, Profile, verdict};
 
 /// Impacts, and rows of a correlation matrix, that are drawn.
@@ -50,11 +50,6 @@ pub fn html(title: &str, lead: &str, outcome: &Outcome) -> String {
     let rows: Vec<Vec<String>> = outcome.parameters.iter().map(row).collect();
     table(&mut page, &["parameter", "value", "error", "interval", "from"].map(str::to_owned), &rows);
     page + "</body></html>\n"
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn row(p: &Parameter) -> Vec<String> {

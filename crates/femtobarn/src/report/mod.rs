@@ -200,6 +200,11 @@ fn head(title: &str, lead: &str) -> String {
     )
 }
 
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// Safe text in which `ε_S` and `ε_B` have their subscripts.
 fn subscripts(text: &str) -> String {
     escape(text).replace("ε_S", "ε<sub>S</sub>").replace("ε_B", "ε<sub>B</sub>")

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use fb_statistics::spectrum::search::Search;
 
 use super::plot::{Axis, Corner, Plot, Scale, colour, escape};
-use super::{figure, head, section, table};
+use super::{capital, figure, head, section, table};
 
 /// The page; `words` say what was found.
 pub fn html(title: &str, lead: &str, parameter: &str, found: &Search, words: &str) -> String {
     let mut page = head(title, &escape(lead));
     section(&mut page, "Local p-values");
-    let _ = writeln!(page, "<p>{}</p>", escape(words));
+    let _ = writeln!(page, "<p>{}.</p>", escape(&capital(words)));
     let x: Vec<f64> = found.points.iter().map(|p| p.mean).collect();
     let axis = |label: &str| Axis::new(label, x[0], x[x.len() - 1], Scale::Linear);
     let least = found.points[found.best].p().clamp(1e-15, 0.02);
