@@ -26,9 +26,16 @@ pub fn html(title: &str, lead: &str, outcome: &Outcome) -> String {
     }
     if let Some(drawn) = &outcome.drawn {
         section(&mut page, "Data and model");
+        // A sample has one colour in all channels.
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in drawn.channels.iter().flat_map(|channel| &channel.after.parts) {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
         for channel in &drawn.channels {
             let panels = [("before the fit", &channel.before), ("after the fit", &channel.after)];
-            figure(&mut page, &panels.map(|(when, expected)| spectrum(channel, expected, when)), "");
+            figure(&mut page, &panels.map(|(when, expected)| spectrum(channel, expected, when, &names)), "");
         }
         page += "<p>Points: what was seen. Areas: what the model expects, with its error in grey. Below, the ratio of the two, and signed roots of each bin's 2 (λ − n + n ln(n/λ)).</p>\n";
         section(&mut page, "Profiles of the likelihood");
@@ -60,7 +67,7 @@ fn row(p: &Parameter) -> Vec<String> {
 }
 
 /// Data and model with the panels below: three frames over one axis.
-fn spectrum(channel: &Channel, expected: &Expected, when: &str) -> String {
+fn spectrum(channel: &Channel, expected: &Expected, when: &str, names: &[&str]) -> String {
     const WIDTH: f64 = 500.0;
     let edges = &channel.edges;
     let (sum, last) = (expected.sum(), edges[edges.len() - 1]);
@@ -70,7 +77,8 @@ fn spectrum(channel: &Channel, expected: &Expected, when: &str) -> String {
     let ends = |n: f64, v: f64| if n == 0.0 { (0.0, 1.841) } else { (n - v.sqrt(), n + v.sqrt()) };
     let seen = || middles.iter().zip(channel.seen.iter().zip(&channel.variances).zip(&sum));
     let highest = range(seen().map(|(_, ((n, v), sum))| ends(*n, *v).1.max(*sum)))[1];
-    let room = 1.25 + 0.08 * expected.parts.len() as f64;
+    // The legend stands above what is drawn, as far as that leaves half of the frame.
+    let room = (1.0 - 0.06 * (expected.parts.len() as f64 + 2.0)).max(0.45).recip();
     let y = Axis::new("events per bin", 0.0, highest * room, Scale::Linear);
     let mut upper = Plot::new([WIDTH, 300.0], x(), y, &channel.name, when).panel(false, true);
     // The largest lies at the bottom: each is drawn over the sum that it tops.
@@ -85,8 +93,10 @@ fn spectrum(channel: &Channel, expected: &Expected, when: &str) -> String {
     }
     for (k, layer) in layers.iter().rev() {
         upper.steps(edges, layer, "#fff", 1.0);
-        upper.steps(edges, layer, colour(*k), 0.45);
-        upper.legend(&expected.parts[*k].0, colour(*k), "");
+        let name = &expected.parts[*k].0;
+        let colour = colour(names.iter().position(|n| n == name).unwrap_or(*k));
+        upper.steps(edges, layer, colour, 0.45);
+        upper.legend(name, colour, "");
     }
     let both = |low: &mut Vec<f64>, high: &mut Vec<f64>, sum: f64, error: f64, unit: f64| {
         low.extend([(sum - error) / unit; 2]);
