@@ -10,6 +10,7 @@ pub mod classes;
 pub mod clustering;
 pub mod feldman_cousins;
 pub mod goodness;
+pub mod grid;
 pub mod histfactory;
 pub mod histogram;
 pub mod matrix;

@@ -307,3 +307,36 @@ fn a_peak_is_sought_and_taken_apart_from_its_background() {
     assert!(report.contains("goodness of fit"), "{report}");
     assert!(std::fs::read_to_string(out("spectrum.html")).unwrap().contains("m_mumu"));
 }
+
+#[test]
+fn a_histogram_is_written_and_fitted_as_its_events() {
+    let place = tempfile::tempdir().unwrap();
+    let sample = root().join("samples/higgs_dimuon/higgs_dimuon.parquet").display().to_string();
+    let written = |axes: &str| ask(&["inspect", &sample, "--histogram", axes]);
+    let fit = |name: &str, input: &str| {
+        let component = "[[component]]\nname = \"peak\"\nshape = \"gaussian\"\n[[component]]\nname = \"smooth\"\nshape = \"exponential\"\n";
+        let path = place.path().join(name);
+        std::fs::write(&path, format!("[fit]\nobservable = \"m_mumu\"\n{input}\n{component}")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let json = write(place.path(), "h.json", &json!({"mass": written("m_mumu=80,105..145")}));
+    let events = fit("events.toml", &format!("files = [\"{sample}\"]\nwindow = [110.0, 140.0]\nbins = 60"));
+    let binned = fit("binned.toml", &format!("histogram = \"{json}:mass\"\nwindow = [110.0, 140.0]"));
+    assert_eq!(ask(&["fit", &binned, "--json"]), ask(&["fit", &events, "--json"]));
+
+    let two = written("m_mumu=[0,120,130,1000];is_signal={0,1}");
+    let signal = two["storage"]["values"].as_array().unwrap();
+    let sum: f64 = signal.iter().flat_map(|row| row.as_array().unwrap()).map(|x| x.as_f64().unwrap()).sum();
+    assert_eq!((sum, signal.len(), signal[2].as_array().unwrap().len()), (16000.0, 5, 3));
+    assert!(signal[2][1].as_f64().unwrap() > 2.0 * signal[2][0].as_f64().unwrap(), "{two}");
+    for (input, code, words) in [
+        (format!("histogram = \"{json}:mass\"\nwindow = [110.1, 140.0]"), 3, "does not end at edges"),
+        (format!("histogram = \"{json}:mas\"\nwindow = [110.0, 140.0]"), 3, "has no histogram `mas`"),
+        (format!("histogram = \"{json}:mass\"\nbins = 3\nwindow = [110.0, 140.0]"), 2, "without `bins`"),
+        ("window = [110.0, 140.0]".to_owned(), 2, "expected either `files` or `histogram`"),
+    ] {
+        let output = run(&["fit", &fit("wrong.toml", &input)]);
+        assert!(output.status.code() == Some(code) && stderr(&output).contains(words), "{input}: {}", stderr(&output));
+    }
+    assert_eq!(run(&["inspect", &sample, "--histogram", "m_mumu=80"]).status.code(), Some(2));
+}

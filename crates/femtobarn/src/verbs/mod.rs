@@ -7,6 +7,7 @@ mod data;
 mod diff;
 mod export;
 mod fit;
+mod histogram;
 mod import;
 mod inspect;
 mod interval;

@@ -10,6 +10,7 @@ use fb_statistics::spectrum::{Category, Data, Description, Estimate, Spectra, Sp
 use serde::Deserialize;
 
 use super::fit::{POINTS, Wanted, within};
+use super::histogram;
 use crate::failure::{Failure, Result};
 use crate::inference::{Channel, Drawn, Expected, Outcome, Parameter, Profile};
 use crate::report::analysis::joined;
@@ -28,7 +29,11 @@ pub(super) struct File {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Input {
+    /// Event files, or
+    #[serde(default)]
     files: Vec<String>,
+    /// a histogram of UHI in a JSON file, `FILE.json[:NAME]`.
+    histogram: Option<String>,
     observable: String,
     window: (f64, f64),
     /// With bins, or event by event.
@@ -63,7 +68,20 @@ pub(super) fn read(path: &Path) -> Result<Read> {
     if file.fit.bins == Some(0) {
         return Err(usage("`fit.bins`: found 0, expected at least 1".to_owned()));
     }
-    let spectra = file.description.spectra(file.fit.window, data(&file)?).map_err(|source| within(path, source))?;
+    let unread =
+        [file.fit.bins.is_some(), file.fit.weight.is_some(), file.fit.select.is_some(), !file.category.is_empty()];
+    if file.fit.files.is_empty() != file.fit.histogram.is_some() {
+        return Err(usage("`fit`: expected either `files` or `histogram`".to_owned()));
+    }
+    if file.fit.histogram.is_some() && unread.contains(&true) {
+        let reason = "`fit.histogram`: its bins are what is fitted, without `bins`, `weight`, `select` and categories";
+        return Err(usage(reason.to_owned()));
+    }
+    let data = match &file.fit.histogram {
+        Some(spec) => vec![("all".to_owned(), histogram::spectrum(spec, file.fit.window)?)],
+        None => data(&file)?,
+    };
+    let spectra = file.description.spectra(file.fit.window, data).map_err(|source| within(path, source))?;
     Ok(Read { file, spectra })
 }
 
@@ -76,6 +94,9 @@ pub(super) fn fit(path: &Path, wanted: &Wanted, splot: Option<&Path>, workers: &
     let bounds = spectra.bounds();
     let found = spectra.fit(&spectra.start(), &bounds).map_err(here)?;
     if let Some(out) = splot {
+        if file.fit.histogram.is_some() {
+            return Err(Failure::Usage(format!("{}: --splot: a histogram has no events", path.display())));
+        }
         let weigh = |category| Splot::new(&spectra, category, &found);
         let splots = spectra.categories.iter().map(weigh).collect::<fb_core::Result<Vec<_>>>().map_err(here)?;
         fb_io::write(out, &weighted_events(&file, &splots)?)?;
