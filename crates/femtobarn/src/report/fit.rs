@@ -77,8 +77,8 @@ fn spectrum(channel: &Channel, expected: &Expected, when: &str, names: &[&str]) 
     let ends = |n: f64, v: f64| if n == 0.0 { (0.0, 1.841) } else { (n - v.sqrt(), n + v.sqrt()) };
     let seen = || middles.iter().zip(channel.seen.iter().zip(&channel.variances).zip(&sum));
     let highest = range(seen().map(|(_, ((n, v), sum))| ends(*n, *v).1.max(*sum)))[1];
-    // The legend stands above what is drawn, as far as that leaves half of the frame.
-    let room = (1.0 - 0.06 * (expected.parts.len() as f64 + 2.0)).max(0.45).recip();
+    // The legend stands above what is drawn, as far as that leaves a third of the frame.
+    let room = (1.0 - 0.06 * (expected.parts.len() as f64 + 2.0)).max(0.36).recip();
     let y = Axis::new("events per bin", 0.0, highest * room, Scale::Linear);
     let mut upper = Plot::new([WIDTH, 300.0], x(), y, &channel.name, when).panel(false, true);
     // The largest lies at the bottom: each is drawn over the sum that it tops.
