@@ -3,8 +3,8 @@
 pub(crate) mod analysis;
 mod classes;
 mod figures;
-mod groups;
 pub mod fit;
+mod groups;
 mod importance;
 pub mod limit;
 mod plot;
