@@ -72,6 +72,10 @@ pub fn minimise(objective: &impl Objective, start: &[f64], bounds: &[(f64, f64)]
             fresh = true;
             continue;
         };
+        if next_value >= value && distance < ROUNDED {
+            // Rounding hides the fall, and would for ever.
+            return Minimum { x, value, distance, status: Status::Converged };
+        }
         let next_gradient = objective.gradient(&next);
         fresh = distance > 1.0;
         if fresh {

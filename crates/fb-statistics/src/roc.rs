@@ -1,6 +1,6 @@
 //! Receiver operating characteristic of a binary classifier under signed weights.
 
-use fb_core::{Error, Result};
+use fb_core::{Error, Result, Value};
 
 use crate::significance::asimov;
 
@@ -107,6 +107,43 @@ impl Ranking {
         };
         let effective_background = sums[1] * sums[1] / squares(false);
         Ok(Roc { signal, background, thresholds, effective_background })
+    }
+}
+
+impl Ranking {
+    /// The area under the curve with its error by DeLong, DeLong and Clarke-Pearson (Biometrics 44 (1988) 837), for weighted
+    /// events: with the share V_i of the other class that event i is ranked rightly against (ties by half),
+    ///
+    /// σ² = Σ_classes [Σ w_i² (V_i − AUC)² / (Σw)²] / (1 − Σw²/(Σw)²),
+    ///
+    /// which for equal weights is the sum of S²/n of the classes. NaN where a class has no more than one effective event.
+    ///
+    /// # Errors
+    /// As [`Self::roc`].
+    pub fn auc(&self, weights: &[f64]) -> Result<Value> {
+        let roc = self.roc(weights)?;
+        let (area, mut variance) = (roc.auc(), 0.0);
+        let mut sums = [[0.0; 3]; 2];
+        let mut from = 0;
+        // The vertex before and after each run of equal scores.
+        let steps = roc.signal.windows(2).zip(roc.background.windows(2));
+        for (&end, (s, b)) in self.ends.iter().zip(steps) {
+            let placed = [1.0 - f64::midpoint(b[0], b[1]), f64::midpoint(s[0], s[1])];
+            for i in from..end as usize {
+                let (class, w) = (usize::from(!self.signal[i]), weights[self.order[i] as usize]);
+                let squares = w * w;
+                let of_class = &mut sums[class];
+                of_class[0] += w;
+                of_class[1] += squares;
+                of_class[2] += squares * (placed[class] - area).powi(2);
+            }
+            from = end as usize;
+        }
+        for [sum, squares, spread] in sums {
+            let share = squares / (sum * sum);
+            variance += spread / (sum * sum) / if share < 1.0 { 1.0 - share } else { f64::NAN };
+        }
+        Ok(Value::symmetric(area, variance.sqrt()))
     }
 }
 
@@ -251,6 +288,20 @@ mod tests {
         assert!((Roc::new(&negated, &signal, &weights).unwrap().auc() + auc - 1.0).abs() < 1e-12);
         let mapped: Vec<f64> = scores.iter().map(|s| (s / 3.0).exp()).collect();
         assert_eq!(Roc::new(&mapped, &signal, &weights).unwrap().auc(), auc);
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_placements() {
+        let (scores, signal) = ([3.0, 1.0, 2.0, 0.0, 1.0], [true, true, false, false, false]);
+        let ranking = Ranking::new(&scores, &signal).unwrap();
+        let found = ranking.auc(&[1.0; 5]).unwrap();
+        // V_S = (1, ½), V_B = (½, 1, ¾), AUC = ¾: S² = ⅛ of two, 1/16 of three.
+        assert!((found.central - 0.75).abs() < 1e-15);
+        assert!((found.error() - (0.125 / 2.0 + 0.0625 / 3.0_f64).sqrt()).abs() < 1e-15, "{found:?}");
+        let scaled = ranking.auc(&[3.0; 5]).unwrap();
+        assert!((scaled.error() - found.error()).abs() < 1e-15);
+        // One of a class says nothing of its spread.
+        assert!(Ranking::new(&scores[..3], &signal[..3]).unwrap().auc(&[1.0; 3]).unwrap().error().is_nan());
     }
 
     #[test]

@@ -4,11 +4,11 @@
 
 use fb_core::Philox;
 use fb_core::run::Alone;
-use fb_statistics::Bootstrap;
 use fb_statistics::bootstrap::evaluate;
 use fb_statistics::histfactory::{Data, Likelihood, Model, Scan, Workspace, best_fit, profile_interval};
 use fb_statistics::metric::{Evaluation, Metric};
 use fb_statistics::toys::poisson;
+use fb_statistics::{Bootstrap, Ranking};
 use serde_json::json;
 
 const TOYS: usize = 2000;
@@ -96,4 +96,24 @@ fn bootstrap_intervals_of_metrics() {
         covered += usize::from(auc.low <= exact && exact <= auc.high);
     }
     assert!(holds(covered, 0.6827));
+}
+
+#[test]
+fn errors_of_areas_by_delong() {
+    // As above, with a third of the weights 2, and of both signs.
+    let exact = fb_statistics::special::normal_cdf(0.5_f64.sqrt());
+    for heavy in [1.0, 2.0, -0.5] {
+        let mut covered = [0; 2];
+        for toy in 0..TOYS {
+            let mut random = Philox::new(29, 0, toy as u64);
+            let signal: Vec<bool> = (0..600).map(|i| i % 2 == 0).collect();
+            let weights: Vec<f64> = (0..600).map(|i| if i % 3 == 0 { heavy } else { 1.0 }).collect();
+            let scores: Vec<f64> = signal.iter().map(|s| random.normal() + f64::from(u8::from(*s))).collect();
+            let auc = Ranking::new(&scores, &signal).unwrap().auc(&weights).unwrap();
+            for (covered, width) in covered.iter_mut().zip([1.0, 1.959_964]) {
+                *covered += usize::from((auc.central - exact).abs() <= width * auc.error());
+            }
+        }
+        assert!(holds(covered[0], 0.6827) && holds(covered[1], 0.95), "{heavy}");
+    }
 }

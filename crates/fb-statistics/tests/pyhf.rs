@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use fb_statistics::histfactory::{Likelihood, Model, Scan, Workspace, best_fit};
+use fb_core::run::Alone;
+use fb_statistics::histfactory::{
+    Constraint, Likelihood, Model, Scan, Workspace, best_fit, goodness, impacts, profile_scan,
+};
 use fb_statistics::minimise::Objective as _;
 use serde_json::Value;
 
@@ -135,5 +138,70 @@ fn tests_and_limits_are_the_same() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn impacts_are_those_of_refits() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../references/impacts.json");
+    let json: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let expected = json["impacts"].as_object().unwrap();
+    assert_eq!(expected.len(), 3);
+    for reference in references().iter().filter(|r| expected.contains_key(&r.name)) {
+        let likelihood = reference.likelihood();
+        let fitted = best_fit(&likelihood).unwrap();
+        let found = impacts(&likelihood, &fitted, &Alone).unwrap();
+        let expected = expected[&reference.name].as_array().unwrap();
+        assert_eq!(found.len(), expected.len());
+        assert!(found.is_sorted_by(|a, b| a.size() >= b.size()));
+        for impact in &found {
+            let parameter = &reference.model.parameters()[impact.parameter];
+            let expected = expected.iter().find(|e| e["name"] == parameter.name.as_str()).unwrap();
+            let same = |found: f64, key: &Value, what: &str| {
+                let expected = key.as_f64().unwrap();
+                let near = (found - expected).abs() < 1e-4 * (1.0 + expected.abs());
+                assert!(near, "{}, {}, {what}: {found} against {expected}", reference.name, parameter.name);
+            };
+            same(impact.up, &expected["up"], "up");
+            same(impact.down, &expected["down"], "down");
+            assert_eq!(impact.constraint.is_some(), parameter.constraint.is_some());
+            if let (Some(constraint), Some(before)) = (impact.constraint, impact.before) {
+                same(constraint, &expected["constraint"], "constraint");
+                (0..2).for_each(|k| same(before[k], &expected["before"][k], "before"));
+            }
+        }
+        let poi = reference.model.poi().unwrap();
+        let scan = profile_scan(&likelihood, &fitted, poi, 13, &Alone);
+        let lowest = scan.iter().map(|(_, rise)| *rise).fold(f64::INFINITY, f64::min);
+        assert!(scan.len() == 13 && lowest > -1e-6 && scan[12].1 > 4.0, "{}: {scan:?}", reference.name);
+    }
+}
+
+#[test]
+fn the_ratio_to_the_saturated_model_is_that_of_the_two_likelihoods() {
+    for reference in references() {
+        let likelihood = reference.likelihood();
+        let best = best_fit(&likelihood).unwrap().fit;
+        let found = goodness(&likelihood, &best, None, &Alone).unwrap();
+        // −2 ln L of a model with a parameter for every datum is the sum of the terms at λ = n and θ = a.
+        let data = likelihood.data();
+        let pois = |n: f64| 2.0 * (n - if n > 0.0 { n * n.ln() } else { 0.0 } + libm::lgamma(n + 1.0));
+        let mut saturated: f64 = data.counts.iter().map(|n| pois(*n)).sum();
+        for ((parameter, a), theta) in reference.model.parameters().iter().zip(&data.auxiliary).zip(&best.theta) {
+            saturated += match parameter.constraint {
+                None => 0.0,
+                Some(Constraint::Normal { sigma, .. }) => {
+                    let off = if parameter.fixed { (a - theta) / sigma } else { 0.0 };
+                    off * off + 2.0 * sigma.ln() + std::f64::consts::TAU.ln()
+                }
+                Some(Constraint::Poisson { factor, .. }) if parameter.fixed => {
+                    let mean = factor * theta;
+                    2.0 * (mean - a * mean.ln() + libm::lgamma(a + 1.0))
+                }
+                Some(Constraint::Poisson { .. }) => pois(*a),
+            };
+        }
+        let difference = best.twice_nll - saturated;
+        assert!((found.statistic - difference).abs() < 1e-7, "{}: {found:?}, {difference}", reference.name);
     }
 }

@@ -30,6 +30,8 @@ pub const TRAIN_EVENTS: usize = 20_000;
 pub struct Figures {
     /// ROC curve with its band.
     pub roc: Band,
+    /// Area under the curve with the error by DeLong's method.
+    pub delong: Value,
     /// Score densities [test, train] of [background, signal].
     pub scores: [[Histogram; 2]; 2],
     /// (mean score, share of signal with its interval) in bins of equal population.
@@ -395,6 +397,7 @@ impl<'a> Judge<'a> {
             .map(|(b, [all, score, signal])| (score / all, interval(signal / all, replicas.iter().map(|r| r[b]))));
         Ok(Figures {
             roc,
+            delong: evaluation.ranking().auc(weights)?,
             scores: [densities(first, signal, weights), densities(&scores.train[0], &self.train.0, self.train.1)],
             reliability: reliability.collect(),
             ams: self.ams(&evaluation)?,

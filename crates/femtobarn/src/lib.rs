@@ -13,6 +13,7 @@ pub mod experiment;
 pub mod failure;
 pub mod folder;
 pub mod importance;
+pub mod inference;
 pub mod pipeline;
 pub mod public_sets;
 pub mod read;

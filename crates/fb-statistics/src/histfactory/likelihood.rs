@@ -3,6 +3,7 @@
 use std::f64::consts::PI;
 
 use super::model::{Constraint, Data, Model};
+use crate::goodness::deviance;
 use crate::matrix::Matrix;
 use crate::minimise::Objective;
 
@@ -56,6 +57,22 @@ impl<'a> Likelihood<'a> {
         if sum.is_nan() { f64::INFINITY } else { 2.0 * sum }
     }
 
+    /// −2 ln of the ratio to the saturated model, in which each bin expects what was seen (Baker and Cousins, Nucl. Instrum.
+    /// Meth. 221 (1984) 437): Σ_b 2 (λ − n + n ln(n/λ)), and the same of the auxiliary measurements of parameters that
+    /// are not fixed.
+    pub fn deviance(&self, theta: &[f64]) -> f64 {
+        let bins = self.model.expected(theta);
+        let counts: f64 = bins.iter().zip(&self.data.counts).map(|(rate, n)| deviance(*n, *rate)).sum();
+        let constraints = self.model.parameters().iter().zip(&self.data.auxiliary).zip(theta);
+        let auxiliary = constraints.map(|((parameter, a), theta)| match parameter.constraint {
+            _ if parameter.fixed => 0.0,
+            Some(Constraint::Normal { sigma, .. }) => ((a - theta) / sigma).powi(2),
+            Some(Constraint::Poisson { factor, .. }) => deviance(*a, factor * theta),
+            None => 0.0,
+        });
+        counts + auxiliary.sum::<f64>()
+    }
+
     /// The first bin in which nothing at all or less is expected though events were seen there, or less than nothing.
     pub fn impossible_bin(&self, theta: &[f64]) -> Option<(usize, f64)> {
         let expected = self.model.expected(theta);
@@ -102,10 +119,8 @@ impl Objective for Likelihood<'_> {
 
     /// Twice the Fisher information, 2 Σ_b ∂ᵢλ ∂ⱼλ / λ, and the second derivatives of the constraints.
     fn curvature(&self, theta: &[f64]) -> Matrix {
-        let (size, bins) = (theta.len(), self.model.bins());
-        let expected = self.model.expected(theta);
-        let mut jacobian = vec![0.0; bins * size];
-        self.model.derivatives(theta, |bin, parameter, derivative| jacobian[bin * size + parameter] += derivative);
+        let size = theta.len();
+        let (expected, jacobian) = (self.model.expected(theta), self.model.jacobian(theta));
         let mut matrix = Matrix::zeros(size);
         for (row, rate) in jacobian.chunks_exact(size).zip(&expected) {
             // An empty bin would weigh infinitely much.

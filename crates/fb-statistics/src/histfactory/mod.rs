@@ -7,7 +7,11 @@
 
 mod discovery;
 mod fit;
+mod goodness;
+mod hs3;
+mod impacts;
 mod interpolate;
+mod interval;
 mod json;
 mod likelihood;
 mod limit;
@@ -18,6 +22,10 @@ mod workspace;
 
 pub use discovery::{Discovery, discovery};
 pub use fit::{Fit, Fitted, best_fit, conditional_fit, profile_interval};
+pub use goodness::goodness;
+pub use hs3::{from_hs3, is_hs3};
+pub use impacts::{Impact, impacts, profile_scan};
+pub use interval::{Construction, feldman_cousins};
 pub use likelihood::Likelihood;
 pub use limit::{Hypothesis, Limits, Scan};
 pub use model::{Constraint, Data, Model, Parameter};

@@ -4,6 +4,7 @@ use fb_core::{Error, Result};
 
 use super::interpolate::{Factor, Shift};
 use super::workspace::{Channel, Measurement, Modifier, ModifierKind, ParameterConfig, Workspace};
+use crate::matrix::{Matrix, dot};
 
 /// Bins, parameters, and the yields that follow from them.
 #[derive(Debug, Clone)]
@@ -49,6 +50,16 @@ pub enum Constraint {
     },
 }
 
+impl Constraint {
+    /// The parameter as the auxiliary measurement alone has it, with its standard deviation: a and σ, or a/τ and √a/τ.
+    pub fn measured(self) -> (f64, f64) {
+        match self {
+            Self::Normal { sigma, auxiliary } => (auxiliary, sigma),
+            Self::Poisson { factor, auxiliary } => (auxiliary / factor, auxiliary.sqrt() / factor),
+        }
+    }
+}
+
 /// What was observed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Data {
@@ -61,6 +72,7 @@ pub struct Data {
 /// A sample in a channel.
 #[derive(Debug, Clone)]
 struct Template {
+    sample: String,
     /// Its first bin among all.
     first: usize,
     nominal: Vec<f64>,
@@ -111,6 +123,7 @@ impl Model {
             let mut stat = Vec::new();
             for sample in &channel.samples {
                 let mut template = Template {
+                    sample: sample.name.clone(),
                     first,
                     nominal: sample.data.clone(),
                     scales: Vec::new(),
@@ -225,17 +238,43 @@ impl Model {
         bent
     }
 
+    /// The channels and their bins among all.
+    pub fn channels(&self) -> impl Iterator<Item = (&str, std::ops::Range<usize>)> {
+        let ends = self.channels.iter().skip(1).map(|(_, first)| *first).chain([self.bins]);
+        self.channels.iter().zip(ends).map(|((name, first), end)| (name.as_str(), *first..end))
+    }
+
     /// λ_b(θ)
     pub fn expected(&self, theta: &[f64]) -> Vec<f64> {
         let mut expected = vec![0.0; self.bins];
         for template in &self.templates {
-            let scale: f64 = template.scales.iter().map(|scale| factor(scale, theta).0).product();
-            for bin in 0..template.nominal.len() {
-                let per_bin: f64 = template.per_bin.iter().map(|start| theta[start + bin]).product();
-                expected[template.first + bin] += scale * per_bin * template.shifted(bin, theta);
-            }
+            template.add(theta, &mut expected[template.first..]);
         }
         expected
+    }
+
+    /// What each sample adds to λ_b(θ): (name, its first bin, yields of the bins of its channel).
+    pub fn contributions(&self, theta: &[f64]) -> Vec<(&str, usize, Vec<f64>)> {
+        let mut all = Vec::new();
+        for template in &self.templates {
+            let mut yields = vec![0.0; template.nominal.len()];
+            template.add(theta, &mut yields);
+            all.push((template.sample.as_str(), template.first, yields));
+        }
+        all
+    }
+
+    /// ∂λ_b/∂θ_j, [bin, parameter].
+    pub fn jacobian(&self, theta: &[f64]) -> Vec<f64> {
+        let mut jacobian = vec![0.0; self.bins * theta.len()];
+        self.derivatives(theta, |bin, parameter, slope| jacobian[bin * theta.len() + parameter] += slope);
+        jacobian
+    }
+
+    /// Standard deviations of λ_b for a covariance V of the parameters, √(∂λ V ∂λᵀ) to first order.
+    pub fn spread(&self, theta: &[f64], covariance: &Matrix) -> Vec<f64> {
+        let jacobian = self.jacobian(theta);
+        jacobian.chunks_exact(theta.len()).map(|row| dot(row, &covariance.times(row)).max(0.0).sqrt()).collect()
     }
 
     /// Calls `visit(b, j, ∂y_b/∂θ_j)` for each yield y of a sample and each parameter that it depends on; the derivative of
@@ -269,6 +308,15 @@ impl Model {
 }
 
 impl Template {
+    /// Adds its yields to those of its bins.
+    fn add(&self, theta: &[f64], bins: &mut [f64]) {
+        let scale: f64 = self.scales.iter().map(|scale| factor(scale, theta).0).product();
+        for (bin, sum) in bins.iter_mut().enumerate().take(self.nominal.len()) {
+            let per_bin: f64 = self.per_bin.iter().map(|start| theta[start + bin]).product();
+            *sum += scale * per_bin * self.shifted(bin, theta);
+        }
+    }
+
     fn shifted(&self, bin: usize, theta: &[f64]) -> f64 {
         let shifts = self.shifts.iter().map(|(parameter, shifts)| shifts[bin].at(theta[*parameter]).0);
         self.nominal[bin] + shifts.sum::<f64>()

@@ -81,8 +81,8 @@ pub fn test_with_toys(
     })
 }
 
-/// A pseudo-experiment.
-fn draw(model: &Model, theta: &[f64], random: &mut Philox) -> Data {
+/// A pseudo-experiment: counts and auxiliary measurements drawn at these parameters.
+pub(super) fn draw(model: &Model, theta: &[f64], random: &mut Philox) -> Data {
     let counts = model.expected(theta).into_iter().map(|mean| poisson(random, mean)).collect();
     let auxiliary = model.parameters().iter().zip(theta).map(|(parameter, theta)| match parameter.constraint {
         Some(Constraint::Normal { sigma, .. }) => theta + sigma * random.normal(),

@@ -3,9 +3,13 @@
 
 mod description;
 pub mod dual;
+mod goodness;
 mod model;
+pub mod search;
 mod shape;
+mod splot;
 
 pub use description::Description;
 pub use model::{Category, Component, Data, Estimate, Parameter, Slot, Spectra};
 pub use shape::Shape;
+pub use splot::Splot;

@@ -11,6 +11,7 @@ use fb_core::{Error, Result};
 use super::dual::{Dual, Number};
 use super::shape::{MOST, Shape};
 use crate::Histogram;
+use crate::goodness::deviance;
 use crate::matrix::{Matrix, dot};
 use crate::minimise::{Minimum, Objective, Status, covariance, errors, hessian, minimise};
 use crate::profile::{End, end};
@@ -164,7 +165,35 @@ impl Category {
         sum
     }
 
-    /// The same with its derivatives in the parameters that it depends on: (their indices, [entry, parameter]).
+    /// What each component is expected to have between these edges.
+    pub fn contributions(&self, theta: &[f64], edges: &[f64]) -> Vec<Vec<f64>> {
+        let one = |component: &Component| {
+            let arguments: Vec<f64> = component.arguments.iter().map(|slot| slot.value(theta)).collect();
+            let shares = component.normalised(&At::Bins(edges.into()), self.window, &arguments);
+            let size = component.yields(theta).0;
+            shares.into_iter().map(|share| size * share).collect()
+        };
+        self.components.iter().map(one).collect()
+    }
+
+    /// The yield of each component and its normalised densities at `x`.
+    pub fn densities(&self, theta: &[f64], x: &[f64]) -> Vec<(f64, Vec<f64>)> {
+        let one = |component: &Component| {
+            let arguments: Vec<f64> = component.arguments.iter().map(|slot| slot.value(theta)).collect();
+            (component.yields(theta).0, component.normalised(&At::Points(x), self.window, &arguments))
+        };
+        self.components.iter().map(one).collect()
+    }
+
+    /// Standard deviations of what is expected between these edges, for a covariance of the parameters, to first order.
+    pub fn spread(&self, theta: &[f64], covariance: &Matrix, edges: &[f64]) -> Vec<f64> {
+        let (sum, used, slopes) = self.slopes(theta, &At::Bins(edges.into()));
+        let covariance = covariance.part(&used);
+        let rows = (0..sum.len()).map(|entry| &slopes[entry * used.len()..][..used.len()]);
+        rows.map(|row| dot(row, &covariance.times(row)).max(0.0).sqrt()).collect()
+    }
+
+    /// What is expected at bins or points, with its derivatives in the parameters that it depends on: (their indices, [entry, parameter]).
     fn slopes(&self, theta: &[f64], at: &At<'_>) -> (Vec<f64>, Vec<usize>, Vec<f64>) {
         let of = |c: &Component| c.arguments.iter().chain(&c.size).copied().collect::<Vec<_>>();
         let mut used: Vec<usize> = self.components.iter().flat_map(of).filter_map(|slot| index(&slot)).collect();
@@ -202,6 +231,16 @@ fn index(slot: &Slot) -> Option<usize> {
 }
 
 impl Component {
+    /// The parameters of its shape and its yield.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = usize> {
+        self.arguments.iter().chain(&self.size).filter_map(index)
+    }
+
+    /// The parameters that are factors of its yield.
+    pub(super) fn factors(&self) -> impl Iterator<Item = usize> {
+        self.size.iter().filter_map(index)
+    }
+
     /// The yield and its derivatives.
     fn yields(&self, theta: &[f64]) -> (f64, Vec<(usize, f64)>) {
         let factors: Vec<f64> = self.size.iter().map(|slot| slot.value(theta)).collect();
@@ -415,15 +454,4 @@ fn pull(parameter: &Parameter, x: f64) -> Option<f64> {
 /// n/λ; zero where nothing was seen, also where nothing is expected.
 fn share(seen: f64, mean: f64) -> f64 {
     if seen == 0.0 { 0.0 } else { seen / mean }
-}
-
-/// 2 (λ − n + n ln(n/λ)); without the terms of n alone where n, a sum of signed weights, is not positive.
-fn deviance(seen: f64, mean: f64) -> f64 {
-    if mean.is_nan() || mean < 0.0 || (mean == 0.0 && seen != 0.0) {
-        return f64::INFINITY;
-    }
-    if seen > 0.0 {
-        return 2.0 * (mean - seen + seen * (seen / mean).ln());
-    }
-    2.0 * (mean - if seen == 0.0 { 0.0 } else { seen * mean.ln() })
 }

@@ -74,7 +74,7 @@ pub(super) fn show(page: &mut String, analysis: &Analysis, mass: &str, label: &s
 }
 
 /// Groups of neighbouring bins as one.
-fn joined(edges: &[f64], contents: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn joined(edges: &[f64], contents: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let group = (contents.len() / BINS).max(1);
     let sums: Vec<f64> = contents.chunks(group).map(|c| c.iter().sum()).collect();
     let ends = (0..sums.len()).map(|i| edges[i * group]).chain([edges[contents.len()]]);

@@ -1,11 +1,14 @@
 //! The report of a run: one HTML file that needs nothing else.
 
-mod analysis;
+pub(crate) mod analysis;
 mod classes;
 mod figures;
+pub mod fit;
 mod groups;
 mod importance;
+pub mod limit;
 mod plot;
+pub mod search;
 pub mod selection;
 
 use std::fmt::Write as _;
@@ -151,6 +154,13 @@ fn roc_and_scores(page: &mut String, report: &Report<'_>) {
         &[figures::roc(report)],
         "Background rejection against signal efficiency on the test events. Bands hold 68% of the bootstrap replicas.",
     );
+    let methods = report.results.methods.iter().zip(&report.figures);
+    let areas: Vec<String> = methods.map(|(m, f)| format!("{} {}", escape(&m.label), f.delong)).collect();
+    let _ = writeln!(
+        page,
+        "<p>Areas under these curves with the errors that follow from the placements of single events (DeLong): {}.</p>",
+        areas.join(", ")
+    );
     if let Some(scan) = figures::ams(report) {
         let caption = "Approximate median significance of the events above a threshold, against the signal efficiency of the threshold: as far as 25 effective background events are left. The largest value of a scan is biased upwards by its own fluctuations.";
         figure(page, &[scan], caption);
@@ -188,6 +198,11 @@ fn head(title: &str, lead: &str) -> String {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title><style>{}</style></head><body>\n<h1>{title}</h1><p class=\"lead\">{lead}</p>\n",
         include_str!("style.css")
     )
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Safe text in which `ε_S` and `ε_B` have their subscripts.

@@ -121,6 +121,11 @@ pub struct Plot {
     note: String,
     /// Room for the numbers or names on the left.
     left: f64,
+    /// Room above and below the frame.
+    top: f64,
+    bottom: f64,
+    /// Whether the horizontal axis has ticks.
+    numbered: bool,
     /// What stands on the left in place of numbers, from above.
     names: Vec<String>,
 }
@@ -129,6 +134,8 @@ const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 46.0;
+/// Half the room between panels.
+const JOINT: f64 = 4.0;
 /// Characters of a name on the left.
 const LONGEST_NAME: usize = 28;
 
@@ -136,7 +143,20 @@ impl Plot {
     /// An empty figure; `label` stands above its frame on the left, `note` on the right.
     pub fn new(size: [f64; 2], x: Axis, y: Axis, label: &str, note: &str) -> Self {
         let (label, note) = (escape(label), escape(note));
-        Self { size, x, y, body: String::new(), legend: Vec::new(), label, note, left: LEFT, names: Vec::new() }
+        let (body, legend, names) = (String::new(), Vec::new(), Vec::new());
+        Self { size, x, y, body, legend, label, note, left: LEFT, top: TOP, bottom: BOTTOM, numbered: true, names }
+    }
+
+    /// As one of several that share the horizontal axis: with another one close above or below, which has the numbers.
+    #[must_use]
+    pub fn panel(mut self, above: bool, below: bool) -> Self {
+        if above {
+            self.top = JOINT;
+        }
+        if below {
+            self.bottom = JOINT;
+        }
+        self
     }
 
     /// With these names in place of numbers on the left; the vertical axis goes from zero to their number.
@@ -154,6 +174,13 @@ impl Plot {
         self
     }
 
+    /// Without numbers and ticks below.
+    #[must_use]
+    pub fn unnumbered(mut self) -> Self {
+        self.numbered = false;
+        self
+    }
+
     /// A bar from zero beside the `i`-th name, with its error.
     pub fn bar(&mut self, i: usize, value: &fb_core::Value, colour: &str) {
         let y = self.names.len() as f64 - i as f64 - 0.5;
@@ -163,6 +190,27 @@ impl Plot {
         let _ = write!(
             self.body,
             "<rect x=\"{x:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{colour}\" fill-opacity=\"0.75\"/><path d=\"M{low:.1} {middle:.1}H{high:.1}\" stroke=\"#111\" stroke-width=\"1.3\"/>"
+        );
+    }
+
+    /// A bar beside the `i`-th name between two values, filled with some of its colour.
+    pub fn span(&mut self, i: usize, [from, to]: [f64; 2], colour: &str, fill: f64) {
+        let y = self.names.len() as f64 - i as f64 - 0.5;
+        let ([x0, top], [x1, bottom]) = (self.at(from.min(to), y + 0.32), self.at(from.max(to), y - 0.32));
+        let (width, height) = (x1 - x0, bottom - top);
+        let _ = write!(
+            self.body,
+            "<rect x=\"{x0:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{colour}\" fill-opacity=\"{fill}\" stroke=\"{colour}\"/>"
+        );
+    }
+
+    /// A point beside the `i`-th name, with its error.
+    pub fn mark(&mut self, i: usize, value: &fb_core::Value, colour: &str) {
+        let y = self.names.len() as f64 - i as f64 - 0.5;
+        let ([low, _], [x, y], [high, _]) = (self.at(value.low, y), self.at(value.central, y), self.at(value.high, y));
+        let _ = write!(
+            self.body,
+            "<path d=\"M{low:.1} {y:.1}H{high:.1}\" stroke=\"{colour}\" stroke-width=\"1.3\"/><circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.8\" fill=\"{colour}\"/>"
         );
     }
 
@@ -178,14 +226,14 @@ impl Plot {
     }
 
     fn inner(&self) -> [f64; 2] {
-        [self.size[0] - self.left - RIGHT, self.size[1] - TOP - BOTTOM]
+        [self.size[0] - self.left - RIGHT, self.size[1] - self.top - self.bottom]
     }
 
     fn at(&self, x: f64, y: f64) -> [f64; 2] {
         let [width, height] = self.inner();
         // Far outside is far enough: no huge numbers in the file.
         let place = |p: f64| if p.is_nan() { 0.0 } else { p.clamp(-2.0, 3.0) };
-        [self.left + width * place(self.x.place(x)), TOP + height * (1.0 - place(self.y.place(y)))]
+        [self.left + width * place(self.x.place(x)), self.top + height * (1.0 - place(self.y.place(y)))]
     }
 
     fn path(&self, points: impl Iterator<Item = (f64, f64)>) -> String {
@@ -206,10 +254,29 @@ impl Plot {
 
     /// The area between two lines.
     pub fn band(&mut self, x: &[f64], low: &[f64], high: &[f64], colour: &str) {
+        self.between(x, low, high, colour, 0.25);
+    }
+
+    /// The area between two lines, opaque.
+    pub fn filled(&mut self, x: &[f64], low: &[f64], high: &[f64], colour: &str) {
+        self.between(x, low, high, colour, 1.0);
+    }
+
+    fn between(&mut self, x: &[f64], low: &[f64], high: &[f64], colour: &str, opacity: f64) {
         let up = x.iter().zip(high).map(|(x, y)| (*x, *y));
         let down = x.iter().zip(low).rev().map(|(x, y)| (*x, *y));
         let path = self.path(up.chain(down));
-        let _ = write!(self.body, "<path d=\"{path}Z\" fill=\"{colour}\" fill-opacity=\"0.25\"/>");
+        let _ = write!(self.body, "<path d=\"{path}Z\" fill=\"{colour}\" fill-opacity=\"{opacity}\"/>");
+    }
+
+    /// Text in the middle of a place.
+    pub fn text(&mut self, x: f64, y: f64, text: &str, colour: &str) {
+        let [x, y] = self.at(x, y);
+        let (y, text) = (y + 4.0, escape(text));
+        let _ = write!(
+            self.body,
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"11\" text-anchor=\"middle\" fill=\"{colour}\">{text}</text>"
+        );
     }
 
     /// A histogram as steps, filled with some of its colour where `fill` is above zero.
@@ -259,7 +326,7 @@ impl Plot {
 
     /// The SVG element, its legend in a corner.
     pub fn finish(self, corner: Corner) -> String {
-        let ([width, height], left) = (self.size, self.left);
+        let ([width, height], left, top, bottom) = (self.size, self.left, self.top, self.bottom);
         let [inner_width, inner_height] = self.inner();
         let mut svg =
             format!("<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\">");
@@ -267,7 +334,7 @@ impl Plot {
         let id = format!("{:x}", fb_core::philox::hash_text(&self.body));
         let _ = write!(
             svg,
-            "<clipPath id=\"c{id}\"><rect x=\"{left}\" y=\"{TOP}\" width=\"{inner_width}\" height=\"{inner_height}\"/></clipPath><g clip-path=\"url(#c{id})\">{}</g>",
+            "<clipPath id=\"c{id}\"><rect x=\"{left}\" y=\"{top}\" width=\"{inner_width}\" height=\"{inner_height}\"/></clipPath><g clip-path=\"url(#c{id})\">{}</g>",
             self.body
         );
         self.frame(&mut svg);
@@ -275,9 +342,9 @@ impl Plot {
         let text_width = (40.0 + 6.4 * longest as f64).min(inner_width);
         let lines = self.legend.len() as f64;
         let (x, y) = match corner {
-            Corner::UpperRight => (width - RIGHT - text_width, TOP + 18.0),
-            Corner::LowerRight => (width - RIGHT - text_width, height - BOTTOM - 16.0 * lines + 2.0),
-            Corner::UpperLeft => (left + 14.0, TOP + 18.0),
+            Corner::UpperRight => (width - RIGHT - text_width, top + 18.0),
+            Corner::LowerRight => (width - RIGHT - text_width, height - bottom - 16.0 * lines + 2.0),
+            Corner::UpperLeft => (left + 14.0, top + 18.0),
         };
         for (i, (_, line)) in self.legend.iter().enumerate() {
             let y = y + 16.0 * i as f64;
@@ -287,15 +354,16 @@ impl Plot {
     }
 
     fn frame(&self, svg: &mut String) {
-        let ([width, height], left) = (self.size, self.left);
+        let ([width, height], left, top) = (self.size, self.left, self.top);
         let [inner_width, inner_height] = self.inner();
+        let joined = self.bottom == JOINT;
         let mut ticks = String::new();
-        for (value, major) in self.x.ticks() {
+        for (value, major) in self.x.ticks().into_iter().filter(|_| self.numbered) {
             let [x, _] = self.at(value, self.y.low);
             let length = if major { 8.0 } else { 4.0 };
-            let _ = write!(ticks, "M{x:.1} {:.1}v-{length}M{x:.1} {TOP}v{length}", height - BOTTOM);
-            if major {
-                let (y, text) = (height - BOTTOM + 17.0, self.x.number(value));
+            let _ = write!(ticks, "M{x:.1} {:.1}v-{length}M{x:.1} {top}v{length}", height - self.bottom);
+            if major && !joined {
+                let (y, text) = (height - self.bottom + 17.0, self.x.number(value));
                 let _ =
                     write!(svg, "<text x=\"{x:.1}\" y=\"{y}\" font-size=\"12\" text-anchor=\"middle\">{text}</text>");
             }
@@ -319,16 +387,16 @@ impl Plot {
         let _ = write!(
             svg,
             "<path d=\"{ticks}\" stroke=\"#111\" stroke-width=\"0.9\"/>\
-             <rect x=\"{left}\" y=\"{TOP}\" width=\"{inner_width}\" height=\"{inner_height}\" fill=\"none\" stroke=\"#111\" stroke-width=\"1.2\"/>\
+             <rect x=\"{left}\" y=\"{top}\" width=\"{inner_width}\" height=\"{inner_height}\" fill=\"none\" stroke=\"#111\" stroke-width=\"1.2\"/>\
              <text x=\"{right}\" y=\"{bottom}\" font-size=\"13\" text-anchor=\"end\">{}</text>\
-             <text transform=\"translate(15 {TOP}) rotate(-90)\" font-size=\"13\" text-anchor=\"end\">{}</text>\
+             <text transform=\"translate(15 {top}) rotate(-90)\" font-size=\"13\" text-anchor=\"end\">{}</text>\
              <text x=\"{left}\" y=\"{}\" font-size=\"13\">{}</text>\
              <text x=\"{right}\" y=\"{}\" font-size=\"12\" text-anchor=\"end\">{}</text>",
-            label(&self.x.label),
+            if joined { String::new() } else { label(&self.x.label) },
             label(&self.y.label),
-            TOP - 8.0,
+            top - 8.0,
             self.label_markup(),
-            TOP - 8.0,
+            top - 8.0,
             self.note
         );
     }

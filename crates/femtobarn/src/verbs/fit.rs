@@ -2,11 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use fb_statistics::histfactory::{Likelihood, Model, Workspace, best_fit, patched, profile_interval};
-use serde_json::{Map, Value, json};
+use fb_core::{Error, Workers};
+use fb_statistics::histfactory::{
+    Data, Fitted, Likelihood, Model, Workspace, best_fit, from_hs3, goodness, impacts, is_hs3, patched,
+    profile_interval, profile_scan,
+};
+use fb_statistics::matrix::Matrix;
+use serde_json::Value;
 
 use super::spectrum;
 use crate::failure::{Failure, Result};
+use crate::inference::{Channel, Drawn, Expected, Impact, Outcome, Parameter, Profile};
+use crate::report;
+use crate::workers::Threads;
 
 /// Fit a HistFactory model in a JSON workspace of pyhf, or the spectrum that a TOML file describes: best values with
 /// errors, and −2 ln L.
@@ -22,15 +30,47 @@ pub struct Arguments {
     /// Parameters whose interval is that of the profile likelihood, besides that of interest; `all` for all.
     #[arg(long, value_name = "NAME")]
     profile: Vec<String>,
+    #[command(flatten)]
+    wanted: Wanted,
+    /// Write the events of a spectrum here with a weight for each component (sPlot, physics/0402083); for fits event by
+    /// event: .parquet, .csv, .h5, .npz, or `events.root:tree`.
+    #[arg(long, value_name = "OUT.parquet")]
+    splot: Option<PathBuf>,
+    /// Write a report with figures here: data and model, profiles, impacts, correlations.
+    #[arg(long, value_name = "OUT.html")]
+    report: Option<PathBuf>,
+    /// Threads; 0 stands for all of the machine. The results do not depend on it.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
     /// Print the results as JSON.
     #[arg(long)]
     json: bool,
 }
 
+/// What is asked for besides best values.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Wanted {
+    /// How far the parameter of interest moves with each other parameter of a workspace, and what the data know of these.
+    #[arg(long)]
+    impacts: bool,
+    /// Test how well the model describes the data, by the likelihood ratio to the saturated model.
+    #[arg(long)]
+    pub(super) goodness: bool,
+    /// Test it with so many pseudo-experiments, too.
+    #[arg(long, value_name = "N", requires = "goodness")]
+    pub(super) toys: Option<usize>,
+    /// Every pseudo-experiment follows from it.
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Whether a report is drawn.
+    #[arg(skip)]
+    pub(super) drawn: bool,
+}
+
 /// Which model of which file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Source {
-    /// The workspace.
+    /// The workspace, of pyhf or HS3.
     #[arg(value_name = "WORKSPACE.json")]
     workspace: PathBuf,
     /// Changes it: a list of operations of RFC 6902, or a patch set, `FILE:NAME`.
@@ -56,18 +96,31 @@ impl Source {
             document = patched(document, &read(file)?, name).map_err(|source| within(file, source))?;
         }
         let here = |source| within(&self.workspace, source);
+        if is_hs3(&document) {
+            document = from_hs3(&document).map_err(here)?;
+        }
         let workspace = Workspace::parse(&document).map_err(here)?;
         let measurement = workspace.measurement(self.measurement.as_deref()).map_err(here)?;
         let model = Model::new(&workspace, measurement).map_err(here)?;
         Ok((workspace, model))
     }
 
-    pub(super) fn here(&self, source: fb_core::Error) -> Failure {
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.workspace
+    }
+
+    /// The name of the file.
+    pub(super) fn name(&self) -> String {
+        self.workspace.file_name().unwrap_or(self.workspace.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    pub(super) fn here(&self, source: Error) -> Failure {
         within(&self.workspace, source)
     }
 }
 
-pub(super) fn within(path: &Path, source: fb_core::Error) -> Failure {
+pub(super) fn within(path: &Path, source: Error) -> Failure {
     Failure::In { path: path.to_owned(), source }
 }
 
@@ -77,89 +130,147 @@ fn read(path: &Path) -> Result<Value> {
     serde_json::from_slice(&bytes).map_err(|e| error(format!("is no JSON: {e}")))
 }
 
-/// What was fitted.
-pub(super) struct Outcome {
-    pub(super) intervals: Vec<Interval>,
-    pub(super) twice_nll: f64,
-    pub(super) covariance_ok: bool,
-}
-
-/// A parameter with its error and its interval.
-pub(super) struct Interval {
-    pub(super) name: String,
-    pub(super) value: f64,
-    pub(super) error: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
-    /// `profile`, `curvature` or `fixed`: where the ends come from.
-    pub(super) kind: &'static str,
-}
+/// Points of a profile.
+pub(super) const POINTS: usize = 41;
 
 pub(super) fn execute(arguments: &Arguments) -> Result<()> {
-    let workspace = &arguments.source.workspace;
-    let outcome =
-        if workspace.extension().is_some_and(|e| e == "toml") { spectrum::fit(workspace)? } else { fit(arguments)? };
-    if arguments.json {
-        let parameters: Map<String, Value> = outcome
-            .intervals
-            .into_iter()
-            .map(|p| {
-                let interval =
-                    json!({"value": p.value, "error": p.error, "low": p.low, "high": p.high, "interval": p.kind});
-                (p.name, interval)
-            })
-            .collect();
-        return super::print_json(&json!({
-            "parameters": parameters,
-            "twice_nll": outcome.twice_nll,
-            "status": "converged",
-            "covariance_ok": outcome.covariance_ok,
-        }));
+    if let Some(n) = arguments.wanted.toys.filter(|n| *n < 10) {
+        return Err(Failure::Usage(format!("--toys: found {n}, expected at least 10")));
     }
-    let width = outcome.intervals.iter().map(|p| p.name.chars().count()).max().unwrap_or(0);
-    let line = |p: &Interval| {
-        let interval = if p.kind == "profile" { format!("  [{:.5}, {:.5}]", p.low, p.high) } else { String::new() };
-        format!("{:width$}  {:>11.5} ± {:.5}{interval}\n", p.name, p.value, p.error)
+    let (workspace, workers) = (&arguments.source.workspace, Threads::new(arguments.threads)?);
+    let wanted = Wanted { drawn: arguments.report.is_some(), ..arguments.wanted.clone() };
+    let outcome = if workspace.extension().is_some_and(|e| e == "toml") {
+        if wanted.impacts {
+            let reason = "--impacts: a spectrum has no parameter of interest; its correlations are in --report";
+            return Err(Failure::Usage(reason.to_owned()));
+        }
+        spectrum::fit(workspace, &wanted, arguments.splot.as_deref(), &workers)?
+    } else {
+        if arguments.splot.is_some() {
+            return Err(Failure::Usage("--splot: a workspace has no events; it is for spectra (FILE.toml)".to_owned()));
+        }
+        fit(arguments, &wanted, &workers).map_err(|failure| match failure {
+            Failure::Core(source) => arguments.source.here(source),
+            other => other,
+        })?
     };
-    let mut lines: Vec<String> = outcome.intervals.iter().map(line).collect();
-    lines.push(format!("\n-2 ln L = {:.6}, converged\n", outcome.twice_nll));
-    if !outcome.covariance_ok {
-        lines.push("no errors: the second derivatives at the minimum are not positive definite\n".to_owned());
+    if let Some(path) = &arguments.report {
+        let name = arguments.source.name();
+        let lead =
+            format!("Maximum-likelihood fit of {}. femtobarn {}.", workspace.display(), env!("CARGO_PKG_VERSION"));
+        publish(path, &report::fit::html(&name, &lead, &outcome))?;
     }
-    super::print(&lines.concat());
+    if arguments.json {
+        // Impacts come with a report, but are printed where they were asked for.
+        let impacts = outcome.impacts.filter(|_| arguments.wanted.impacts);
+        return super::print_json(&Outcome { impacts, ..outcome }.json());
+    }
+    super::print(&outcome.text());
     Ok(())
 }
 
+/// Writes a page.
+pub(super) fn publish(path: &Path, page: &str) -> Result<()> {
+    std::fs::write(path, page).map_err(|e| Failure::Usage(format!("{}: cannot be written: {e}", path.display())))
+}
+
 /// The fit of a workspace.
-fn fit(arguments: &Arguments) -> Result<Outcome> {
+fn fit(arguments: &Arguments, wanted: &Wanted, workers: &dyn Workers) -> Result<Outcome> {
     let (workspace, model) = arguments.source.read()?;
     let likelihood = Likelihood::new(&model, model.observed(&workspace));
-    let fitted = best_fit(&likelihood).map_err(|source| arguments.source.here(source))?;
-    let parameters = model.parameters();
+    let fitted = best_fit(&likelihood)?;
     let mut profiled: Vec<usize> = model.poi().into_iter().collect();
     for name in &arguments.profile {
-        match parameters.iter().position(|p| p.name == *name) {
+        match model.parameters().iter().position(|p| p.name == *name) {
             Some(i) => profiled.push(i),
-            None if name == "all" => profiled.extend(0..parameters.len()),
+            None if name == "all" => profiled.extend(0..model.parameters().len()),
             None => {
-                let closest = fb_core::closest(name, parameters.iter().map(|p| p.name.as_str()));
-                let error = fb_core::Error::UnknownName { what: "parameter", name: name.clone(), closest };
-                return Err(arguments.source.here(error));
+                let closest = fb_core::closest(name, model.parameters().iter().map(|p| p.name.as_str()));
+                return Err(Error::UnknownName { what: "parameter", name: name.clone(), closest }.into());
             }
         }
     }
-    let mut intervals = Vec::new();
-    for (i, (parameter, (&x, &e))) in parameters.iter().zip(fitted.fit.theta.iter().zip(&fitted.errors)).enumerate() {
+    let toys = wanted.toys.map(|toys| (toys, wanted.seed));
+    let tested = wanted.goodness.then(|| goodness(&likelihood, &fitted.fit, toys, workers)).transpose()?;
+    let draws_impacts = wanted.drawn && fitted.covariance.is_some() && is_free(&model);
+    let name = |i: usize| model.parameters()[i].name.clone();
+    let found = if wanted.impacts || draws_impacts {
+        let found = impacts(&likelihood, &fitted, workers)?.into_iter();
+        Some(found.map(|of| Impact { name: name(of.parameter), of }).collect())
+    } else {
+        None
+    };
+    let scans = || {
+        let poi = model.poi().filter(|_| is_free(&model) && fitted.covariance.is_some());
+        let scan = |i| Profile { name: name(i), points: profile_scan(&likelihood, &fitted, i, POINTS, workers) };
+        poi.into_iter().map(scan).collect()
+    };
+    let drawn = wanted.drawn.then(|| Drawn {
+        interest: model.poi().map(name),
+        scans: scans(),
+        channels: channels(&model, likelihood.data(), &fitted),
+    });
+    Ok(Outcome {
+        parameters: parameters(&likelihood, &fitted, &profiled)?,
+        twice_nll: fitted.fit.twice_nll,
+        covariance: fitted.covariance,
+        impacts: found,
+        goodness: tested,
+        drawn,
+    })
+}
+
+/// Whether there is a parameter of interest that fits can move.
+fn is_free(model: &Model) -> bool {
+    model.poi().is_some_and(|i| !model.parameters()[i].fixed)
+}
+
+/// The parameters with intervals, those of the profile likelihood where asked for.
+fn parameters(likelihood: &Likelihood, fitted: &Fitted, profiled: &[usize]) -> Result<Vec<Parameter>> {
+    let mut all = Vec::new();
+    for (i, parameter) in likelihood.model().parameters().iter().enumerate() {
+        let (x, e) = (fitted.fit.theta[i], fitted.errors[i]);
         let (low, high, kind) = if parameter.fixed {
             (x, x, "fixed")
         } else if profiled.contains(&i) && e.is_finite() {
-            let ends =
-                profile_interval(&likelihood, &fitted, i, 1.0).map_err(|source| arguments.source.here(source))?;
+            let ends = profile_interval(likelihood, fitted, i, 1.0)?;
             (ends[0].value(), ends[1].value(), "profile")
         } else {
             ((x - e).max(parameter.bounds.0), (x + e).min(parameter.bounds.1), "curvature")
         };
-        intervals.push(Interval { name: parameter.name.clone(), value: x, error: e, low, high, kind });
+        all.push(Parameter { name: parameter.name.clone(), value: x, error: e, low, high, kind });
     }
-    Ok(Outcome { intervals, twice_nll: fitted.fit.twice_nll, covariance_ok: fitted.covariance.is_some() })
+    Ok(all)
+}
+
+/// Data and model of each channel, before and after the fit.
+fn channels(model: &Model, data: &Data, fitted: &Fitted) -> Vec<Channel> {
+    let start = model.inits();
+    // Before the fit the auxiliary measurements alone know something.
+    let mut known = Matrix::zeros(start.len());
+    for (i, parameter) in model.parameters().iter().enumerate().filter(|(_, p)| !p.fixed) {
+        let sigma = parameter.constraint.map_or(0.0, |c| c.measured().1);
+        known.row_mut(i)[i] = sigma * sigma;
+    }
+    let expected = |theta: &[f64], covariance: Option<&Matrix>| -> Vec<Expected> {
+        let errors = covariance.map_or_else(|| vec![0.0; model.bins()], |v| model.spread(theta, v));
+        let yields = model.contributions(theta);
+        let of = |bins: std::ops::Range<usize>| {
+            let here = yields.iter().filter(|(_, first, _)| *first == bins.start);
+            let parts = here.map(|(name, _, yields)| ((*name).to_owned(), yields.clone())).collect();
+            Expected { parts, errors: errors[bins].to_vec() }
+        };
+        model.channels().map(|(_, bins)| of(bins)).collect()
+    };
+    let (before, after) = (expected(&start, Some(&known)), expected(&fitted.fit.theta, fitted.covariance.as_ref()));
+    let of = |((name, bins), (before, after)): ((&str, std::ops::Range<usize>), (Expected, Expected))| Channel {
+        name: name.to_owned(),
+        axis: "bin".to_owned(),
+        edges: (0..=bins.len()).map(|i| i as f64).collect(),
+        variances: data.counts[bins.clone()].to_vec(),
+        seen: data.counts[bins].to_vec(),
+        before,
+        after,
+    };
+    model.channels().zip(before.into_iter().zip(after)).map(of).collect()
 }

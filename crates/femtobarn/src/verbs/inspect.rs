@@ -5,6 +5,7 @@ use fb_core::{Data, Unit};
 use fb_io::table::{Branch, Table, leaves};
 use serde_json::{Value as Json, json};
 
+use super::histogram;
 use crate::failure::Result;
 use crate::results::thousands;
 
@@ -19,12 +20,22 @@ pub struct Arguments {
     /// Entries to look at for ranges and histograms, from the first; 0 shows types alone.
     #[arg(long, default_value_t = 10_000)]
     entries: u64,
+    /// Print a weighted histogram of all entries in place of all that, as JSON of UHI: axes apart by `;`, each
+    /// EXPRESSION=BINS,LOW..HIGH, EXPRESSION=[EDGE,EDGE,...], or COLUMN={NAME,NAME,...}.
+    #[arg(long, value_name = "AXES")]
+    histogram: Option<String>,
+    /// The weight of an entry in it.
+    #[arg(long, value_name = "EXPRESSION", requires = "histogram")]
+    weight: Option<String>,
     /// Print tables, branches and types as JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn execute(arguments: &Arguments) -> Result<()> {
+    if let Some(axes) = &arguments.histogram {
+        return super::print_json(&histogram::fill(&arguments.files, axes, arguments.weight.as_deref())?.to_json());
+    }
     let mut trees: Vec<Json> = Vec::new();
     for pattern in &arguments.files {
         for spec in fb_io::expand(pattern)? {

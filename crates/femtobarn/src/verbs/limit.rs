@@ -1,11 +1,14 @@
 //! `fb limit`.
 
+use std::path::PathBuf;
+
 use fb_statistics::histfactory::{Likelihood, Scan, test_with_toys};
 use serde_json::json;
 
-use super::fit::Source;
+use super::fit::{Source, publish};
 use crate::console::Console;
 use crate::failure::{Failure, Result};
+use crate::report;
 use crate::workers::Threads;
 
 /// Test a value of the parameter of interest of a workspace of pyhf, and set 95 % upper limits, by CLs.
@@ -28,10 +31,16 @@ pub struct Arguments {
     /// Threads; 0 stands for all of the machine. The results do not depend on it.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// Write a report with figures here: CLs against the strength, the limits and their bands.
+    #[arg(long, value_name = "OUT.html")]
+    report: Option<PathBuf>,
     /// Print the results as JSON.
     #[arg(long)]
     json: bool,
 }
+
+/// Steps of the scan that a report shows.
+const SCANNED: usize = 40;
 
 pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     let mu = arguments.poi_test;
@@ -60,6 +69,16 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     let mut scan = Scan::new(likelihood).map_err(here)?;
     let test = scan.test(mu).map_err(here)?;
     let limits = scan.limits(0.05).map_err(here)?;
+    if let Some(path) = &arguments.report {
+        // Up to where all bands are excluded.
+        let most = limits.expected[4].max(limits.observed) * 1.2;
+        let at = |k: usize| most * k as f64 / SCANNED as f64;
+        let tests = (0..=SCANNED).map(|k| Ok((at(k), scan.test(at(k)).map_err(here)?)));
+        let (name, poi) = (arguments.source.name(), model.poi().map(|at| model.parameters()[at].name.as_str()));
+        let lead = format!("Upper limits by CLs of {name}, asymptotic. femtobarn {}.", env!("CARGO_PKG_VERSION"));
+        let tests: Vec<_> = tests.collect::<Result<_>>()?;
+        publish(path, &report::limit::html(&name, &lead, poi.unwrap_or_default(), &limits, &tests))?;
+    }
     if arguments.json {
         let mut found = json!({
             "cls_observed": test.observed,

@@ -7,8 +7,10 @@ mod data;
 mod diff;
 mod export;
 mod fit;
+mod histogram;
 mod import;
 mod inspect;
+mod interval;
 mod limit;
 mod list;
 mod predict;
@@ -63,6 +65,7 @@ enum Verb {
     Fit(fit::Arguments),
     Limit(limit::Arguments),
     Significance(significance::Arguments),
+    Interval(interval::Arguments),
 }
 
 impl Cli {
@@ -88,6 +91,7 @@ impl Cli {
             Verb::Fit(arguments) => fit::execute(&arguments),
             Verb::Limit(arguments) => limit::execute(&arguments),
             Verb::Significance(arguments) => significance::execute(&arguments),
+            Verb::Interval(arguments) => interval::execute(&arguments),
         }
     }
 }
