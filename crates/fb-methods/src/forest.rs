@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use crate::neural::{self, check_sample, check_weights, shift};
+use crate::neural::{self, check_sample, shift};
 use crate::weights::{self, NegativeWeights, Normalise};
 
 /// An ensemble of trees of the catalogue.

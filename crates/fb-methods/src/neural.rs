@@ -400,7 +400,7 @@ impl Fitted for FittedNetwork {
             return Ok(None);
         }
         self.in_blocks(events, |features| {
-            values.extend(self.model.predictions(features, workers).1.into_iter().flatten())
+            values.extend(self.model.predictions(features, workers).1.into_iter().flatten());
         })?;
         Ok(Some(Scores { classes, values }))
     }

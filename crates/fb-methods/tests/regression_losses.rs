@@ -1,5 +1,7 @@
 //! What predictions of numbers become by each loss, where the distribution of the target is known.
 
+#![allow(clippy::unwrap_used, reason = "a test may fall over")]
+
 use fb_core::run::{Alone, Nowhere};
 use fb_core::{Column, Data, Events, Fitted, Philox, Run, Sample};
 use fb_methods::method;

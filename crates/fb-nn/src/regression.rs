@@ -132,22 +132,12 @@ impl Numbers<'_> {
         loss
     }
 
-    /// Mean of the loss, and the share of the variance of the targets that is explained.
-    pub(crate) fn watched(&self, outputs: &[f32], weights: &[f64]) -> (f64, f64) {
-        let (n, width) = (self.sigma.len(), self.loss.outputs(self.sigma.len()));
-        let total: f64 = weights.iter().sum();
+    /// Σ weight·loss of all events.
+    pub(crate) fn total(&self, outputs: &[f32], weights: &[f64]) -> f64 {
+        let width = self.loss.outputs(self.sigma.len());
         let mut grad = vec![0.0; width];
-        let (mut loss, mut left, mut first, mut second) = (0.0, 0.0, vec![0.0; n], 0.0);
-        for (i, (row, &weight)) in outputs.chunks_exact(width).zip(weights).enumerate() {
-            loss += self.loss(row, i, weight, &mut grad);
-            for (k, (&o, &t)) in row.iter().zip(&self.standard[i * n..(i + 1) * n]).enumerate() {
-                left += weight * (f64::from(o) - t).powi(2);
-                first[k] += weight * t;
-                second += weight * t * t;
-            }
-        }
-        let variance = second - first.iter().map(|sum| sum * sum / total).sum::<f64>();
-        (loss / total, 1.0 - left / variance)
+        let each = outputs.chunks_exact(width).zip(weights).enumerate();
+        each.map(|(i, (row, &weight))| self.loss(row, i, weight, &mut grad)).sum()
     }
 }
 

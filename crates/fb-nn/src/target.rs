@@ -99,8 +99,8 @@ impl Target<'_> {
     }
 
     /// Mean weighted loss, and the share of events of which the most probable class is right, or of pairs that are taken
-    /// for what they are, or of the variance that is explained; `outputs` are those of all events.
-    pub(crate) fn watched(&self, outputs: &[f32], width: usize, weights: &[f64]) -> (f64, f64) {
+    /// for what they are; none for numbers. `outputs` are those of all events.
+    pub(crate) fn watched(&self, outputs: &[f32], width: usize, weights: &[f64]) -> (f64, Option<f64>) {
         let total: f64 = weights.iter().sum();
         let (mut loss, mut right) = (0.0, 0.0);
         match self {
@@ -123,9 +123,9 @@ impl Target<'_> {
                     right += weight * share_right(values, partition.of(i));
                 }
             }
-            Self::Numbers(numbers) => return numbers.watched(outputs, weights),
+            Self::Numbers(numbers) => return (numbers.total(outputs, weights) / total, None),
         }
-        (loss / total, right / total)
+        (loss / total, Some(right / total))
     }
 
     /// Rows of the output of event `i`.

@@ -313,7 +313,7 @@ pub fn train(graph: Graph, config: &Train, train: Set<'_>, validation: Set<'_>, 
             epochs: config.epochs,
             loss: state.counts.loss / batches as f64,
             validation_loss: watched.map(|(loss, _)| loss),
-            validation_accuracy: watched.map(|(_, accuracy)| accuracy),
+            validation_accuracy: watched.and_then(|(_, accuracy)| accuracy),
             lr: config.lr
                 * config.schedule.factor((epoch + 1) * batches - 1, config.epochs * batches, state.counts.halvings),
             events: state.counts.events,
@@ -372,7 +372,7 @@ impl State {
     }
 
     /// Mean weighted loss and accuracy of the validation part, if there is one.
-    fn validate(&mut self, config: &Train, set: Set<'_>, workers: &dyn Workers) -> Option<(f64, f64)> {
+    fn validate(&mut self, config: &Train, set: Set<'_>, workers: &dyn Workers) -> Option<(f64, Option<f64>)> {
         let total: f64 = set.weights.iter().sum();
         if set.is_empty() || total <= 0.0 {
             return None;
