@@ -23,6 +23,7 @@ pub static METHODS: &[&dyn AnyMethod] = &[
     &entry::<Trees<trees::bdt::Bdt>>(),
     &entry::<trees::category_tagger::CategoryTagger>(),
     &entry::<taggers::csvv2::CsvV2>(),
+    &entry::<tables::ddt::Ddt>(),
     &entry::<Neural<taggers::deepcsv::DeepCsv>>(),
     &entry::<Neural<taggers::deepjet::DeepJet>>(),
     &entry::<Neural<taggers::deeptau::DeepTau>>(),

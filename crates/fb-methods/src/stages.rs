@@ -1,7 +1,19 @@
 //! A training of several models, one after the other: what is done is kept with the checkpoint of what is under way.
 
 use fb_core::{Artifact, Error, Result, Run, Sample, Store, philox};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// A method whose scores another one sees.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// Its name in the catalogue.
+    pub method: String,
+    /// Its options; those left out take their defaults.
+    pub options: Json,
+}
 
 /// The models that are trained so far.
 pub(crate) struct Stages {

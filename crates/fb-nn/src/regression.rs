@@ -23,7 +23,7 @@ pub enum Regression {
     },
     /// max(−αr, (1 − α)r): the α-quantile; the median for α = ½.
     Quantile {
-        /// α.
+        /// α, which of them.
         alpha: f64,
     },
     /// −exp(−r²/2α)/√(2πα) + β|r|: the mode, as α becomes small (leaky Gaussian kernel, arXiv:1910.03773). α goes from

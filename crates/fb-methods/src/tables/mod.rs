@@ -1,3 +1,4 @@
-//! Networks on a table of variables.
+//! Methods on a table of variables.
 
+pub mod ddt;
 pub mod mlp;

@@ -12,23 +12,13 @@ use fb_core::{
 use fb_nn::{Graph, Model, Rows, Train};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::{dense, logits};
 use crate::forest::count;
 use crate::neural::{check_sample, classes, in_whole, set};
-use crate::stages::Stages;
+use crate::stages::{Member, Stages};
 use crate::weights::{self, NegativeWeights, Normalise};
-
-/// A tagger whose scores are seen.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Member {
-    /// Its name in the catalogue.
-    pub method: String,
-    /// Its options; those left out take their defaults.
-    pub options: Json,
-}
 
 /// What becomes of the scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
