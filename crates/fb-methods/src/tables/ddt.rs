@@ -5,8 +5,8 @@
 //! population in the variable m, between whose means it interpolates. With L the log-odds ln p/(1 − p) the new log-odds are
 //!
 //! - L(F(s | m)), if neither `strength` nor `efficiency` is given: flat at all working points;
-//! - L(s) + k·L(F(s | m)) with the `strength` k: from the scores as they are, 0, to flat ones;
-//! - L(s) − L(s₁₋ₑ(m)) with the `efficiency` e and F(s₁₋ₑ | m) = 1 − e: flat at this background efficiency alone (DDT).
+//! - (L(s) + k·L(F(s | m)))/(1 + k) with the `strength` k: from the scores as they are, 0, to flat ones;
+//! - ½(L(s) − L(s₁₋ₑ(m))) with the `efficiency` e and F(s₁₋ₑ | m) = 1 − e: flat at this background efficiency alone (DDT).
 //!
 //! Two classes; background is class 0.
 
@@ -69,18 +69,19 @@ impl Config {
         crate::method(&member.method).map(|_| member)
     }
 
-    /// The new log-odds of log-odds `x` at `m`.
-    fn transformed(&self, background: &Background, x: f64, m: f64) -> f64 {
+    /// The new log-odds of a score `p` at `m`.
+    fn transformed(&self, background: &Background, p: f64, m: f64) -> f64 {
         match (self.strength, self.efficiency) {
-            (None, None) => odds(background.below(x, m)),
-            (Some(k), _) => x + k * odds(background.below(x, m)),
-            (None, Some(e)) => x - background.quantile(1.0 - e, m),
+            (None, None) => odds(background.below(p, m)),
+            // Divided so that scores of 32 bits can still tell the largest apart.
+            (Some(k), _) => (odds(p) + k * odds(background.below(p, m))) / (1.0 + k),
+            (None, Some(e)) => 0.5 * (odds(p) - odds(background.quantile(1.0 - e, m))),
         }
     }
 }
 
 /// Log-odds beyond which a score counts as certain.
-const CERTAIN: f64 = 17.0;
+const CERTAIN: f64 = 15.0;
 
 /// ln p/(1 − p), bounded.
 fn odds(p: f64) -> f64 {
@@ -95,7 +96,7 @@ const MOST: usize = 4096;
 struct Background {
     /// The mean of m of each slice, rising.
     centres: Vec<f64>,
-    /// Of each slice, log-odds and F there, both rising, from −`CERTAIN` and 0 to `CERTAIN` and 1.
+    /// Of each slice, scores and F there, both rising, from 0 and 0 to 1 and 1.
     shares: Vec<Vec<[f64; 2]>>,
 }
 
@@ -108,7 +109,7 @@ fn between(points: &[[f64; 2]], [from, to]: [usize; 2], x: f64) -> f64 {
 }
 
 impl Background {
-    /// Of events (log-odds, m, weight); with weights of both signs F is kept from falling.
+    /// Of events (score, m, weight); with weights of both signs F is kept from falling.
     fn new(mut events: Vec<[f64; 3]>, slices: usize) -> Result<Self> {
         events.retain(|event| event[2] != 0.0);
         events.sort_by(|a, b| a[1].total_cmp(&b[1]).then(a[0].total_cmp(&b[0])));
@@ -163,7 +164,7 @@ impl Background {
         let kept = own.len().min(MOST);
         let points = (0..kept).map(|i| own[own.len() * i / kept]);
         self.centres.push(centre);
-        self.shares.push([[-CERTAIN, 0.0]].into_iter().chain(points).chain([[CERTAIN, 1.0]]).collect());
+        self.shares.push([[0.0, 0.0]].into_iter().chain(points).chain([[1.0, 1.0]]).collect());
         Ok(())
     }
 
@@ -221,8 +222,8 @@ impl Method for Ddt {
         fb_physics::expression::flat(&config.against, &validation.events)?;
         let m = fb_physics::expression::flat(&config.against, &train.events)?;
         let member = crate::method(&member.method)?.fit(&member.options, train, validation, run)?;
-        let x = log_odds(&*member, &train.events, run.workers)?;
-        let events = (0..train.len()).filter(|&i| train.labels[i] == 0).map(|i| [x[i], m[i], train.weights[i]]);
+        let p = signal(&*member, &train.events, run.workers)?;
+        let events = (0..train.len()).filter(|&i| train.labels[i] == 0).map(|i| [p[i], m[i], train.weights[i]]);
         let background = Background::new(events.collect(), config.slices)?;
         Ok(FittedDdt { config: config.clone(), member, background })
     }
@@ -254,14 +255,14 @@ impl Method for Ddt {
     }
 }
 
-/// Log-odds of class 1.
-fn log_odds(member: &dyn Fitted, events: &Events, workers: &dyn Workers) -> Result<Vec<f64>> {
+/// Scores of class 1.
+fn signal(member: &dyn Fitted, events: &Events, workers: &dyn Workers) -> Result<Vec<f64>> {
     let scores = member.scores(events, workers)?;
     if scores.classes != 2 {
         let what = "classes of the member".to_owned();
         return Err(Error::Length { what, expected: 2, found: scores.classes });
     }
-    Ok(scores.signal().into_iter().map(odds).collect())
+    Ok(scores.signal())
 }
 
 /// A model with its transformation.
@@ -273,10 +274,10 @@ pub struct FittedDdt {
 
 impl Fitted for FittedDdt {
     fn scores(&self, events: &Events, workers: &dyn Workers) -> Result<Scores> {
-        let x = log_odds(&*self.member, events, workers)?;
+        let p = signal(&*self.member, events, workers)?;
         let m = fb_physics::expression::flat(&self.config.against, events)?;
-        let signal = |(&x, &m): (&f64, &f64)| 1.0 / (1.0 + (-self.config.transformed(&self.background, x, m)).exp());
-        let values = x.iter().zip(&m).map(signal).flat_map(|p| [(1.0 - p) as f32, p as f32]).collect();
+        let signal = |(&p, &m): (&f64, &f64)| 1.0 / (1.0 + (-self.config.transformed(&self.background, p, m)).exp());
+        let values = p.iter().zip(&m).map(signal).flat_map(|p| [(1.0 - p) as f32, p as f32]).collect();
         Ok(Scores { classes: 2, values })
     }
 
@@ -304,12 +305,13 @@ mod tests {
 
     use super::*;
 
-    /// Background with x normal about m, of width 1 + m.
+    /// Background whose log-odds are normal about m, of width 1 + m.
     fn background(n: usize, seed: u64) -> Vec<[f64; 3]> {
         let mut random = Philox::new(seed, 0, 0);
         let mut event = |_| {
             let m = random.uniform();
-            [m + (1.0 + m) * random.normal(), m, 1.0]
+            let x = m + (1.0 + m) * random.normal();
+            [1.0 / (1.0 + (-x).exp()), m, 1.0]
         };
         (0..n).map(&mut event).collect()
     }
@@ -355,12 +357,12 @@ mod tests {
 
     #[test]
     fn shares_are_those_of_the_weights() {
-        let events = vec![[0.0, 0.0, 1.0], [1.0, 0.0, 2.0], [2.0, 0.0, -2.5], [3.0, 0.0, 3.5]];
+        let events = vec![[0.2, 0.0, 1.0], [0.4, 0.0, 2.0], [0.5, 0.0, -2.5], [0.75, 0.0, 3.5]];
         let found = Background::new(events, 1).unwrap();
         // Half of an event's own weight counts; the third falls and is kept from it.
-        assert_eq!(found.shares[0][1..5], [[0.0, 0.125], [1.0, 0.5], [2.0, 0.5], [3.0, 0.5625]]);
-        assert_eq!(found.below(0.5, 7.0), 0.3125);
-        assert_eq!(found.quantile(0.53125, 7.0), 2.5);
+        assert_eq!(found.shares[0][1..5], [[0.2, 0.125], [0.4, 0.5], [0.5, 0.5], [0.75, 0.5625]]);
+        assert!((found.below(0.3, 7.0) - 0.3125).abs() < 1e-12);
+        assert_eq!(found.quantile(0.53125, 7.0), 0.625);
         assert!(Background::new(vec![[0.0, 0.0, -1.0]], 1).is_err());
     }
 }
