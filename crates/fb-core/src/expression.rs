@@ -1,7 +1,8 @@
 //! The one expression language, for cuts, variables and weights: its syntax tree and parser.
 //!
 //! Arithmetic (`+ - * / ^`), comparisons, `&& || !`, elementary functions, and reductions over the particles of an
-//! event: `sum(part_pt)`, `count(part_pt > 10)`, `max(part_pt)`. There is no access to anything but the columns.
+//! event: `sum(part_pt)`, `count(part_pt > 10)`, `max(part_pt)`, and formulas of the field: `cos_cs`, of two leptons. There
+//! is no access to anything but the columns.
 //! Evaluation is in fb-physics; the exporters write the same tree into their graphs.
 
 use std::fmt;
@@ -240,6 +241,38 @@ impl Reduce {
     }
 }
 
+/// A formula by name: the expression that a call of it stands for, with the arguments in place of its parameters.
+struct Formula {
+    name: &'static str,
+    parameters: &'static [&'static str],
+    text: &'static str,
+}
+
+impl Formula {
+    const ALL: [Self; 1] = [
+        // The polar angle of the negative lepton (1) in the frame of Collins and Soper (Phys. Rev. D 16 (1977) 2219), against
+        // the axis on the side that the pair flies to; both leptons massless. With p± = E ± p_z it is
+        // sgn(p_z) (p1⁺p2⁻ − p1⁻p2⁺)/(m √(m² + pT²)), where p1⁺p2⁻ − p1⁻p2⁺ = 2 pT1 pT2 sinh Δη,
+        // m² = 4 pT1 pT2 (sinh² Δη/2 + sin² Δφ/2) and m² + pT² = pT1² + pT2² + 2 pT1 pT2 cosh Δη.
+        Self {
+            name: "cos_cs",
+            parameters: &["pt1", "eta1", "phi1", "pt2", "eta2", "phi2"],
+            text: "if(pt1*sinh(eta1) + pt2*sinh(eta2) < 0, -1, 1) * sinh(eta1 - eta2) * sqrt(pt1*pt2 / \
+                   ((sinh((eta1 - eta2)/2)^2 + sin((phi1 - phi2)/2)^2) * (pt1^2 + pt2^2 + 2*pt1*pt2*cosh(eta1 - eta2))))",
+        },
+    ];
+
+    fn named(name: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|formula| formula.name == name)
+    }
+
+    fn of(&self, arguments: &[Expression]) -> Result<Expression> {
+        let place = |name: &String| self.parameters.iter().position(|p| p == name);
+        Ok(Expression::parse(self.text)?
+            .map_names(&|name| place(name).map_or_else(|| Expression::Name(name.clone()), |i| arguments[i].clone())))
+    }
+}
+
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expression {
@@ -313,6 +346,23 @@ impl Expression {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// The same with other expressions in place of names.
+    fn map_names(self, of: &impl Fn(&String) -> Self) -> Self {
+        let inner = |x: Box<Self>| Box::new(x.map_names(of));
+        match self {
+            Self::Number(_) => self,
+            Self::Name(name) => of(&name),
+            Self::Negate(x) => Self::Negate(inner(x)),
+            Self::Not(x) => Self::Not(inner(x)),
+            Self::Binary(op, a, b) => Self::Binary(op, inner(a), inner(b)),
+            Self::Call(function, x) => Self::Call(function, inner(x)),
+            Self::Call2(function, a, b) => Self::Call2(function, inner(a), inner(b)),
+            Self::Reduce(reduce, x) => Self::Reduce(reduce, inner(x)),
+            Self::If(c, a, b) => Self::If(inner(c), inner(a), inner(b)),
+            Self::Index(x, i) => Self::Index(inner(x), i),
+        }
     }
 
     fn visit<'a>(&'a self, each: &mut impl FnMut(&'a Self)) {
@@ -510,7 +560,22 @@ impl<'a> Parser<'a> {
         Ok(call)
     }
 
-    fn call(&self, name: &str, arguments: Vec<Expression>) -> Result<Expression> {
+    /// A formula with these arguments, each of which may stand in it several times.
+    fn formula(&mut self, formula: &Formula, arguments: &[Expression]) -> Result<Expression> {
+        let (name, expected, found) = (formula.name, formula.parameters.len(), arguments.len());
+        if found != expected {
+            let parameters = formula.parameters.join(", ");
+            return Err(self.error(format!("`{name}` takes {expected} arguments ({parameters}), found {found}")));
+        }
+        let whole = formula.of(arguments)?;
+        whole.visit(&mut |e| self.operations += usize::from(!matches!(e, Expression::Number(_) | Expression::Name(_))));
+        if self.operations > MOST { Err(self.error(format!("more than {MOST} operations"))) } else { Ok(whole) }
+    }
+
+    fn call(&mut self, name: &str, arguments: Vec<Expression>) -> Result<Expression> {
+        if let Some(formula) = Formula::named(name) {
+            return self.formula(formula, &arguments);
+        }
         let count = arguments.len();
         let mut boxed = arguments.into_iter().map(Box::new);
         let wrong = |expected: &str| Err(self.error(format!("`{name}` takes {expected}, found {count}")));
@@ -543,6 +608,7 @@ impl<'a> Parser<'a> {
     fn unknown(&self, name: &str) -> Error {
         let functions = Function::ALL.iter().map(|f| f.1);
         let all = functions.chain(Function2::ALL.iter().map(|f| f.1)).chain(Reduce::ALL.iter().map(|f| f.1));
+        let all = all.chain(Formula::ALL.iter().map(|f| f.name));
         let hint = closest(name, all.chain(["if", "deta", "dphi", "dr"]));
         self.error(format!(
             "no function `{name}`{}",
@@ -599,6 +665,11 @@ mod tests {
         assert!(message("sqr(x)").contains("no function `sqr`; did you mean `sqrt`?"));
         assert!(message("(a").contains("expected `)`"));
         assert!(message("atan2(x)").contains("takes two arguments, found 1"));
+        assert!(message("cos_cs(a, b)").contains("takes 6 arguments (pt1, eta1, phi1, pt2, eta2, phi2), found 2"));
+        assert!(message("cos_ts(a)").contains("did you mean `cos_cs`?"));
+        // Formulas in formulas grow in no time.
+        let nested = (0..8).fold("a".to_owned(), |inner, _| format!("cos_cs({inner}, b, c, {inner}, e, f)"));
+        assert!(message(&nested).contains("more than 500 operations"));
         assert!(message("a b").contains("expected an operator or the end"));
         assert!(message(&"(".repeat(5000)).contains("nested more than"));
         assert!(message(&"-".repeat(9000)).contains("nested more than"));

@@ -232,6 +232,38 @@ mod tests {
         std::thread::Builder::new().stack_size(1 << 20).spawn(evaluated).unwrap().join().unwrap();
     }
 
+    /// cos θ* from the momenta themselves: closed cases, and the definition for leptons of any directions.
+    #[test]
+    fn angles_of_collins_and_soper() {
+        let columns = |rows: &[[f64; 6]]| {
+            let column = |k: usize| Column::flat(format!("x{k}"), Data::F64(rows.iter().map(|r| r[k]).collect()));
+            Events::new((0..6).map(column).collect()).unwrap()
+        };
+        let of = |rows: &[[f64; 6]]| flat("cos_cs(x0, x1, x2, x3, x4, x5)", &columns(rows)).unwrap();
+        // Back to back in the transverse plane: tanh of half the difference of pseudorapidities, towards the pair.
+        let pi = std::f64::consts::PI;
+        let found = of(&[[40.0, 1.5, 0.2, 40.0, 0.5, 0.2 + pi], [40.0, -1.5, 0.2, 40.0, -0.5, 0.2 + pi]]);
+        assert!(found.iter().all(|c| (c - 0.5_f64.tanh()).abs() < 1e-14), "{found:?}");
+        let rows: Vec<[f64; 6]> = (0..40)
+            .map(|i| {
+                let mut random = fb_core::Philox::new(4, 1, i);
+                let mut lepton = || [5.0 + 80.0 * random.uniform(), 2.0 * random.normal(), 6.0 * random.uniform()];
+                let (a, b) = (lepton(), lepton());
+                [a[0], a[1], a[2], b[0], b[1], b[2]]
+            })
+            .collect();
+        for (row, found) in rows.iter().zip(of(&rows)) {
+            let momentum =
+                |[pt, eta, phi]: [f64; 3]| [pt * f64::cos(phi), pt * f64::sin(phi), pt * eta.sinh(), pt * eta.cosh()];
+            let (a, b) = (momentum([row[0], row[1], row[2]]), momentum([row[3], row[4], row[5]]));
+            let pair: [f64; 4] = std::array::from_fn(|k| a[k] + b[k]);
+            let pt2 = pair[0].powi(2) + pair[1].powi(2);
+            let m2 = pair[3].powi(2) - pt2 - pair[2].powi(2);
+            let expected = 2.0 * (a[2] * b[3] - a[3] * b[2]) / (m2 * (m2 + pt2)).sqrt() * pair[2].signum();
+            assert!((found - expected).abs() < 1e-9 && found.abs() <= 1.0, "{row:?}: {found} {expected}");
+        }
+    }
+
     #[test]
     fn what_cannot_be_evaluated_says_why() {
         let events = events();
