@@ -1,9 +1,10 @@
 //! Numbers that physicists publish, with their errors: ROC curves and their metrics under signed weights, the
-//! bootstrap that gives intervals and paired differences, residuals of regressions, histograms, and fits of
+//! bootstrap that gives intervals and paired differences, residuals of regressions, asymmetries, histograms, and fits of
 //! HistFactory models with the limits that follow from them.
 
 #![forbid(unsafe_code)]
 
+pub mod asymmetry;
 pub mod bootstrap;
 pub mod categories;
 pub mod classes;

@@ -72,6 +72,11 @@ pub struct Residuals<'a> {
     orders: [OnceLock<Vec<u32>>; 2],
 }
 
+/// The first value at which the sum of weights reaches half of the whole; NaN without events.
+pub fn median(values: &[f64], weights: &[f64]) -> f64 {
+    quantiles(values, &order(values), weights, [0.5])[0]
+}
+
 fn order(values: &[f64]) -> Vec<u32> {
     let mut order: Vec<u32> = (0..values.len() as u32).collect();
     order.sort_by(|&a, &b| values[a as usize].total_cmp(&values[b as usize]).then(a.cmp(&b)));

@@ -7,9 +7,9 @@ use fb_core::{Task, closest};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use crate::analysis;
 use crate::failure::{Failure, Result};
 use crate::selection::Plot;
+use crate::{analysis, asymmetry};
 
 /// An experiment, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Experiment {
     /// What the scores are worth to a measurement.
     #[serde(default)]
     pub analysis: Option<analysis::Options>,
+    /// The asymmetry that is measured, in place of a class or a number of each event.
+    #[serde(default)]
+    pub asymmetry: Option<asymmetry::Options>,
     /// What is written of them.
     pub deploy: Deploy,
 }
@@ -44,7 +47,7 @@ pub struct Read {
     pub files: Vec<String>,
     /// Columns that are read besides those that are named elsewhere, with `*` for any part of a name; all by default.
     pub columns: Vec<String>,
-    /// The column of the class.
+    /// The column of the class, or an expression of it: `if(process <= 2, 0, process - 2)`.
     pub label: Option<String>,
     /// The numbers that a regression is to predict, in place of a class: one expression or several.
     #[serde(deserialize_with = "one_or_several")]
@@ -163,6 +166,7 @@ fn defaults() -> Json {
             "importance": true,
         },
         "analysis": null,
+        "asymmetry": null,
         "deploy": {"onnx": true},
     })
 }
@@ -234,6 +238,9 @@ impl Experiment {
             map.remove("train");
         }
         let mut experiment: Self = serde_json::from_value(whole).map_err(|e| Failure::Usage(e.to_string()))?;
+        if let (Some(asymmetry), true) = (&experiment.asymmetry, experiment.read.target.is_empty()) {
+            experiment.read.target.push(asymmetry.cosine.clone());
+        }
         experiment.name_metrics();
         experiment.check()?;
         Ok(experiment)
@@ -357,6 +364,14 @@ impl Experiment {
             }
             analysis.check(&self.method.iter().map(|m| m.label.as_str()).collect::<Vec<_>>())?;
         }
+        if let Some(asymmetry) = &self.asymmetry {
+            if read.target != [asymmetry.cosine.as_str()] || self.method.is_empty() {
+                return usage("`asymmetry` is what every `[[method]]` is to predict, found a `read.target` beside it");
+            }
+            for text in asymmetry.expressions() {
+                fb_core::expression::Expression::parse(text)?;
+            }
+        }
         if read.folds.k < 3 {
             return usage("`read.folds.k`: expected at least 3, for training, validation and test");
         }
@@ -369,7 +384,8 @@ impl Experiment {
         if self.evaluate.learning_curve.iter().any(|&s| s.is_nan() || s <= 0.0 || s >= 1.0) {
             return usage("`evaluate.learning_curve`: expected shares between 0 and 1");
         }
-        for text in read.select.iter().chain(&read.weight) {
+        let label = read.label.iter().filter(|label| crate::read::is_formula(label));
+        for text in read.select.iter().chain(&read.weight).chain(label) {
             fb_core::expression::Expression::parse(text)?;
         }
         if let Some(unit) = &read.unit

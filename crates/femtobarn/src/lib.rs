@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+pub mod asymmetry;
 pub mod classes;
 pub mod console;
 pub mod evaluate;

@@ -11,6 +11,7 @@ use fb_statistics::clustering::Agreement;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{self, Analysis, Scored};
+use crate::asymmetry::{self, Asymmetry, Regions};
 use crate::classes::{self, Columns};
 use crate::console::Console;
 use crate::evaluate::{Judge, Judged, Scores, TRAIN_EVENTS};
@@ -99,6 +100,7 @@ pub fn run(experiment: &Experiment, context: &mut Context<'_>) -> Result<Results
     let inputs = experiment.method.iter().map(|m| fb_methods::method(&m.name)?.input(&m.config));
     let mut inputs: Vec<_> = inputs.collect::<fb_core::Result<_>>()?;
     inputs.extend(experiment.analysis.as_ref().map(analysis::Options::input));
+    inputs.extend(experiment.asymmetry.as_ref().map(asymmetry::Options::input));
     let mut split = crate::read::read(&experiment.read, &inputs)?;
     if experiment.task() == Task::Classify {
         let classes = classes::count(&split.train.labels);
@@ -110,14 +112,18 @@ pub fn run(experiment: &Experiment, context: &mut Context<'_>) -> Result<Results
     if let Some(options) = &experiment.analysis {
         options.try_on(&split.test)?;
     }
+    let regions = experiment.asymmetry.as_ref().map(|options| Regions::new(options, &mut split)).transpose()?;
     store_inputs(experiment, &split, context.folder)?;
-    let (methods, told) = crate::variables::complete(&experiment.method, &experiment.read, &split.train.events)?;
+    // Methods that ask for all columns are not shown what the answer is made of.
+    let mut shown = experiment.read.clone();
+    shown.target.extend(experiment.asymmetry.iter().flat_map(|options| options.expressions().cloned()));
+    let (methods, told) = crate::variables::complete(&experiment.method, &shown, &split.train.events)?;
     split.warnings.extend(told);
     let mut models = Vec::new();
     for entry in &methods {
         models.push(train_all(experiment, entry, &split, context)?);
     }
-    conclude(experiment, &split, &models, context)
+    conclude(experiment, &split, regions, &models, context)
 }
 
 /// The trainings of one method.
@@ -274,7 +280,13 @@ pub fn load(path: &Path) -> Result<Box<dyn Fitted>> {
 }
 
 /// Judges the models, exports them and writes results and report.
-fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context: &mut Context<'_>) -> Result<Results> {
+fn conclude(
+    experiment: &Experiment,
+    split: &Split,
+    regions: Option<Regions>,
+    trained: &[Trained],
+    context: &mut Context<'_>,
+) -> Result<Results> {
     let (folder, workers) = (context.folder, context.workers);
     let train = head(&split.train);
     let judge = Judge::new(experiment, &train, &split.test, workers)?;
@@ -313,6 +325,9 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
         Some(options) => Some(analyse(experiment, options, split, trained, &first_scores, &judge, workers)?),
         None => None,
     };
+    let sampled = (experiment.seed, experiment.evaluate.replicas);
+    let measure = |regions: Regions| regions.measure(&split.test, &first_scores, sampled, workers);
+    let asymmetry: Option<Asymmetry> = regions.map(measure).transpose()?;
     let results = Results {
         title: experiment.title.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -321,6 +336,7 @@ fn conclude(experiment: &Experiment, split: &Split, trained: &[Trained], context
         differences: judge.differences(&judged),
         methods,
         analysis,
+        asymmetry,
         parts: parts(split),
         sources: split.sources.clone(),
         warnings,

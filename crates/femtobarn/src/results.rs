@@ -6,6 +6,7 @@ use fb_core::Value;
 use serde::Serialize;
 
 use crate::analysis::Analysis;
+use crate::asymmetry::Asymmetry;
 use crate::read::Source;
 
 /// Everything that a run found.
@@ -26,6 +27,9 @@ pub struct Results {
     /// What the scores are worth to a measurement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
+    /// The forward-backward asymmetry of each region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asymmetry: Option<Asymmetry>,
     /// Events of each part.
     pub parts: Vec<Part>,
     /// The files.

@@ -1,6 +1,7 @@
 //! The report of a run: one HTML file that needs nothing else.
 
 pub(crate) mod analysis;
+mod asymmetry;
 mod classes;
 mod figures;
 pub mod fit;
@@ -94,6 +95,9 @@ pub fn html(report: &Report<'_>) -> Result<String> {
     }
     if let (Some(found), Some(options)) = (&results.analysis, &experiment.analysis) {
         analysis::show(&mut page, found, &options.mass, report.label());
+    }
+    if let (Some(found), Some(options)) = (&results.asymmetry, &experiment.asymmetry) {
+        asymmetry::show(&mut page, found, options, report.label());
     }
     section(&mut page, "Training");
     let mut shown = vec![figures::losses(report)];

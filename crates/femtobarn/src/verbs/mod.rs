@@ -131,8 +131,9 @@ fn carry_out(experiment: &Experiment, folder: &Path, threads: usize, json: bool)
             let (z, base) = (a.sensitivity, a.baseline.sensitivity);
             format!("\nsignificance {z}, {} {base}: as {} times the luminosity\n", a.baseline.name, a.luminosity_factor)
         });
+        let asymmetry = results.asymmetry.as_ref().map_or_else(String::new, |a| format!("\n{}", a.text()));
         print(&format!(
-            "\n{}\n\n{}{worth}\nreport   {folder}/report.html\nresults  {folder}/results.json\nmodels   {folder}/methods/\n",
+            "\n{}\n\n{}{worth}{asymmetry}\nreport   {folder}/report.html\nresults  {folder}/results.json\nmodels   {folder}/methods/\n",
             results.title,
             results.table(&experiment.evaluate.metrics)
         ));
