@@ -312,12 +312,12 @@ fn read_file(
 
 /// The columns to read: those that are asked for, and those that methods, cut, weight, label and folds name.
 fn columns(read: &Read, wanted: &Wanted) -> Vec<String> {
-    let expressions = read.select.iter().chain(&read.weight).chain(&read.target);
+    let (formula, label): (Vec<&String>, Vec<&String>) = read.label.iter().partition(|label| is_formula(label));
+    let expressions = read.select.iter().chain(&read.weight).chain(&read.target).chain(formula);
     let parsed = expressions.filter_map(|text| fb_core::expression::Expression::parse(text).ok());
     let named = parsed.flat_map(|e| e.names().into_iter().map(str::to_owned).collect::<Vec<_>>());
-    let others = read
-        .label
-        .iter()
+    let others = label
+        .into_iter()
         .chain(&read.partition)
         .chain(&read.folds.by)
         .chain(&wanted.finite)
@@ -344,22 +344,33 @@ fn labels(read: &Read, path: &Path, events: &Events, class: Option<u32>, first_r
         return Ok(vec![class.unwrap_or(0); events.len()]);
     }
     let name = read.label.as_deref().unwrap_or("label");
-    let column = events.column(name).map_err(|source| Failure::In { path: path.to_owned(), source })?;
+    let in_file = |source| Failure::In { path: path.to_owned(), source };
     let bad = |row: usize, found: String| {
-        let place = format!("{}, column `{name}`", path.display());
+        let place = format!("{}, `{name}`", path.display());
         let reason = format!("event {row} has the class {found}, expected a whole number from 0");
         Failure::Data(format!("{place}: {reason}"))
     };
-    if column.offsets.is_some() || matches!(column.data, Data::Text(_)) {
-        return Err(bad(first_row, "of another kind".to_owned()));
-    }
+    let numbers: Vec<f64> = if is_formula(name) {
+        flat(name, events).map_err(in_file)?
+    } else {
+        let column = events.column(name).map_err(in_file)?;
+        if column.offsets.is_some() || matches!(column.data, Data::Text(_)) {
+            return Err(bad(first_row, "of another kind".to_owned()));
+        }
+        (0..events.len()).map(|i| column.data.number(i)).collect()
+    };
     (0..events.len())
         .map(|i| {
-            let x = column.data.number(i);
+            let x = numbers[i];
             let whole = (0.0..1000.0).contains(&x) && x.fract() == 0.0;
             if whole { Ok(x as u32) } else { Err(bad(first_row + i, x.to_string())) }
         })
         .collect()
+}
+
+/// Whether a label is an expression and not the name of a column, which may hold `-` or a space.
+pub fn is_formula(label: &str) -> bool {
+    label.contains(['(', '<', '>', '=', '!'])
 }
 
 /// The numbers that are to be predicted: [event, target], row after row.

@@ -89,7 +89,8 @@ fn resolve(names: &[String], read: &Read, events: &Events, label: &str) -> Resul
     if names.is_empty() {
         let parse = |text: &String| fb_core::expression::Expression::parse(text).ok();
         let weight = read.weight.as_ref().and_then(parse);
-        let weights: Vec<&str> = weight.iter().flat_map(|e| e.names()).collect();
+        let label = read.label.as_ref().filter(|label| crate::read::is_formula(label)).and_then(parse);
+        let weights: Vec<&str> = weight.iter().chain(&label).flat_map(|e| e.names()).collect();
         let targets: Vec<_> = read.target.iter().filter_map(parse).collect();
         // One that is more than a column may be made of what is measured, too: the user says.
         let answers: Vec<&str> = targets.iter().flat_map(|e| e.names()).collect();
