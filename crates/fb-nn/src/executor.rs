@@ -14,6 +14,7 @@ use crate::graph::{Graph, Op, Rows};
 use crate::kernels::{Real, add};
 use crate::loss;
 use crate::ops::{self, Cell};
+use crate::significance::Significance;
 use crate::target::Target;
 
 /// Whether a pass trains or predicts.
@@ -45,6 +46,8 @@ pub struct Batch<'a> {
     pub indices: &'a [usize],
     /// What the score of class 1 shall not tell, and the variable of every event.
     pub decorrelate: Option<(&'a Decorrelate, &'a [f64])>,
+    /// The loss that stands in place of that of `target`.
+    pub significance: Option<&'a Significance>,
 }
 
 /// Results of the sums over all lanes that an operation waits for.
@@ -279,7 +282,7 @@ impl<T: Real> Executor<T> {
             lane.gradient.resize(self.parameters.len(), T::ZERO);
             lane.loss = 0.0;
         }
-        if self.graph.is_synchronised() || batch.decorrelate.is_some() {
+        if self.graph.is_synchronised() || batch.decorrelate.is_some() || batch.significance.is_some() {
             self.synchronised_step(batch, lanes, norm, mode, workers);
         } else {
             let piece = self.piece(batch);
@@ -317,6 +320,7 @@ impl<T: Real> Executor<T> {
             identity: &[],
             indices: &all,
             decorrelate: None,
+            significance: None,
         };
         let piece = self.piece(&batch);
         let parts: Vec<Mutex<Vec<T>>> = (0..self.lanes.len()).map(|_| Mutex::default()).collect();
@@ -385,8 +389,8 @@ impl<T: Real> Executor<T> {
                 self.finish_forward(node, phase, &sums);
             }
         }
-        if let Some((decorrelate, variable)) = batch.decorrelate {
-            self.decorrelate(decorrelate, variable, batch, lanes);
+        if batch.decorrelate.is_some() || batch.significance.is_some() {
+            self.loss_of_scores(batch, lanes);
         }
         for (i, round) in backward.iter().enumerate() {
             let this = &*self;
@@ -436,8 +440,9 @@ impl<T: Real> Executor<T> {
         lane.give_grad(output, grad);
     }
 
-    /// Adds λ·dCor² of the scores of class 1 to the loss, and its gradient to that of the logits.
-    fn decorrelate(&self, decorrelate: &Decorrelate, variable: &[f64], batch: &Batch<'_>, lanes: usize) {
+    /// What depends on the scores of class 1 of the whole batch: puts 1/Z in place of the loss of each event, adds λ·dCor², and
+    /// does the same with the gradient of the logits.
+    fn loss_of_scores(&self, batch: &Batch<'_>, lanes: usize) {
         let Target::Classes(labels) = batch.target else { return };
         let output = self.graph.output();
         let width = self.graph.nodes[output].width;
@@ -446,26 +451,34 @@ impl<T: Real> Executor<T> {
             lock(lane).values[output].chunks_exact(width).for_each(|row| probabilities.push(loss::shares(row)));
         }
         let scores: Vec<f64> = probabilities.iter().map(|p| p[1]).collect();
-        let chosen: Vec<usize> = (0..scores.len()).filter(|&i| labels[batch.indices[i]] == decorrelate.class).collect();
-        let of = |f: &dyn Fn(usize) -> f64| chosen.iter().map(|&i| f(i)).collect::<Vec<f64>>();
-        let (s, m) = (of(&|i| scores[i]), of(&|i| variable[batch.indices[i]]));
-        let (value, gradient) = distance_correlation(&s, &m, &of(&|i| batch.weights[batch.indices[i]]));
-        let mut slopes = vec![0.0; scores.len()];
-        chosen.iter().zip(gradient).for_each(|(&i, g)| slopes[i] = decorrelate.strength * g);
+        let (mut value, mut slopes) = (0.0, vec![0.0; scores.len()]);
+        if let Some(significance) = batch.significance {
+            let signal: Vec<bool> = batch.indices.iter().map(|&i| labels[i] == 1).collect();
+            let weights: Vec<f64> = batch.indices.iter().map(|&i| batch.weights[i]).collect();
+            (value, slopes) = significance.loss(&scores, &signal, &weights);
+        }
+        if let Some((decorrelate, variable)) = batch.decorrelate {
+            let is_of = |i: &usize| labels[batch.indices[*i]] == decorrelate.class;
+            let chosen: Vec<usize> = (0..scores.len()).filter(is_of).collect();
+            let of = |f: &dyn Fn(usize) -> f64| chosen.iter().map(|&i| f(i)).collect::<Vec<f64>>();
+            let (s, m) = (of(&|i| scores[i]), of(&|i| variable[batch.indices[i]]));
+            let (penalty, gradient) = distance_correlation(&s, &m, &of(&|i| batch.weights[batch.indices[i]]));
+            value += decorrelate.strength * penalty;
+            chosen.iter().zip(gradient).for_each(|(&i, g)| slopes[i] += decorrelate.strength * g);
+        }
         let mut first = 0;
         for (l, lane) in self.lanes[..lanes].iter().enumerate() {
             let mut lane = lock(lane);
-            if l == 0 {
-                lane.loss += decorrelate.strength * value;
-            }
             let events = lane.events;
+            let kept = if batch.significance.is_some() { 0.0 } else { 1.0 };
+            lane.loss = kept * lane.loss + if l == 0 { value } else { 0.0 };
             for event in 0..events {
                 let (p, slope) = (&probabilities[first + event], slopes[first + event]);
                 for (c, g) in lane.grads[output][event * width..][..width].iter_mut().enumerate() {
                     // A single logit is that of class 1.
                     let own = if width == 1 { 1 } else { c };
                     let by_logit = p[1] * (f64::from(u8::from(own == 1)) - p[own]);
-                    *g = T::of(g.f64() + slope * by_logit);
+                    *g = T::of(kept * g.f64() + slope * by_logit);
                 }
             }
             first += events;

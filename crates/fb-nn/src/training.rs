@@ -14,6 +14,7 @@ use crate::graph::{Activation, Graph, Op};
 use crate::loss::probabilities;
 use crate::optimiser::{Optimiser, Rule};
 use crate::schedule::Schedule;
+use crate::significance::Significance;
 use crate::target::Target;
 
 /// Options of a training.
@@ -42,6 +43,10 @@ pub struct Train {
     /// and more estimate it well.
     #[serde(default)]
     pub decorrelate: Option<Decorrelate>,
+    /// The counting experiment whose expected significance is to be large, in place of the cross entropy; for two classes.
+    /// The validation loss stays the cross entropy.
+    #[serde(default)]
+    pub significance: Option<Significance>,
 }
 
 impl Default for Train {
@@ -57,6 +62,7 @@ impl Default for Train {
             patience: None,
             average: None,
             decorrelate: None,
+            significance: None,
         }
     }
 }
@@ -85,6 +91,9 @@ impl Train {
         }
         if self.decorrelate.as_ref().is_some_and(|d| !(d.strength >= 0.0 && d.strength.is_finite())) {
             return bad("decorrelate.strength", "expected zero or a positive number".to_owned());
+        }
+        if let Some(significance) = &self.significance {
+            significance.check()?;
         }
         if self.average.is_some_and(|a| !(0.0..1.0).contains(&a)) {
             return bad("average", format!("found {:?}, expected a number from 0 to below 1", self.average));
@@ -251,6 +260,10 @@ pub fn train(graph: Graph, config: &Train, train: Set<'_>, validation: Set<'_>, 
             let reason = "it is for scores of classes, found another task".to_owned();
             return Err(Error::Config { place: "`train.decorrelate`".to_owned(), reason });
         }
+        if config.significance.is_some() && !(matches!(set.target, Target::Classes(_)) && graph.classes() == 2) {
+            let reason = "it is for signal and background, found another task or other classes".to_owned();
+            return Err(Error::Config { place: "`train.significance`".to_owned(), reason });
+        }
     }
     let total: f64 = train.weights.iter().sum();
     if train.is_empty() || total.is_nan() || total <= 0.0 {
@@ -286,6 +299,7 @@ pub fn train(graph: Graph, config: &Train, train: Set<'_>, validation: Set<'_>, 
                 identity: train.identity,
                 indices,
                 decorrelate: config.decorrelate.as_ref().zip(train.variable),
+                significance: config.significance.as_ref().filter(|s| epoch as f64 >= s.after * config.epochs as f64),
             };
             let step = epoch * batches + b;
             let mode = Mode::Training { seed: run.seed, step: step as u64 };

@@ -8,7 +8,7 @@ use common::{Problem, TRAINING, check, check_on, check_with, executor, features,
 use fb_core::run::Alone;
 use fb_core::{Features, Partition};
 use fb_nn::graph::Graph;
-use fb_nn::{Activation, Batch, Decorrelate, Edges, Executor, Init, Rows, Target};
+use fb_nn::{Activation, Batch, Decorrelate, Edges, Executor, Init, Rows, Significance, Target};
 
 #[test]
 fn linear_layers_with_every_activation() {
@@ -601,6 +601,49 @@ fn penalty_of_the_distance_correlation() {
     }
 }
 
+/// The inverse significance alone, and with a penalty beside it; its value for scores that are all one half.
+#[test]
+fn inverse_of_the_significance() {
+    for (width, penalised) in [(1, false), (2, true)] {
+        let mut g = Graph::new(Rows::Event, 4);
+        let x = g.linear(Graph::INPUT, 5, Activation::Tanh);
+        g.linear(x, width, Activation::Identity);
+        let mut problem = Problem::new(&g, 40);
+        problem.weights.iter_mut().for_each(|w| *w = w.abs());
+        for (signal, background, systematic) in [(3.0, 2.0, 0.0), (20.0, 400.0, 0.1), (1e-4, 400.0, 0.02)] {
+            problem.significance = Some(Significance { signal, background, systematic, after: 0.0 });
+            let mut even = executor(&g);
+            even.parameters.fill(0.0);
+            let (s, b) = (signal / 2.0, background / 2.0);
+            let expected = if systematic > 0.0 {
+                z_as_it_stands(s, b, systematic * b)
+            } else {
+                (2.0 * ((s + b) * (1.0 + s / b).ln() - s)).sqrt()
+            };
+            assert!((problem.loss(&mut even) * expected - 1.0).abs() < 1e-5, "{expected}");
+            if penalised {
+                let variable = (0..40).map(|i| f64::from(problem.features.values[4 * i])).collect();
+                let what = Decorrelate { against: "m".to_owned(), strength: 0.5, class: 0 };
+                problem.decorrelate = Some((what, variable));
+            }
+            if signal > 1.0 {
+                check_on(&g, &problem, |_| true);
+            }
+            problem.decorrelate = None;
+        }
+    }
+}
+
+/// s/√(b + σ²) where s is much smaller than b, else the formula of the paper as it stands.
+fn z_as_it_stands(s: f64, b: f64, sigma: f64) -> f64 {
+    let (all, v) = (s + b, sigma * sigma);
+    if s < 1e-6 * b {
+        return s / (b + v).sqrt();
+    }
+    let first = all * (all * (b + v) / (b * b + all * v)).ln();
+    (2.0 * (first - b * b / v * (1.0 + v * s / (b * (b + v))).ln())).sqrt()
+}
+
 /// Pairs of particles that belong together, with the layers of a network on sets.
 #[test]
 fn groups_of_particles() {
@@ -649,6 +692,7 @@ fn loss_of_pairs() {
         identity: &[1],
         indices: &[0],
         decorrelate: None,
+        significance: None,
     };
     let found = executor.step(&batch, 1.0, TRAINING, &Alone);
     // Logits 3 (together), −2 and −3 (apart).

@@ -3,7 +3,7 @@
 use fb_core::run::Alone;
 use fb_core::{Features, Partition, Philox};
 use fb_nn::graph::Graph;
-use fb_nn::{Activation, Batch, Decorrelate, Executor, Mode, Real, Rows, Target};
+use fb_nn::{Activation, Batch, Decorrelate, Executor, Mode, Real, Rows, Significance, Target};
 
 pub const TRAINING: Mode = Mode::Training { seed: 5, step: 3 };
 
@@ -26,6 +26,8 @@ pub struct Problem {
     pub indices: Vec<usize>,
     /// What the score shall not tell, with the variable of each event.
     pub decorrelate: Option<(Decorrelate, Vec<f64>)>,
+    /// What stands in place of the cross entropy.
+    pub significance: Option<Significance>,
 }
 
 impl Problem {
@@ -53,6 +55,7 @@ impl Problem {
             identity: (0..events as u64).collect(),
             indices: (0..events).rev().collect(),
             decorrelate: None,
+            significance: None,
         }
     }
 
@@ -65,6 +68,7 @@ impl Problem {
             identity: &self.identity,
             indices: &self.indices,
             decorrelate: self.decorrelate.as_ref().map(|(what, variable)| (what, &variable[..])),
+            significance: self.significance.as_ref(),
         };
         executor.step(&batch, 7.0, TRAINING, &Alone)
     }
