@@ -99,9 +99,9 @@ mod tests {
     fn fits_of_a_few_events_are_closed_forms() {
         // Two at c and one at −c: 2/(1 + c² + kA) = 1/(1 + c² − kA) with k = 8c/3, so kA = (1 + c²)/3.
         let found = fitted(&[0.8, 0.8, -0.8], &[1.0; 3]).unwrap();
-        let (k, even) = (8.0 * 0.8 / 3.0, 1.64);
-        let best = even / (3.0 * k);
-        let information = 2.0 * (k / (even + k * best)).powi(2) + (k / (even - k * best)).powi(2);
+        let (k, even) = (8.0 * 0.8 / 3.0, 1.64_f64);
+        let best: f64 = even / (3.0 * k);
+        let information: f64 = 2.0 * (k / (even + k * best)).powi(2) + (k / (even - k * best)).powi(2);
         assert!((found.central - best).abs() < 1e-10 && (found.error() - information.powf(-0.5)).abs() < 1e-10);
         // All forward: the edge of what can be.
         assert!((fitted(&[0.5, 0.2], &[1.0; 2]).unwrap().central - LARGEST).abs() < 1e-10);

@@ -50,7 +50,7 @@ pub fn check(metrics: &[Metric], classes: usize) -> Result<()> {
     // A mean over classes that are expected in different numbers would be of nothing.
     for metric in metrics {
         let reason = match metric {
-            Metric::Ams(_) | Metric::Sculpting(_) if classes > 2 => {
+            Metric::Ams(_) | Metric::Asimov(_) | Metric::Sculpting(_) if classes > 2 => {
                 format!("it is for signal and background, found {classes} classes")
             }
             Metric::Mistag(m) if m.classes() > classes => {

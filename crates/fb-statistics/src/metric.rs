@@ -18,6 +18,8 @@ pub enum Metric {
     Rejection(f64),
     /// Largest approximate median significance, for so many events of signal and of background.
     Ams([f64; 2]),
+    /// Largest Asimov significance, for so many events of signal and of background and this relative error of the latter.
+    Asimov([f64; 3]),
     /// Largest ε_S/√ε_B with at least 100 effective background events.
     MaxSic,
     /// Expected calibration error: mean |share of signal − mean score| over 15 bins of equal population.
@@ -90,8 +92,8 @@ impl Metric {
         ("tagging_power", Self::TaggingPower),
     ];
 
-    /// From its name: `auc`, `accuracy`, `balanced_accuracy`, `rejection@0.3`, `ams@692,411000`, `max_sic`, `ece`,
-    /// `log_loss`, `tagging_power`, `sculpting@0.5`, `mistag@0.7(0+1+2|4)`.
+    /// From its name: `auc`, `accuracy`, `balanced_accuracy`, `rejection@0.3`, `ams@692,411000`,
+    /// `asimov@692,411000,0.1`, `max_sic`, `ece`, `log_loss`, `tagging_power`, `sculpting@0.5`, `mistag@0.7(0+1+2|4)`.
     ///
     /// # Errors
     /// [`Error::UnknownName`] with the nearest name, [`Error::Config`] for a signal efficiency outside of (0, 1) and for
@@ -105,6 +107,21 @@ impl Metric {
                     place: format!("metric `{name}`"),
                     reason: format!(
                         "found `{expected}`, expected numbers of signal and background events as in `ams@692,411000`"
+                    ),
+                }),
+            };
+        }
+        if let Some(text) = name.strip_prefix("asimov@") {
+            let numbers: Vec<f64> = text.split(',').map(|x| x.trim().parse().unwrap_or(f64::NAN)).collect();
+            return match numbers[..] {
+                [s, b, error] if [s, b, error + 1.0].iter().all(|x| *x > 0.0 && x.is_finite()) && error >= 0.0 => {
+                    Ok(Self::Asimov([s, b, error]))
+                }
+                _ => Err(Error::Config {
+                    place: format!("metric `{name}`"),
+                    reason: format!(
+                        "found `{text}`, expected numbers of signal and background events and a relative error as in \
+                         `asimov@692,411000,0.1`"
                     ),
                 }),
             };
@@ -146,6 +163,7 @@ impl Metric {
             Self::Sculpting(e) => format!("sculpting@{e}"),
             Self::Mistag(mistag) => mistag.name(),
             Self::Ams([s, b]) => format!("ams@{s},{b}"),
+            Self::Asimov([s, b, error]) => format!("asimov@{s},{b},{error}"),
             _ => Self::NAMES.iter().find(|(_, m)| *m == self).map_or_else(String::new, |(n, _)| (*n).to_owned()),
         }
     }
@@ -209,6 +227,7 @@ impl<'a> Evaluation<'a> {
             Metric::Mistag(m) => roc.background_at(m.efficiency),
             Metric::Sculpting(e) => self.sculpting(roc.threshold_at(e), weights),
             Metric::Ams(expected) => roc.largest_ams(expected),
+            Metric::Asimov(expected) => roc.largest_asimov(expected),
             Metric::MaxSic => roc.max_significance_improvement(),
             Metric::CalibrationError => self.calibration_error(weights),
             Metric::TaggingPower => self.tagging_power(weights),
@@ -285,7 +304,12 @@ mod tests {
             assert_eq!(Metric::parse(name).unwrap().name(), name);
         }
         assert_eq!(Metric::parse("acuracy").unwrap_err().to_string(), "no metric `acuracy`; did you mean `accuracy`?");
-        assert!(Metric::parse("rejection@1.5").is_err());
+        for name in ["ams@692,411000", "asimov@692,411000,0.1", "asimov@692,411000,0"] {
+            assert_eq!(Metric::parse(name).unwrap().name(), name);
+        }
+        for name in ["rejection@1.5", "asimov@692,411000", "asimov@692,-1,0.1", "asimov@692,1,-0.1"] {
+            assert!(Metric::parse(name).is_err(), "{name}");
+        }
     }
 
     #[test]

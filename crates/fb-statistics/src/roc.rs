@@ -2,7 +2,7 @@
 
 use fb_core::{Error, Result, Value};
 
-use crate::significance::asimov;
+use crate::significance::{asimov, asimov_with_error};
 
 /// Events in order of falling score; events of equal score move together. Made once, swept for every set of weights.
 #[derive(Debug, Clone)]
@@ -198,6 +198,15 @@ impl Roc {
         vertices.map(|(s, b)| ams(s * signal, b * background)).fold(0.0, f64::max)
     }
 
+    /// Largest significance by the Asimov data ([`asimov_with_error`]) over the same thresholds, for these numbers of signal
+    /// and background events before the cut and a relative error of the background.
+    pub fn largest_asimov(&self, [signal, background, error]: [f64; 3]) -> f64 {
+        let enough = 25.0 / self.effective_background;
+        let vertices = self.signal.iter().zip(&self.background).filter(|(_, b)| **b >= enough);
+        let of = |(s, b): (&f64, &f64)| asimov_with_error(s * signal, b * background, error * b * background);
+        vertices.map(of).fold(0.0, f64::max)
+    }
+
     /// The approximate median significance at these signal efficiencies, as [`Self::largest_ams`] takes it; NaN where too
     /// few background events are left.
     pub fn ams_at(&self, efficiencies: &[f64], [signal, background]: [f64; 2]) -> Vec<f64> {
@@ -262,6 +271,8 @@ mod tests {
         let roc = Roc::new(&scores, &signal, &vec![1.0; 200]).unwrap();
         // All signal and the quarter of the background that is asked for.
         assert!((roc.largest_ams([50.0, 400.0]) - ams(50.0, 100.0)).abs() < 1e-12);
+        let z = asimov_with_error(50.0, 100.0, 20.0);
+        assert!((roc.largest_asimov([50.0, 400.0, 0.2]) - z).abs() < 1e-12 && z < 0.7 * ams(50.0, 100.0));
         assert!(roc.ams_at(&[0.5, 1.0], [50.0, 400.0]).iter().all(|x| x.is_nan()), "no background event is left");
         let roc = Roc::new(&scores, &signal.iter().map(|s| !s).collect::<Vec<_>>(), &vec![1.0; 200]).unwrap();
         assert!((roc.ams_at(&[0.25], [50.0, 400.0])[0] - ams(12.5, 400.0)).abs() < 1e-12);

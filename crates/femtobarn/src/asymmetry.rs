@@ -163,7 +163,9 @@ impl Regions {
         // Estimator after estimator, the value of each region.
         let estimates = |weights: &[f64]| -> fb_core::Result<Vec<Vec<Value>>> {
             let weights = by_region(weights);
-            let each = |of: &dyn Fn(usize) -> fb_core::Result<Value>| (0..members.len()).map(of).collect::<fb_core::Result<Vec<_>>>();
+            let each = |of: &dyn Fn(usize) -> fb_core::Result<Value>| {
+                (0..members.len()).map(of).collect::<fb_core::Result<Vec<_>>>()
+            };
             let mut all: Vec<Vec<Value>> =
                 vec![each(&|r| counted(&cosines[r], &weights[r]))?, each(&|r| fitted(&cosines[r], &weights[r]))?];
             for predicted in &predicted {

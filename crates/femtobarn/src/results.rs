@@ -246,6 +246,10 @@ pub fn heading(metric: &str) -> String {
             format!("{}, class {classes}", heading(metric))
         }
         other if other.starts_with("ams@") => "AMS".to_owned(),
+        other if other.starts_with("asimov@") => {
+            let error = other.rsplit(',').next().unwrap_or_default();
+            format!("Z, σ_b = {error} b")
+        }
         other => other.strip_prefix("rejection@").map_or(other.to_owned(), |e| format!("1/ε_B at ε_S = {e}")),
     }
 }
