@@ -25,18 +25,21 @@ fn afb(folder: &Path, more: &[&str]) -> Value {
 /// The cosine from the muons' momenta is that of the generator's own formula, which was stored beside them.
 #[test]
 fn the_cosine_is_the_stored_one() {
-    let events = fb_io::read(&sample()).unwrap();
+    let events = fb_io::read(sample()).unwrap();
     let text = "cos_cs(mum_pt, mum_eta, mum_phi, mup_pt, mup_eta, mup_phi)";
     let found = fb_physics::expression::flat(text, &events).unwrap();
-    let (stored, rapidity) = (common::numbers(&events, "cos_cs_reco"), common::numbers(&events, "y_ll"));
+    let [stored, rapidity, mass] = ["cos_cs_reco", "y_ll", "m_ll"].map(|name| common::numbers(&events, name));
     assert_eq!(stored.len(), 16_000);
-    let mut seen = 0;
-    // Numbers of the file have 14 bits; where the pair hardly moves its side is a matter of these.
-    for ((c, s), y) in found.iter().zip(&stored).zip(&rapidity).filter(|(_, y)| y.abs() > 1e-3) {
-        assert!((c - s).abs() < 2e-3, "{c} {s} at y = {y}");
-        seen += usize::from((c - s).abs() < 2e-4);
+    let mut close = 0;
+    for i in 0..stored.len() {
+        // Numbers of the file have 14 bits: where the pair hardly moves its side is a matter of these. The generator's
+        // muons have their mass, which pairs of a few GeV feel.
+        let difference = (found[i] - stored[i]).abs();
+        let exact = rapidity[i].abs() > 1e-3 && mass[i] > 20.0;
+        assert!(difference < 1e-3 || !exact, "event {i}: {} {}", found[i], stored[i]);
+        close += usize::from(difference < 2e-4);
     }
-    assert!(seen > 15_800, "{seen}");
+    assert!(close > 15_950, "{close}");
 }
 
 #[test]
