@@ -9,6 +9,7 @@ mod elements;
 mod potential;
 mod shooting;
 mod thermal;
+mod waves;
 
 use collocation::{Seen, Solution, converge, descend, tail};
 use elements::Space;
@@ -16,7 +17,8 @@ use fb_core::{Error, Result, Value};
 
 pub use potential::{Landscape, Potential};
 use potential::{distance, eigen};
-pub use thermal::{Condition, Nucleation, Thermal, Transition, transition};
+pub use thermal::{Condition, Errors, Nucleation, Thermal, Transition, transition};
+pub use waves::{Detector, Source, Waves, efficiency, waves};
 
 /// Where to look for a bounce.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,6 +12,8 @@ use super::{Bounce, Vacua, bounce, refined};
 const PLANCK_MASS: f64 = 1.220890e19;
 /// Temperatures at which the curve is computed.
 const CURVE: usize = 16;
+/// The logarithm of the temperature between the actions of a difference.
+const STEP: f64 = 2e-3;
 /// Halvings of an interval of temperatures.
 const HALVINGS: usize = 50;
 
@@ -64,8 +66,25 @@ pub struct Nucleation {
     pub alpha_latent: f64,
     /// v(T)/T
     pub v_over_t: f64,
+    /// What the error of S₃/T makes of the others.
+    pub errors: Errors,
     /// The bounce there.
     pub bounce: Bounce,
+}
+
+/// Numerical errors of a nucleation, from that of the action: δT/T = δ(S₃/T)/(β/H); of β/H what differences of five such
+/// actions have; and by how much everything changes over δT. That of the potential, and of the condition, are not in
+/// them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Errors {
+    /// Of T_n.
+    pub temperature: f64,
+    /// Of β/H.
+    pub beta_over_h: f64,
+    /// Of `alpha_trace`.
+    pub alpha_trace: f64,
+    /// Of `alpha_latent`.
+    pub alpha_latent: f64,
 }
 
 /// Follows the transition from high to low temperatures.
@@ -166,7 +185,7 @@ impl Scene<'_> {
 
     /// S₃/T, and its first two derivatives by ln T.
     fn expanded(&self, temperature: f64) -> Result<[f64; 3]> {
-        let h: f64 = 2e-3;
+        let h = STEP;
         let mut values = [0.0; 5];
         for (i, value) in values.iter_mut().enumerate() {
             *value = self.exponent(temperature * (h * (i as f64 - 2.0)).exp())?;
@@ -246,22 +265,46 @@ impl Scene<'_> {
         }
         let temperature = low;
         let found = self.bounce(temperature)?;
-        let mut landscape = self.potential.at(temperature);
         let end = found.true_vacuum.clone().unwrap_or_else(|| self.vacua.true_vacuum.clone());
-        let high = (landscape.second(&found.false_vacuum), landscape.thermal_slope());
-        let low = (landscape.second(&end), landscape.thermal_slope());
-        // The vacua are stationary, so that their motion does not enter the derivative.
-        let (depth, slope) = (high.0 - low.0, high.1 - low.1);
-        let radiation = std::f64::consts::PI.powi(2) * self.thermal.g_star * temperature.powi(4) / 30.0;
+        let [_, beta, bend] = self.expanded(temperature)?;
+        let noise = found.action.error() / temperature;
+        let shift = noise / beta.abs();
+        let [alpha_trace, alpha_latent] = self.strengths(temperature, &found.false_vacuum, &end);
+        let step = 1e-3;
+        let beside = |factor: f64| {
+            let temperature = temperature * (1.0 + factor);
+            let (start, end, _) = refined(&mut self.potential.at(temperature), self.vacua)?;
+            Ok(self.strengths(temperature, &start, &end))
+        };
+        let (above, below): ([f64; 2], [f64; 2]) = (beside(step)?, beside(-step)?);
+        let drift = |k: usize| ((above[k] - below[k]) / (2.0 * step)).abs() * shift;
         let v = self.thermal.field.map_or_else(|| norm(&end), |field| end[field].abs());
         Ok(Nucleation {
             temperature,
-            beta_over_h: self.expanded(temperature)?[1],
-            alpha_trace: (depth - temperature * slope / 4.0) / radiation,
-            alpha_latent: (depth - temperature * slope) / radiation,
+            beta_over_h: beta,
+            alpha_trace,
+            alpha_latent,
             v_over_t: v / temperature,
+            errors: Errors {
+                temperature: temperature * shift,
+                // √130/12 for weights 1, 8, 8, 1 of independent errors.
+                beta_over_h: (noise * 130f64.sqrt() / (12.0 * STEP)).hypot(bend * shift),
+                alpha_trace: drift(0),
+                alpha_latent: drift(1),
+            },
             bounce: found,
         })
+    }
+
+    /// α from the trace and from the latent heat between two vacua.
+    fn strengths(&self, temperature: f64, start: &[f64], end: &[f64]) -> [f64; 2] {
+        let mut landscape = self.potential.at(temperature);
+        let high = (landscape.second(start), landscape.thermal_slope());
+        let low = (landscape.second(end), landscape.thermal_slope());
+        // The vacua are stationary, so that their motion does not enter the derivative.
+        let (depth, slope) = (high.0 - low.0, high.1 - low.1);
+        let radiation = std::f64::consts::PI.powi(2) * self.thermal.g_star * temperature.powi(4) / 30.0;
+        [(depth - temperature * slope / 4.0) / radiation, (depth - temperature * slope) / radiation]
     }
 }
 
@@ -305,6 +348,11 @@ mod tests {
         assert!((n.alpha_trace / 0.0278 - 1.0).abs() < 0.03, "{}", n.alpha_trace);
         assert!((n.alpha_latent / 0.0671 - 1.0).abs() < 0.03, "{}", n.alpha_latent);
         assert!((n.v_over_t - 2.34).abs() < 0.02, "{}", n.v_over_t);
+        // The action has an error below 1e-6 of 140, and the others what follows.
+        let errors = n.errors;
+        assert!(errors.temperature > 0.0 && errors.temperature < 1e-4, "{errors:?}");
+        assert!(errors.beta_over_h > 0.0 && errors.beta_over_h < 0.5, "{errors:?}");
+        assert!(errors.alpha_trace > 0.0 && errors.alpha_trace < 1e-5, "{errors:?}");
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use fb_core::closest;
-use fb_methods::bubble::{Bounce, Condition, Potential, Thermal, Transition, Vacua, bounce, transition};
+use fb_methods::bubble::{
+    self, Bounce, Condition, Detector, Nucleation, Potential, Source, Thermal, Transition, Vacua, bounce, transition,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -43,6 +45,7 @@ struct Bubble {
     true_vacuum: Vec<f64>,
     dimension: Option<usize>,
     temperature: Option<Temperature>,
+    waves: Option<Waves>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,6 +59,36 @@ struct Temperature {
     #[serde(default = "usual")]
     threshold: f64,
     vev: Option<String>,
+}
+
+/// What the gravitational waves depend on beside the potential.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Waves {
+    /// Of the walls, over that of light.
+    wall_velocity: f64,
+    /// Which of the two strengths.
+    alpha: Strength,
+    /// The share of the plasma's motion that is turbulent.
+    turbulence: f64,
+    /// The share of the energy that stays in the walls.
+    collisions: f64,
+    /// How long the detectors take data.
+    years: f64,
+}
+
+impl Default for Waves {
+    fn default() -> Self {
+        Self { wall_velocity: 0.95, alpha: Strength::Trace, turbulence: 0.05, collisions: 0.0, years: 3.0 }
+    }
+}
+
+/// A definition of the strength.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Strength {
+    Trace,
+    Latent,
 }
 
 /// When bubbles have nucleated.
@@ -94,6 +127,9 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         let expected = if asked.temperature.is_some() { "3, as there is a temperature" } else { "3 or 4" };
         return Err(wrong(format!("bubble.dimension: found {dimension}, expected {expected}")));
     }
+    if asked.waves.is_some() && asked.temperature.is_none() {
+        return Err(wrong("bubble.waves: found no temperatures, expected a table [bubble.temperature]".to_owned()));
+    }
     let thermal = asked.temperature.is_some();
     let potential = Potential::new(&asked.potential, &asked.fields, &asked.parameters, thermal).map_err(here)?;
     let vacua = Vacua { false_vacuum: asked.false_vacuum, true_vacuum: asked.true_vacuum };
@@ -119,7 +155,10 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         let thermal =
             Thermal { range: temperature.range, g_star: temperature.g_star, condition, field: field.transpose()? };
         let found = transition(&potential, &vacua, &thermal).map_err(here)?;
-        return follow(&found, begun.elapsed().as_secs_f64(), arguments.json);
+        let options = asked.waves.unwrap_or_default();
+        let sounds =
+            found.nucleation.as_ref().map(|n| radiated(n, &options, thermal.g_star)).transpose().map_err(here)?;
+        return follow(&found, sounds.as_ref(), begun.elapsed().as_secs_f64(), arguments.json);
     }
     let found = bounce(&mut potential.at(0.0), &vacua, dimension).map_err(here)?;
     let seconds = begun.elapsed().as_secs_f64();
@@ -147,7 +186,53 @@ fn described(found: &Bounce) -> Value {
     })
 }
 
-fn follow(found: &Transition, seconds: f64, as_json: bool) -> Result<()> {
+/// The waves of a transition, with what they are made of.
+struct Radiation {
+    source: Source,
+    waves: bubble::Waves,
+    years: f64,
+}
+
+fn radiated(found: &Nucleation, options: &Waves, g_star: f64) -> fb_core::Result<Radiation> {
+    let (alpha, error) = match options.alpha {
+        Strength::Trace => (found.alpha_trace, found.errors.alpha_trace),
+        Strength::Latent => (found.alpha_latent, found.errors.alpha_latent),
+    };
+    let source = Source {
+        temperature: found.temperature,
+        beta_over_h: found.beta_over_h,
+        alpha,
+        wall_velocity: options.wall_velocity,
+        g_star,
+        turbulence: options.turbulence,
+        collisions: options.collisions,
+    };
+    let errors = [found.errors.temperature, found.errors.beta_over_h, error];
+    Ok(Radiation { source, waves: bubble::waves(&source, errors, options.years)?, years: options.years })
+}
+
+impl Radiation {
+    fn described(&self) -> Value {
+        let waves = &self.waves;
+        let column = |k: usize| waves.spectrum.iter().map(|row| row[k]).collect::<Vec<f64>>();
+        let snr = Detector::ALL.iter().zip(&waves.snr).map(|(d, snr)| (d.name().to_owned(), json!(snr)));
+        json!({
+            "wall_velocity": self.source.wall_velocity,
+            "alpha": self.source.alpha,
+            "efficiency": waves.efficiency,
+            "lifetime": waves.lifetime,
+            "peak_frequency": waves.peak_frequency,
+            "peak_amplitude": waves.peak_amplitude,
+            "years": self.years,
+            "snr": snr.collect::<serde_json::Map<_, _>>(),
+            "spectrum": {
+                "f": column(0), "collisions": column(1), "sound": column(2), "turbulence": column(3),
+            },
+        })
+    }
+}
+
+fn follow(found: &Transition, sounds: Option<&Radiation>, seconds: f64, as_json: bool) -> Result<()> {
     let least = found.curve.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((f64::NAN, f64::NAN));
     let status = if found.nucleation.is_some() { "nucleates" } else { "no nucleation" };
     if as_json {
@@ -162,7 +247,14 @@ fn follow(found: &Transition, seconds: f64, as_json: bool) -> Result<()> {
             "alpha_trace": found.nucleation.as_ref().map(|n| n.alpha_trace),
             "alpha_latent": found.nucleation.as_ref().map(|n| n.alpha_latent),
             "v_over_T": found.nucleation.as_ref().map(|n| n.v_over_t),
+            "errors": found.nucleation.as_ref().map(|n| json!({
+                "nucleation_temperature": n.errors.temperature,
+                "beta_over_H": n.errors.beta_over_h,
+                "alpha_trace": n.errors.alpha_trace,
+                "alpha_latent": n.errors.alpha_latent,
+            })),
         });
+        value["gravitational_waves"] = json!(sounds.map(Radiation::described));
         value["seconds"] = json!(seconds);
         return super::print_json(&value);
     }
@@ -178,6 +270,15 @@ fn follow(found: &Transition, seconds: f64, as_json: bool) -> Result<()> {
         ));
     } else {
         lines.push(format!("{status}: the least S3/T is {:.3} at T = {:.4}\n", least.1, least.0));
+    }
+    if let Some(Radiation { source, waves, years }) = sounds {
+        lines.push(format!(
+            "\nwaves at most h2 Omega = {:.3e} at {:.3e} Hz, for walls with {} c\n",
+            waves.peak_amplitude.central, waves.peak_frequency.central, source.wall_velocity
+        ));
+        for (detector, snr) in Detector::ALL.iter().zip(&waves.snr) {
+            lines.push(format!("signal over noise in {}: {:.3e} in {years} years\n", detector.name(), snr.central));
+        }
     }
     lines.push(format!("{seconds:.3} s\n"));
     super::print(&lines.concat());
