@@ -1,11 +1,12 @@
 //! Chores of the repository: `cargo xtask tidy | gen | new-method FOLDER/NAME | bench nn | bench io | bench trees |
-//! bench trees-scaling | bench jets | bench substructure | bench statistics | references`.
+//! bench trees-scaling | bench jets | bench substructure | bench statistics | bench solve | bench bubble | references`.
 
 mod bench;
 mod bench_io;
 mod bench_jets;
 mod bench_statistics;
 mod bench_substructure;
+mod bench_theory;
 mod bench_trees;
 mod generate;
 mod new_method;
@@ -34,6 +35,8 @@ fn main() -> Result<()> {
         ["new-method", path] => new_method::write(path),
         ["bench", "nn", ref options @ ..] => bench::networks(options),
         ["bench", "io"] => bench_io::files(),
+        ["bench", "solve"] => bench_theory::equations(),
+        ["bench", "bubble"] => bench_theory::bounces(),
         ["bench", "jets"] => bench_jets::jets(),
         ["bench", "statistics"] => bench_statistics::statistics(None),
         ["bench", "statistics", atlas] => bench_statistics::statistics(Some(atlas)),
@@ -45,7 +48,7 @@ fn main() -> Result<()> {
         ["references"] => references(),
         _ => bail!(
             "expected: tidy | gen | new-method FOLDER/NAME | bench nn [NETWORK…] | bench io | bench trees [WORD…] | \
-             bench trees-scaling | bench jets | bench substructure | bench statistics [ATLAS-FOLDER] | references"
+             bench trees-scaling | bench jets | bench substructure | bench statistics [ATLAS-FOLDER] | bench solve | bench bubble | references"
         ),
     }
 }

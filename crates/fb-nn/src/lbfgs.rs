@@ -29,7 +29,8 @@ pub fn minimise(function: &mut Function, mut x: Vec<f64>, steps: usize) -> Least
     let mut gradient = Vec::new();
     let mut value = function(&x, &mut gradient);
     let mut pairs: VecDeque<(Vec<f64>, Vec<f64>)> = VecDeque::new();
-    for step in 0..steps {
+    let mut history = vec![value];
+    for _ in 0..steps {
         let mut direction = direction(&gradient, &pairs);
         let mut slope = dot(&direction, &gradient);
         if slope.is_nan() || slope >= 0.0 {
@@ -38,7 +39,7 @@ pub fn minimise(function: &mut Function, mut x: Vec<f64>, steps: usize) -> Least
             slope = -dot(&gradient, &gradient);
         }
         if !value.is_finite() || slope == 0.0 || !slope.is_finite() {
-            return Least { x, cost: value, steps: step };
+            return Least { x, cost: value, history };
         }
         let first = if pairs.is_empty() { (1.0 / slope.abs().sqrt()).min(1.0) } else { 1.0 };
         let start = On { t: 0.0, value, slope };
@@ -46,7 +47,7 @@ pub fn minimise(function: &mut Function, mut x: Vec<f64>, steps: usize) -> Least
             Line { function: &mut *function, from: &x, direction: &direction, x: Vec::new(), gradient: Vec::new() };
         let Some(end) = line.search(start, first) else {
             if pairs.is_empty() {
-                return Least { x, cost: value, steps: step };
+                return Least { x, cost: value, history };
             }
             // The curvatures mislead: once more along the gradient.
             pairs.clear();
@@ -64,11 +65,12 @@ pub fn minimise(function: &mut Function, mut x: Vec<f64>, steps: usize) -> Least
         }
         let gained = value - end.value;
         (x, gradient, value) = (next, next_gradient, end.value);
+        history.push(value);
         if gained <= f64::EPSILON * value.abs() {
-            return Least { x, cost: value, steps: step + 1 };
+            break;
         }
     }
-    Least { x, cost: value, steps }
+    Least { x, cost: value, history }
 }
 
 /// −H g by the two loops over the pairs.
@@ -192,7 +194,7 @@ mod tests {
             value
         };
         let least = minimise(&mut valley, vec![-1.2; n], 500);
-        assert!(least.x.iter().all(|x| (x - 1.0).abs() < 1e-7) && least.steps < 200, "{least:?}");
+        assert!(least.x.iter().all(|x| (x - 1.0).abs() < 1e-7) && least.history.len() < 200, "{least:?}");
     }
 
     #[test]

@@ -145,8 +145,8 @@ pub struct Least {
     pub x: Vec<f64>,
     /// The sum of squares there.
     pub cost: f64,
-    /// Evaluations of the derivatives, or steps.
-    pub steps: usize,
+    /// The sum of squares at the start and after each step.
+    pub history: Vec<f64>,
 }
 
 /// Minimises |r(x)|² from `x`: each step solves min |J δ + r|² + λ|D δ|² by orthogonal factorisation, D the largest norms of the
@@ -168,7 +168,7 @@ pub fn levenberg_marquardt(problem: &dyn Residuals, mut x: Vec<f64>, limits: Lim
         history.push(cost);
         let stalled = step >= 5 && cost > (1.0 - limits.progress) * history[step - 5];
         if cost <= limits.target || stalled || !cost.is_finite() {
-            return Least { x, cost, steps: step };
+            return Least { x, cost, history };
         }
         a.fill(0.0);
         for (i, row) in jacobian.chunks_exact(n).enumerate() {
@@ -180,7 +180,7 @@ pub fn levenberg_marquardt(problem: &dyn Residuals, mut x: Vec<f64>, limits: Lim
             *norm = norm.max(dot(column, column).sqrt());
         }
         if norms.iter().any(|norm| !norm.is_finite()) {
-            return Least { x, cost, steps: step };
+            return Least { x, cost, history };
         }
         triangularise(&mut a, height, n);
         let mut moved = false;
@@ -198,7 +198,7 @@ pub fn levenberg_marquardt(problem: &dyn Residuals, mut x: Vec<f64>, limits: Lim
             let expected: f64 = dot(&stacked[n * 2 * n..][..n], &stacked[n * 2 * n..][..n]);
             if expected <= 1e-10 * cost {
                 // At the minimum, but for rounding.
-                return Least { x, cost, steps: step + 1 };
+                return Least { x, cost, history };
             }
             problem.values(&trial, &mut trial_values);
             let next = dot(&trial_values, &trial_values);
@@ -227,11 +227,13 @@ pub fn levenberg_marquardt(problem: &dyn Residuals, mut x: Vec<f64>, limits: Lim
             }
         }
         if !moved {
-            return Least { x, cost, steps: step + 1 };
+            return Least { x, cost, history };
         }
     }
     problem.values(&x, &mut values);
-    Least { cost: dot(&values, &values), x, steps: limits.steps }
+    let cost = dot(&values, &values);
+    history.push(cost);
+    Least { x, cost, history }
 }
 
 /// Steps of Gauss and Newton without damping, which may go up before they go down: the best place that is met. Ends where a step
@@ -240,13 +242,15 @@ pub fn newton(problem: &dyn Residuals, mut x: Vec<f64>, steps: usize) -> Least {
     let (m, n) = (problem.rows(), x.len());
     let height = m.max(n);
     let (mut values, mut jacobian) = (vec![0.0; m], vec![0.0; m * n]);
-    let mut best = Least { x: x.clone(), cost: f64::INFINITY, steps: 0 };
+    let mut best = Least { x: x.clone(), cost: f64::INFINITY, history: Vec::new() };
     for step in 0..=steps {
         problem.jacobian(&x, &mut values, &mut jacobian);
         let cost = dot(&values, &values);
+        best.history.push(cost);
         if cost < best.cost {
             let gained = best.cost - cost;
-            best = Least { x: x.clone(), cost, steps: step };
+            best.x.clone_from(&x);
+            best.cost = cost;
             if gained < 1e-3 * cost {
                 break;
             }
@@ -325,9 +329,12 @@ mod tests {
         let limits = Limits { steps: 100, target: 1e-28, damping: 1e-4, progress: 0.0 };
         let least = levenberg_marquardt(&Valley, vec![-1.2, 1.0, 5.0], limits);
         assert!((least.x[0] - 1.0).abs() < 1e-12 && (least.x[1] - 1.0).abs() < 1e-12 && least.x[2] == 5.0, "{least:?}");
-        assert!(least.steps < 60);
+        assert!(least.history.len() < 60);
         // From any place the bare steps go up the wall first, and are there with the second.
         let least = newton(&Valley, vec![-1.2, 1.0, 5.0], 10);
-        assert!((least.x[0] - 1.0).abs() < 1e-12 && (least.x[1] - 1.0).abs() < 1e-12 && least.steps <= 3, "{least:?}");
+        assert!(
+            (least.x[0] - 1.0).abs() < 1e-12 && (least.x[1] - 1.0).abs() < 1e-12 && least.history.len() <= 4,
+            "{least:?}"
+        );
     }
 }

@@ -464,11 +464,15 @@ mod tests {
             assert!(flat < 10.001 && flat > 7.0, "{detector:?}: {flat}");
             assert!(curve.iter().all(|(f, y)| *y < detector.sensitivity(*f) || *f < 1e-4 || *f > 0.1));
         }
-        // The strain noise of LISA at 3 mHz is 1e-20/√Hz for waves from everywhere (arXiv:1803.01944, figure 2).
-        let f = 3e-3f64;
-        let pi = std::f64::consts::PI;
-        let strain = Detector::Lisa.sensitivity(f) * 3.0 * HUBBLE * HUBBLE / (2.0 * pi * pi * f.powi(3) * 2f64.sqrt());
-        assert!(strain.sqrt() > 0.9e-20 && strain.sqrt() < 1.4e-20, "{}", strain.sqrt());
+        // The closed form of arXiv:1910.13125 for both channels together, which leaves two factors near to one out.
+        for f in [1e-3f64, 3e-3, 1e-2, 2e-2] {
+            let pi = std::f64::consts::PI;
+            let acceleration = 5.76e-48 * (1.0 + (4e-4 / f).powi(2)) / (2.0 * pi * f).powi(4);
+            let noise = 20.0 / 3.0 / 2f64.sqrt() * (acceleration + 3.6e-41) * (1.0 + (f / 25e-3).powi(2));
+            let expected = 2.0 * pi * pi / (3.0 * HUBBLE * HUBBLE) * f.powi(3) * noise;
+            let found = Detector::Lisa.sensitivity(f);
+            assert!((found / expected - 1.0).abs() < 0.15, "{f}: {found:e} {expected:e}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use fb_physics::calculus::Formula;
 
 pub use options::{Activation, Collocation, Conditions, Network, Optimiser};
 pub use problem::{Eigenvalue, Equations, Problem, grid};
+pub use trained::Stage;
 
 /// What was found.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub struct Solution {
     pub reference_change: f64,
     /// The eigenvalue of the network and the classical one.
     pub eigenvalue: Option<(f64, f64)>,
+    /// How the training went, networks that were too small included.
+    pub training: Vec<Stage>,
 }
 
 impl Solution {
@@ -57,6 +60,14 @@ impl Solution {
     /// The classical solution at a point.
     pub fn reference(&self, unknown: usize, point: &[f64]) -> f64 {
         self.reference.value(unknown, point)
+    }
+
+    /// left − right of each equation with the network in it, at these points: one list an equation.
+    ///
+    /// # Errors
+    /// Those of integrals that need too many points.
+    pub fn residuals(&self, problem: &Problem, points: &[Vec<f64>], workers: &dyn Workers) -> Result<Vec<Vec<f64>>> {
+        self.network.residuals(problem, points, workers)
     }
 
     /// The number of weights of the network.
@@ -86,7 +97,7 @@ pub fn solve(problem: &Problem, network: &Network, seed: u64, workers: &dyn Work
             ),
         });
     }
-    let mut solved = neural::solve(problem, network, seed, workers)?;
+    let (mut solved, training) = neural::solve(problem, network, seed, workers)?;
     let probes = chebyshev::probes(problem);
     if problem.normalisation().is_some() {
         // States have no sign of their own.
@@ -122,6 +133,7 @@ pub fn solve(problem: &Problem, network: &Network, seed: u64, workers: &dyn Work
         difference_max,
         reference_change: reference.change,
         eigenvalue,
+        training,
         network: solved,
         reference,
     };

@@ -17,7 +17,7 @@ use super::options::{Collocation, Conditions, Network, Optimiser};
 use super::points::{chebyshev, latin_hypercube, middles, sobol, tensor};
 use super::problem::{Misfit, Problem, config};
 use super::system::{Rows, System, Trial};
-use super::trained::{Neural, Solved};
+use super::trained::{Neural, Solved, Stage};
 
 /// Width and points of networks that are tried one after the other.
 fn levels(problem: &Problem, options: &Network) -> Vec<(usize, usize)> {
@@ -49,15 +49,22 @@ const GRADED: [f64; 3] = [1.5, 4.0, 12.0];
 const MOST_ENTRIES: usize = 12_000_000;
 
 /// Trains networks until one is good, and gives the best. Where the width is free, the outputs alone come first.
-pub(super) fn solve(problem: &Problem, options: &Network, seed: u64, workers: &dyn Workers) -> Result<Solved> {
+pub(super) fn solve(
+    problem: &Problem,
+    options: &Network,
+    seed: u64,
+    workers: &dyn Workers,
+) -> Result<(Solved, Vec<Stage>)> {
     let levels = levels(problem, options);
     let alone = levels.len() > 1 && options.optimiser == Optimiser::LevenbergMarquardt && options.depth == 1;
     let mut best: Option<(Solved, (usize, usize))> = None;
-    let round = |level: (usize, usize), whole: bool, best: &mut Option<(Solved, (usize, usize))>| -> Result<bool> {
+    let mut stages = Vec::new();
+    let mut round = |level: (usize, usize), whole: bool, best: &mut Option<(Solved, (usize, usize))>| -> Result<bool> {
         for round in 0..options.seeds as u64 {
             let (width, points) = level;
             let seed = seed.wrapping_add(round);
-            let found = Training { problem, options, width, points, seed, whole, workers }.run()?;
+            let training = Training { problem, options, width, points, seed, whole, workers };
+            let found = training.run(&mut stages)?;
             if best.as_ref().is_none_or(|(b, _)| found.misfit.largest < b.misfit.largest) {
                 *best = Some((found, level));
             }
@@ -77,7 +84,7 @@ pub(super) fn solve(problem: &Problem, options: &Network, seed: u64, workers: &d
         let level = *level;
         round(level, true, &mut best)?;
     }
-    best.map(|(solved, _)| solved).ok_or_else(nothing)
+    best.map(|(solved, _)| (solved, stages)).ok_or_else(nothing)
 }
 
 fn good(problem: &Problem) -> f64 {
@@ -87,6 +94,9 @@ fn good(problem: &Problem) -> f64 {
 fn nothing() -> Error {
     Error::NotConverged { what: "the network".to_owned(), reason: "no training was made".to_owned() }
 }
+
+/// Parameters, and the sums of squares on the way to them.
+type Fit = (Vec<f64>, Vec<f64>);
 
 struct Training<'a> {
     problem: &'a Problem,
@@ -100,7 +110,7 @@ struct Training<'a> {
 }
 
 impl Training<'_> {
-    fn run(&self) -> Result<Solved> {
+    fn run(&self, stages: &mut Vec<Stage>) -> Result<Solved> {
         let (problem, options) = (self.problem, self.options);
         let unknowns = problem.names.unknowns.len();
         let most = problem.orders.iter().map(|order| order.iter().sum::<u8>()).max().unwrap_or(0);
@@ -153,7 +163,8 @@ impl Training<'_> {
                     break;
                 }
                 base.extend(state);
-                let parameters = self.linear(&solved, base, &points, &hard)?;
+                let (parameters, history) = self.linear(&solved, base, &points, &hard)?;
+                stages.push(self.stage(&format!("outputs, steepness {steepness}"), history));
                 let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
                 let tried = self.validated(tried)?;
                 // Steeper ones only get worse from here.
@@ -169,7 +180,8 @@ impl Training<'_> {
             }
         }
         if best > good(problem) && self.whole {
-            let parameters = self.train(&solved, &points, &hard)?;
+            let (parameters, history) = self.train(&solved, &points, &hard)?;
+            stages.push(self.stage("all weights", history));
             let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
             let tried = self.validated(tried)?;
             if tried.misfit.largest < solved.misfit.largest {
@@ -179,7 +191,8 @@ impl Training<'_> {
         let again = options.collocation == Collocation::Adaptive && self.whole;
         for round in 0..if again { 3 } else { 0 } {
             let points = self.resampled(&solved, points.len(), round)?;
-            let parameters = self.train(&solved, &points, &hard)?;
+            let (parameters, history) = self.train(&solved, &points, &hard)?;
+            stages.push(self.stage("all weights", history));
             let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
             let tried = self.validated(tried)?;
             if tried.misfit.largest < solved.misfit.largest {
@@ -187,6 +200,10 @@ impl Training<'_> {
             }
         }
         Ok(solved)
+    }
+
+    fn stage(&self, what: &str, costs: Vec<f64>) -> Stage {
+        Stage { what: format!("width {}, {what}", self.width), costs }
     }
 
     /// Points a variable.
@@ -265,7 +282,7 @@ impl Training<'_> {
     }
 
     /// The least squares of the outputs alone.
-    fn linear(&self, solved: &Solved, mut base: Vec<f64>, points: &[Vec<f64>], hard: &[bool]) -> Result<Vec<f64>> {
+    fn linear(&self, solved: &Solved, mut base: Vec<f64>, points: &[Vec<f64>], hard: &[bool]) -> Result<Fit> {
         let problem = self.problem;
         let first = solved.trial.0.linear_from();
         if let Some(group) = problem.normalisation() {
@@ -287,11 +304,11 @@ impl Training<'_> {
             system.start(),
             Limits { steps: 25, target: 1e-26, damping: 1e-8, progress: 0.1 },
         );
-        Ok(system.full(&least.x))
+        Ok((system.full(&least.x), least.history))
     }
 
     /// All weights.
-    fn train(&self, solved: &Solved, points: &[Vec<f64>], hard: &[bool]) -> Result<Vec<f64>> {
+    fn train(&self, solved: &Solved, points: &[Vec<f64>], hard: &[bool]) -> Result<Fit> {
         let rows = self.rows(solved, &solved.parameters, points, hard)?;
         let system = self.system(solved, &rows, solved.parameters.clone(), 0);
         if system.rows() * system.columns() > MOST_ENTRIES {
@@ -312,25 +329,29 @@ impl Training<'_> {
             Optimiser::LevenbergMarquardt => {
                 let steps = self.options.steps.unwrap_or(affordable).min(20 * affordable);
                 let limits = Limits { steps, target: 1e-26, damping: 1e-4, progress: 0.02 };
-                levenberg_marquardt(&system, start, limits).x
+                let least = levenberg_marquardt(&system, start, limits);
+                (least.x, least.history)
             }
             Optimiser::LBfgs => {
                 let steps = self.options.steps.unwrap_or(2000).min(50_000);
-                lbfgs::minimise(&mut |x, gradient| cost(&system, x, gradient), start, steps).x
+                let least = lbfgs::minimise(&mut |x, gradient| cost(&system, x, gradient), start, steps);
+                (least.x, least.history)
             }
             Optimiser::Adam => {
                 let steps = self.options.steps.unwrap_or(3000).min(200_000);
-                let (mut x, mut gradient) = (start, Vec::new());
+                let (mut x, mut gradient, mut history) = (start, Vec::new(), Vec::new());
                 let mut moments = Moments::new(Rule::Adam, 0.0, x.len());
                 for step in 0..steps {
-                    if !cost(&system, &x, &mut gradient).is_finite() {
+                    let cost = cost(&system, &x, &mut gradient);
+                    if !cost.is_finite() {
                         break;
                     }
+                    history.push(cost);
                     // Falls to a hundredth, so that the last steps settle.
                     let rate = self.options.learning_rate * 0.01f64.powf(step as f64 / steps as f64);
                     moments.step(&mut x, &gradient, rate, step as u64 + 1);
                 }
-                x
+                (x, history)
             }
         })
     }

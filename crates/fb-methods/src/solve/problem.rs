@@ -49,6 +49,7 @@ pub struct Problem {
     pub(super) domain: Vec<(f64, f64)>,
     pub(super) forms: Vec<Form>,
     pub(super) equations: Vec<usize>,
+    pub(super) texts: Vec<String>,
     pub(super) conditions: Vec<Condition>,
     pub(super) exact: Vec<Option<Formula>>,
     pub(super) eigenvalue: Eigenvalue,
@@ -150,6 +151,7 @@ impl Problem {
             domain,
             forms,
             equations,
+            texts: asked.equations.clone(),
             conditions,
             exact,
             eigenvalue: asked.eigenvalue.clone().unwrap_or_default(),
@@ -172,6 +174,17 @@ impl Problem {
     /// The range of each variable.
     pub fn domain(&self) -> &[(f64, f64)] {
         &self.domain
+    }
+
+    /// The equations as they were written.
+    pub fn equations(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// The solution that is known of an unknown, at points.
+    pub fn exact(&self, unknown: usize, points: &[Vec<f64>]) -> Option<Vec<f64>> {
+        let mut exact = self.exact[unknown].as_ref()?.evaluator();
+        Some(points.iter().map(|point| exact.value(point)).collect())
     }
 
     /// The group of the rows of the normalisation.

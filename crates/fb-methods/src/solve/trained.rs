@@ -1,10 +1,11 @@
 //! A network as a trial function, and what it is after training.
 
+use fb_core::{Result, Workers};
 use fb_nn::taylor::{MOST_VARIABLES, Order, Room, TaylorNetwork, Trace};
 
 use super::ansatz::Ansatz;
-use super::problem::Misfit;
-use super::system::Trial;
+use super::problem::{Misfit, Problem};
+use super::system::{System, Trial};
 
 /// The network as a trial function.
 #[derive(Debug, Clone)]
@@ -28,6 +29,15 @@ impl Trial for Neural {
     fn gradient(&self, parameters: &[f64], state: &Trace, seeds: &[f64], first: usize, gradient: &mut [f64]) {
         self.0.backward(parameters, state, seeds, first, &mut Room::default(), gradient);
     }
+}
+
+/// A part of a training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// What was fitted.
+    pub what: String,
+    /// The sum of the squares of the weighted residuals, at the start and after each step.
+    pub costs: Vec<f64>,
 }
 
 /// A network that has been trained.
@@ -63,6 +73,30 @@ impl Solved {
         for w in &mut self.parameters[self.trial.0.linear_from()..self.trial.parameters()] {
             *w = -*w;
         }
+    }
+
+    /// left − right of each equation at `points`, one list an equation.
+    ///
+    /// # Errors
+    /// Those of integrals that need too many points.
+    pub fn residuals(&self, problem: &Problem, points: &[Vec<f64>], workers: &dyn Workers) -> Result<Vec<Vec<f64>>> {
+        let equations = problem.equations.len();
+        let rows =
+            problem.rows(&self.ansatz, self.trial.orders(), points, &[], problem.nodes, &|group| group < equations)?;
+        let system = System {
+            rows: &rows,
+            trial: &self.trial,
+            workers,
+            base: self.parameters.clone(),
+            first: 0,
+            free_eigenvalue: problem.normalisation().is_some(),
+            ridge: 0.0,
+        };
+        let mut residuals = vec![Vec::with_capacity(points.len()); equations];
+        for (seen, row) in system.report(&system.start()).iter().zip(&rows.rows) {
+            residuals[row.group].push(seen.value);
+        }
+        Ok(residuals)
     }
 
     pub fn eigenvalue(&self) -> Option<f64> {

@@ -10,8 +10,10 @@ use crate::evaluate::Figures;
 use crate::pipeline::{Epoch, Training};
 use crate::results::{CurvePoint, MethodResult};
 
-const WIDE: [f64; 2] = [520.0, 400.0];
+pub(super) const WIDE: [f64; 2] = [520.0, 400.0];
 pub(super) const SMALL: [f64; 2] = [340.0, 250.0];
+/// Three stand side by side.
+pub(super) const MAP: [f64; 2] = [345.0, 330.0];
 /// Background and signal.
 pub(super) const CLASSES: [(&str, &str); 2] = [("background", "#3f90da"), ("signal", "#bd1f01")];
 
@@ -297,6 +299,59 @@ pub fn images(report: &Report<'_>, inputs: &[Input]) -> fb_core::Result<Vec<Stri
         plot.finish(Corner::UpperRight)
     });
     Ok(figures.collect())
+}
+
+/// Values on a plane, as colours.
+pub(super) struct Map<'a> {
+    values: Vec<f64>,
+    title: &'a str,
+    /// The values of the lightest and the darkest colour.
+    low: f64,
+    high: f64,
+    logarithmic: bool,
+}
+
+impl<'a> Map<'a> {
+    /// From the lowest to the highest value.
+    pub fn plain(values: &[f64], title: &'a str) -> Self {
+        let [low, high] = range(values.iter().copied());
+        Self { values: values.to_vec(), title, low, high, logarithmic: false }
+    }
+
+    /// The uppermost six decades of positive values.
+    pub fn decades(values: &[f64], title: &'a str) -> Self {
+        let values: Vec<f64> = values.iter().map(|v| v.max(1e-300).log10()).collect();
+        let high = range(values.iter().copied())[1];
+        let low = range(values.iter().copied())[0].max(high - 6.0);
+        Self { values, title, low, high, logarithmic: true }
+    }
+
+    /// A square of `side` values a side, in rows from below.
+    pub fn draw(&self, x: Axis, y: Axis, side: usize) -> String {
+        self.draw_with(x, y, side, |_| ())
+    }
+
+    /// With something drawn over it.
+    pub fn draw_with(&self, x: Axis, y: Axis, side: usize, over: impl FnOnce(&mut Plot)) -> String {
+        let ([x0, x1], [y0, y1]) = (x.ends(), y.ends());
+        let mut plot = Plot::new(MAP, x, y, "", "");
+        let edge = |low: f64, high: f64, k: usize| {
+            // Values at the faces have half a cell.
+            (low + (high - low) * (k as f64 - 0.5) / (side - 1) as f64).clamp(low, high)
+        };
+        for (i, value) in self.values.iter().enumerate() {
+            let (row, column) = (i / side, i % side);
+            let depth = (value - self.low) / (self.high - self.low).max(1e-300);
+            let depth = if depth.is_finite() { depth.clamp(0.0, 1.0) } else { 0.0 };
+            let across = [edge(x0, x1, column), edge(x0, x1, column + 1)];
+            plot.cell(across, [edge(y0, y1, row), edge(y0, y1, row + 1)], &shade(depth));
+        }
+        let number = |v: f64| if self.logarithmic { format!("{:.0e}", 10f64.powf(v)) } else { format!("{v:.3}") };
+        plot.key(&number(self.low), &number(self.high), &shade);
+        plot.heading(self.title);
+        over(&mut plot);
+        plot.finish(Corner::UpperRight)
+    }
 }
 
 /// From white over yellow and red to near black, its lightness falling evenly.

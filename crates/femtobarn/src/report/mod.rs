@@ -2,7 +2,9 @@
 
 pub(crate) mod analysis;
 mod asymmetry;
+pub mod bubbles;
 mod classes;
+pub mod equations;
 mod figures;
 pub mod fit;
 mod groups;
@@ -130,11 +132,22 @@ pub fn html(report: &Report<'_>) -> Result<String> {
         "<p>Save this as <code>experiment.toml</code> and run <code>fb run experiment.toml</code> where the files above are. The models come out with the same bits on any number of threads.</p><pre>{}</pre>",
         escape(&experiment.to_toml()?)
     );
+    foot(page, results)
+}
+
+/// The end of a page, with the results in it.
+fn foot(mut page: String, results: &impl serde::Serialize) -> Result<String> {
     let json = serde_json::to_string(results).map_err(|e| Failure::Data(format!("report: {e}")))?;
     // A text in it may hold the end of a script.
     let _ = writeln!(page, "<script type=\"application/json\" id=\"results\">{}</script>", json.replace("</", "<\\/"));
     page += "</body></html>\n";
     Ok(page)
+}
+
+/// A table of what something is.
+fn facts(page: &mut String, rows: &[(&str, String)]) {
+    let rows: Vec<Vec<String>> = rows.iter().map(|(what, value)| vec![escape(what), escape(value)]).collect();
+    table(page, &["quantity".to_owned(), "value".to_owned()], &rows);
 }
 
 /// What is drawn of predictions against targets.

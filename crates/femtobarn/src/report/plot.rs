@@ -55,6 +55,11 @@ impl Axis {
         Self { label: label.to_owned(), low, high, scale }
     }
 
+    /// Where it begins and ends.
+    pub fn ends(&self) -> [f64; 2] {
+        [self.low, self.high]
+    }
+
     /// Place of `x` between 0 and 1.
     fn place(&self, x: f64) -> f64 {
         match self.scale {
@@ -128,6 +133,8 @@ pub struct Plot {
     numbered: bool,
     /// What stands on the left in place of numbers, from above.
     names: Vec<String>,
+    /// The colours of a map and what they mean.
+    key: String,
 }
 
 const LEFT: f64 = 62.0;
@@ -143,8 +150,8 @@ impl Plot {
     /// An empty figure; `label` stands above its frame on the left, `note` on the right.
     pub fn new(size: [f64; 2], x: Axis, y: Axis, label: &str, note: &str) -> Self {
         let (label, note) = (escape(label), escape(note));
-        let (body, legend, names) = (String::new(), Vec::new(), Vec::new());
-        Self { size, x, y, body, legend, label, note, left: LEFT, top: TOP, bottom: BOTTOM, numbered: true, names }
+        let (body, legend, names, key) = (String::new(), Vec::new(), Vec::new(), String::new());
+        Self { size, x, y, body, legend, label, note, left: LEFT, top: TOP, bottom: BOTTOM, numbered: true, names, key }
     }
 
     /// As one of several that share the horizontal axis: with another one close above or below, which has the numbers.
@@ -315,6 +322,30 @@ impl Plot {
         );
     }
 
+    /// Plain words above the frame on the left.
+    pub fn heading(&mut self, text: &str) {
+        let (x, y, text) = (self.left, TOP - 8.0, escape(text));
+        let _ = write!(self.key, "<text x=\"{x}\" y=\"{y}\" font-size=\"12\">{text}</text>");
+    }
+
+    /// The key of a map above its frame on the right, in place of a note: its colours from the lowest to the highest value.
+    pub fn key(&mut self, low: &str, high: &str, colours: &dyn Fn(f64) -> String) {
+        let (low, high) = (escape(low), escape(high));
+        let (right, y) = (self.size[0] - RIGHT, TOP - 8.0);
+        let end = right - 6.2 * high.chars().count() as f64 - 5.0;
+        for k in 0..20 {
+            let (x, colour) = (end - 80.0 + 4.0 * f64::from(k), colours(f64::from(k) / 19.0));
+            let top = y - 9.0;
+            let _ = write!(self.key, "<rect x=\"{x:.1}\" y=\"{top}\" width=\"4.2\" height=\"10\" fill=\"{colour}\"/>");
+        }
+        let start = end - 85.0;
+        let _ = write!(
+            self.key,
+            "<text x=\"{right}\" y=\"{y}\" font-size=\"12\" text-anchor=\"end\">{high}</text>\
+             <text x=\"{start:.1}\" y=\"{y}\" font-size=\"12\" text-anchor=\"end\">{low}</text>"
+        );
+    }
+
     /// A line of the legend.
     pub fn legend(&mut self, text: &str, colour: &str, dash: &str) {
         let (length, text) = (text.chars().count(), escape(text));
@@ -338,6 +369,7 @@ impl Plot {
             self.body
         );
         self.frame(&mut svg);
+        svg += &self.key;
         let longest = self.legend.iter().map(|l| l.0).max().unwrap_or(0);
         let text_width = (40.0 + 6.4 * longest as f64).min(inner_width);
         let lines = self.legend.len() as f64;

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::plot::{Axis, Corner, Plot, Scale, colour, escape};
-use super::{figure, head, section, source_table};
+use super::{figure, foot, head, section, source_table};
 use crate::experiment::Experiment;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::results::thousands;
 use crate::selection::{Filled, Selected};
 
@@ -28,11 +28,7 @@ pub fn html(experiment: &Experiment, selected: &Selected) -> Result<String> {
     figure(&mut page, &figures, "Sums of weights per bin; bars are √Σw².");
     section(&mut page, "Data");
     source_table(&mut page, &selected.sources);
-    let json = serde_json::to_string(selected).map_err(|e| Failure::Data(format!("report: {e}")))?;
-    // A text in it may hold the end of a script.
-    let _ = writeln!(page, "<script type=\"application/json\" id=\"results\">{}</script>", json.replace("</", "<\\/"));
-    page += "</body></html>\n";
-    Ok(page)
+    foot(page, selected)
 }
 
 fn histogram(filled: &Filled, label: &str) -> String {

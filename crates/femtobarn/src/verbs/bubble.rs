@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use fb_core::closest;
 use fb_methods::bubble::{
-    self, Bounce, Condition, Detector, Nucleation, Potential, Source, Thermal, Transition, Vacua, bounce, transition,
+    Bounce, Condition, Detector, Nucleation, Potential, Source, Thermal, Transition, Vacua, bounce, transition,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
+use crate::report::bubbles::{self, Report};
 
 /// Compute the bounce out of a false vacuum and its action, from the potential in a TOML file.
 ///
@@ -26,6 +27,9 @@ pub struct Arguments {
     /// Print the results as JSON.
     #[arg(long)]
     json: bool,
+    /// Write a page with figures of the bounce, the transition and its gravitational waves.
+    #[arg(long, value_name = "OUT.html")]
+    report: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,18 +114,35 @@ fn usual() -> f64 {
     140.0
 }
 
-fn read(path: &Path) -> Result<Bubble> {
-    let error = |reason: String| Failure::Usage(format!("{}: {reason}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
-    let file: File = toml::from_str(&text).map_err(|e| error(e.to_string().trim_end().to_owned()))?;
+/// What a file asks for. `path` is for errors.
+fn parse(text: &str, path: &Path) -> Result<Bubble> {
+    let file: File = toml::from_str(text)
+        .map_err(|e| Failure::Usage(format!("{}: {}", path.display(), e.to_string().trim_end())))?;
     Ok(file.bubble)
 }
 
 pub(super) fn execute(arguments: &Arguments) -> Result<()> {
+    let text = super::read_text(&arguments.file)?;
+    carry_out(&text, &arguments.file, &|report, lines| {
+        if let Some(path) = &arguments.report {
+            fb_io::write_whole(path, bubbles::html(report)?.as_bytes())?;
+        }
+        if arguments.json {
+            return super::print_json(report.results);
+        }
+        super::print(lines);
+        Ok(())
+    })
+}
+
+/// What is done with the results and the lines that are printed of them.
+type Tell<'a> = &'a dyn Fn(&Report<'_>, &str) -> Result<()>;
+
+fn carry_out(text: &str, path: &Path, tell: Tell<'_>) -> Result<()> {
     let begun = Instant::now();
-    let asked = read(&arguments.file)?;
-    let here = |source| Failure::In { path: arguments.file.clone(), source };
-    let wrong = |reason: String| Failure::Usage(format!("{}: {reason}", arguments.file.display()));
+    let asked = parse(text, path)?;
+    let here = |source| Failure::In { path: path.to_owned(), source };
+    let wrong = |reason: String| Failure::Usage(format!("{}: {reason}", path.display()));
     let dimension = asked.dimension.unwrap_or(if asked.temperature.is_some() { 3 } else { 4 });
     if !(3..=4).contains(&dimension) || (asked.temperature.is_some() && dimension != 3) {
         let expected = if asked.temperature.is_some() { "3, as there is a temperature" } else { "3 or 4" };
@@ -133,6 +154,18 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     let thermal = asked.temperature.is_some();
     let potential = Potential::new(&asked.potential, &asked.fields, &asked.parameters, thermal).map_err(here)?;
     let vacua = Vacua { false_vacuum: asked.false_vacuum, true_vacuum: asked.true_vacuum };
+    let title = path.display().to_string();
+    let mut report = Report {
+        title: &title,
+        text,
+        fields: &asked.fields,
+        potential: &potential,
+        bounce: None,
+        dimension,
+        transition: None,
+        waves: None,
+        results: &Value::Null,
+    };
     if let Some(temperature) = asked.temperature {
         let field = temperature.vev.map(|name| {
             asked.fields.iter().position(|field| *field == name).ok_or_else(|| {
@@ -155,24 +188,29 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         let thermal =
             Thermal { range: temperature.range, g_star: temperature.g_star, condition, field: field.transpose()? };
         let found = transition(&potential, &vacua, &thermal).map_err(here)?;
-        let options = asked.waves.unwrap_or_default();
-        let sounds =
-            found.nucleation.as_ref().map(|n| radiated(n, &options, thermal.g_star)).transpose().map_err(here)?;
-        return follow(&found, sounds.as_ref(), begun.elapsed().as_secs_f64(), arguments.json);
+        let sounds = match (&found.nucleation, &asked.waves) {
+            (Some(nucleation), Some(options)) => Some(radiated(nucleation, options, thermal.g_star).map_err(here)?),
+            // Where nobody asked for waves, a transition may make none.
+            (Some(nucleation), None) => radiated(nucleation, &Waves::default(), thermal.g_star).ok(),
+            (None, _) => None,
+        };
+        let (results, lines) = followed(&found, sounds.as_ref(), begun.elapsed().as_secs_f64());
+        report.transition = Some(&found);
+        report.bounce = found.nucleation.as_ref().map(|n| &n.bounce);
+        report.waves = sounds.as_ref().map(|s| (&s.source, &s.waves, s.years));
+        return tell(&Report { results: &results, ..report }, &lines);
     }
     let found = bounce(&mut potential.at(0.0), &vacua, dimension).map_err(here)?;
     let seconds = begun.elapsed().as_secs_f64();
-    if arguments.json {
-        let mut value = described(&found);
-        value["dimension"] = json!(dimension);
-        value["seconds"] = json!(seconds);
-        return super::print_json(&value);
-    }
-    super::print(&format!(
+    let mut results = described(&found);
+    results["dimension"] = json!(dimension);
+    results["seconds"] = json!(seconds);
+    let lines = format!(
         "S{dimension} = {:.9}, by collocation {:.9}\nDerrick's relation holds to {:.0e}\n{seconds:.3} s\n",
         found.action.central, found.reference, found.derrick
-    ));
-    Ok(())
+    );
+    report.bounce = Some(&found);
+    tell(&Report { results: &results, ..report }, &lines)
 }
 
 fn described(found: &Bounce) -> Value {
@@ -189,7 +227,7 @@ fn described(found: &Bounce) -> Value {
 /// The waves of a transition, with what they are made of.
 struct Radiation {
     source: Source,
-    waves: bubble::Waves,
+    waves: fb_methods::bubble::Waves,
     years: f64,
 }
 
@@ -208,7 +246,7 @@ fn radiated(found: &Nucleation, options: &Waves, g_star: f64) -> fb_core::Result
         collisions: options.collisions,
     };
     let errors = [found.errors.temperature, found.errors.beta_over_h, error];
-    Ok(Radiation { source, waves: bubble::waves(&source, errors, options.years)?, years: options.years })
+    Ok(Radiation { source, waves: fb_methods::bubble::waves(&source, errors, options.years)?, years: options.years })
 }
 
 impl Radiation {
@@ -232,32 +270,30 @@ impl Radiation {
     }
 }
 
-fn follow(found: &Transition, sounds: Option<&Radiation>, seconds: f64, as_json: bool) -> Result<()> {
+/// What `--json` prints of a transition, and what is printed without it.
+fn followed(found: &Transition, sounds: Option<&Radiation>, seconds: f64) -> (Value, String) {
     let least = found.curve.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((f64::NAN, f64::NAN));
     let status = if found.nucleation.is_some() { "nucleates" } else { "no nucleation" };
-    if as_json {
-        let mut value = found.nucleation.as_ref().map_or_else(|| json!({}), |n| described(&n.bounce));
-        value["transition"] = json!({
-            "status": status,
-            "curve": found.curve.iter().map(|(t, s)| json!({"T": t, "action_over_T": s})).collect::<Vec<_>>(),
-            "least": {"T": least.0, "action_over_T": least.1},
-            "critical_temperature": found.critical,
-            "nucleation_temperature": found.nucleation.as_ref().map(|n| n.temperature),
-            "beta_over_H": found.nucleation.as_ref().map(|n| n.beta_over_h),
-            "alpha_trace": found.nucleation.as_ref().map(|n| n.alpha_trace),
-            "alpha_latent": found.nucleation.as_ref().map(|n| n.alpha_latent),
-            "v_over_T": found.nucleation.as_ref().map(|n| n.v_over_t),
-            "errors": found.nucleation.as_ref().map(|n| json!({
-                "nucleation_temperature": n.errors.temperature,
-                "beta_over_H": n.errors.beta_over_h,
-                "alpha_trace": n.errors.alpha_trace,
-                "alpha_latent": n.errors.alpha_latent,
-            })),
-        });
-        value["gravitational_waves"] = json!(sounds.map(Radiation::described));
-        value["seconds"] = json!(seconds);
-        return super::print_json(&value);
-    }
+    let mut value = found.nucleation.as_ref().map_or_else(|| json!({}), |n| described(&n.bounce));
+    value["transition"] = json!({
+        "status": status,
+        "curve": found.curve.iter().map(|(t, s)| json!({"T": t, "action_over_T": s})).collect::<Vec<_>>(),
+        "least": {"T": least.0, "action_over_T": least.1},
+        "critical_temperature": found.critical,
+        "nucleation_temperature": found.nucleation.as_ref().map(|n| n.temperature),
+        "beta_over_H": found.nucleation.as_ref().map(|n| n.beta_over_h),
+        "alpha_trace": found.nucleation.as_ref().map(|n| n.alpha_trace),
+        "alpha_latent": found.nucleation.as_ref().map(|n| n.alpha_latent),
+        "v_over_T": found.nucleation.as_ref().map(|n| n.v_over_t),
+        "errors": found.nucleation.as_ref().map(|n| json!({
+            "nucleation_temperature": n.errors.temperature,
+            "beta_over_H": n.errors.beta_over_h,
+            "alpha_trace": n.errors.alpha_trace,
+            "alpha_latent": n.errors.alpha_latent,
+        })),
+    });
+    value["gravitational_waves"] = json!(sounds.map(Radiation::described));
+    value["seconds"] = json!(seconds);
     let mut lines = vec!["         T        S3/T\n".to_owned()];
     lines.extend(found.curve.iter().map(|(t, s)| format!("{t:>10.4}{s:>12.3}\n")));
     if let Some(critical) = found.critical {
@@ -281,6 +317,52 @@ fn follow(found: &Transition, sounds: Option<&Radiation>, seconds: f64, as_json:
         }
     }
     lines.push(format!("{seconds:.3} s\n"));
-    super::print(&lines.concat());
-    Ok(())
+    (value, lines.concat())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use fb_core::Philox;
+
+    use super::super::mutate::mutate;
+    use super::*;
+
+    fn survives(times: usize) {
+        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/bubble");
+        // One file in twenty is that of a whole transition, which takes twenty bounces.
+        let names = ["thick", "logarithmic", "two_fields_thick", "singlet"];
+        let mut solved = 0;
+        for (k, name) in names.iter().enumerate() {
+            let text = std::fs::read(format!("{shipped}/{name}.toml")).unwrap();
+            let mut random = Philox::new(11, 0, k as u64);
+            let share = [8, 8, 3, 1][k];
+            for _ in 0..(times * share).div_ceil(20) {
+                let changed = String::from_utf8_lossy(&mutate(&text, &mut random)).into_owned();
+                let path = Path::new("changed.toml");
+                let tell = |report: &Report<'_>, _: &str| {
+                    let page = bubbles::html(report)?;
+                    assert!(!page.contains("NaN"), "{changed}");
+                    Ok(())
+                };
+                match std::panic::catch_unwind(|| carry_out(&changed, path, &tell)) {
+                    Ok(Ok(())) => solved += 1,
+                    Ok(Err(failure)) => assert!((2..=4).contains(&failure.exit_code()), "{failure}\n{changed}"),
+                    Err(_) => panic!("this file ends in a panic:\n{changed}"),
+                }
+            }
+        }
+        assert!(solved > times / 20, "{solved} of {times}");
+    }
+
+    #[test]
+    fn a_few_changed_files_are_survived() {
+        survives(100);
+    }
+
+    #[test]
+    #[ignore = "slow"]
+    fn many_changed_files_are_survived() {
+        survives(20_000);
+    }
 }

@@ -23,6 +23,10 @@ mod spectrum;
 mod substructure;
 mod verify;
 
+#[cfg(test)]
+#[path = "../../tests/common/mutate.rs"]
+mod mutate;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -153,6 +157,11 @@ fn draw(experiment: &Experiment, folder: &Path, json: bool) -> Result<()> {
         selected.title, selected.selected, selected.events, selected.weights, selected.efficiency
     ));
     Ok(())
+}
+
+/// The text of a file that asks for something.
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))
 }
 
 /// To standard output; a reader that is gone is no error.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::failure::{Failure, Result};
+use crate::report::equations;
 use crate::workers::Threads;
 
 /// Solve differential or integral equations by a network, with a classical solution beside it.
@@ -26,6 +27,9 @@ pub struct Arguments {
     /// Give the solutions at these points: a column for each variable.
     #[arg(long, value_name = "POINTS.csv")]
     at: Option<PathBuf>,
+    /// Write a page with figures of the solutions, the residuals and the training.
+    #[arg(long, value_name = "OUT.html")]
+    report: Option<PathBuf>,
     /// Threads; as many as there are without it. The results do not depend on it.
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -74,10 +78,10 @@ struct State {
     number: usize,
 }
 
-fn read(path: &Path) -> Result<(Equations, Network)> {
+/// What a file asks for. `path` is for errors.
+fn parse(text: &str, path: &Path) -> Result<(Equations, Network)> {
     let error = |reason: String| Failure::Usage(format!("{}: {reason}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
-    let file: File = toml::from_str(&text).map_err(|e| error(e.to_string().trim_end().to_owned()))?;
+    let file: File = toml::from_str(text).map_err(|e| error(e.to_string().trim_end().to_owned()))?;
     let asked = file.solve;
     let number = |value: &toml::Value| match value {
         toml::Value::Float(x) => Some(*x),
@@ -111,7 +115,8 @@ fn read(path: &Path) -> Result<(Equations, Network)> {
         Sought::State(State { name, guess, number }) => Eigenvalue { name, guess, state: number },
     });
     let (unknowns, equations, conditions) = (asked.unknowns, asked.equations, asked.conditions);
-    Ok((Equations { variables, unknowns, parameters, equations, conditions, exact, eigenvalue }, file.network))
+    let equations = Equations { variables, unknowns, parameters, equations, conditions, exact, eigenvalue };
+    Ok((equations, file.network))
 }
 
 /// The points of a table, in the order of the variables.
@@ -135,7 +140,8 @@ fn points(path: &Path, problem: &Problem) -> Result<Vec<Vec<f64>>> {
 pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     let begun = Instant::now();
     let here = |source| Failure::In { path: arguments.file.clone(), source };
-    let (asked, network) = read(&arguments.file)?;
+    let text = super::read_text(&arguments.file)?;
+    let (asked, network) = parse(&text, &arguments.file)?;
     let problem = Problem::new(&asked).map_err(here)?;
     let points = match &arguments.at {
         Some(path) => points(path, &problem)?,
@@ -144,6 +150,12 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     let workers = Threads::new(arguments.threads)?;
     let found = solve(&problem, &network, arguments.seed, &workers).map_err(here)?;
     let seconds = begun.elapsed().as_secs_f64();
+    if let Some(path) = &arguments.report {
+        let title = arguments.file.display().to_string();
+        let results = &described(&problem, &found, &points, seconds);
+        let report = equations::Report { title: &title, text: &text, problem: &problem, found: &found, results };
+        fb_io::write_whole(path, equations::html(&report, &workers)?.as_bytes())?;
+    }
     if arguments.json {
         super::print_json(&described(&problem, &found, &points, seconds))
     } else {
@@ -207,4 +219,63 @@ fn table(problem: &Problem, found: &Solution, points: &[Vec<f64>], all: bool, se
     }
     lines.push(format!("{} weights, {seconds:.3} s\n", found.weights()));
     lines.join("\n")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use fb_core::Philox;
+    use fb_core::run::Alone;
+
+    use super::super::mutate::mutate;
+    use super::*;
+
+    /// All that the program does with a file, with a network that takes no time.
+    fn carried_out(text: &str) -> Result<()> {
+        let path = Path::new("changed.toml");
+        let (asked, network) = parse(text, path)?;
+        let here = |source| Failure::In { path: path.to_owned(), source };
+        let problem = Problem::new(&asked).map_err(here)?;
+        // Depth and features multiply the width.
+        let few = |x: usize| x.min(2);
+        let tiny = Network { width: Some(4), points: Some(9), steps: Some(2), seeds: few(network.seeds), ..network };
+        let tiny = Network { depth: few(tiny.depth), fourier: few(tiny.fourier), ..tiny };
+        let found = solve(&problem, &tiny, 0, &Alone).map_err(here)?;
+        let results = described(&problem, &found, &grid(&problem), 0.0);
+        let report = equations::Report { title: "changed", text, problem: &problem, found: &found, results: &results };
+        let page = equations::html(&report, &Alone)?;
+        assert!(!page.contains("NaN"), "{text}");
+        Ok(())
+    }
+
+    fn survives(times: usize) {
+        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/solve");
+        let names = ["o1", "o2", "c1", "i1", "i2", "i3", "e1"];
+        let mut solved = 0;
+        for (k, name) in names.iter().enumerate() {
+            let text = std::fs::read(format!("{shipped}/{name}.toml")).unwrap();
+            let mut random = Philox::new(11, 0, k as u64);
+            for _ in 0..times.div_ceil(names.len()) {
+                let changed = String::from_utf8_lossy(&mutate(&text, &mut random)).into_owned();
+                match std::panic::catch_unwind(|| carried_out(&changed)) {
+                    Ok(Ok(())) => solved += 1,
+                    Ok(Err(failure)) => assert!((2..=4).contains(&failure.exit_code()), "{failure}\n{changed}"),
+                    Err(_) => panic!("this file ends in a panic:\n{changed}"),
+                }
+            }
+        }
+        // Changes that leave a problem which can be solved so cheaply are there too.
+        assert!(solved > times / 100, "{solved} of {times}");
+    }
+
+    #[test]
+    fn a_few_changed_files_are_survived() {
+        survives(140);
+    }
+
+    #[test]
+    #[ignore = "slow"]
+    fn many_changed_files_are_survived() {
+        survives(20_000);
+    }
 }

@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+mod mutate;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+pub use mutate::mutate;
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
@@ -51,22 +55,6 @@ pub fn numbers(events: &fb_core::Events, name: &str) -> Vec<f64> {
 /// Standard error as text.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Replaces, removes or repeats bytes of a file of equations.
-pub fn mutate(text: &[u8], random: &mut fb_core::Philox) -> Vec<u8> {
-    const BYTES: &[u8] = b"0123456789.-+*/^()[]\"=,e\ntTphidyx ";
-    let mut bytes = text.to_vec();
-    for _ in 0..=random.below(3) {
-        let at = random.below(bytes.len());
-        let byte = BYTES[random.below(BYTES.len())];
-        match random.below(3) {
-            0 => bytes[at] = byte,
-            1 => bytes.insert(at, byte),
-            _ => drop(bytes.remove(at)),
-        }
-    }
-    bytes
 }
 
 /// Runs the program and expects it to succeed.
