@@ -39,6 +39,52 @@ fn the_shipped_files_have_their_actions() {
 }
 
 #[test]
+fn a_transition_has_its_waves_and_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, page) = (folder.path().join("singlet.toml"), folder.path().join("page.html"));
+    let text = std::fs::read_to_string(format!("{SHIPPED}/singlet.toml")).unwrap();
+    let waves = |options: &str| -> Json {
+        std::fs::write(&file, text.clone() + options).unwrap();
+        let arguments = ["bubble", file.to_str().unwrap(), "--json", "--report", page.to_str().unwrap()];
+        serde_json::from_str(&succeed(&arguments)).unwrap()
+    };
+    let found = waves("[bubble.waves]\nturbulence = 0.0\nwall_velocity = 0.9\n");
+    let (transition, waves_of) = (&found["transition"], &found["gravitational_waves"]);
+    let number = |json: &Json| json.as_f64().unwrap_or_else(|| panic!("{json}"));
+    // Without turbulence the peak is that of sound.
+    let (t, beta) = (number(&transition["nucleation_temperature"]), number(&transition["beta_over_H"]));
+    let alpha = number(&transition["alpha_trace"]);
+    let peak = 1.9e-5 / 0.9 * beta * t / 100.0 * (106.75f64 / 100.0).powf(1.0 / 6.0);
+    assert!((number(&waves_of["peak_frequency"]["central"]) / peak - 1.0).abs() < 1e-6, "{waves_of}");
+    let moving = number(&waves_of["efficiency"]) * alpha / (1.0 + alpha);
+    let amplitude = 2.65e-6 / beta * moving * moving * (100.0f64 / 106.75).cbrt() * 0.9 * number(&waves_of["lifetime"]);
+    assert!((number(&waves_of["peak_amplitude"]["central"]) / amplitude - 1.0).abs() < 1e-6, "{waves_of}");
+    assert!(
+        number(&waves_of["peak_amplitude"]["high"]) > amplitude && number(&transition["errors"]["beta_over_H"]) > 0.0
+    );
+    assert!(number(&waves_of["snr"]["LISA"]["central"]) > number(&waves_of["snr"]["LIGO"]["central"]));
+    let html = std::fs::read_to_string(&page).unwrap();
+    // Profile, potential, path, S₃/T, spectrum.
+    assert_eq!(html.matches("<svg").count(), 5);
+    assert!(html.contains("Gravitational waves") && !html.contains("NaN"));
+    // The latent heat is more than the trace.
+    let latent = waves("[bubble.waves]\nalpha = \"latent\"\n");
+    assert!(
+        number(&latent["gravitational_waves"]["snr"]["LISA"]["central"]) > number(&waves_of["snr"]["LISA"]["central"])
+    );
+    for (options, message) in [
+        ("[bubble.waves]\nwall_velocity = 0.0\n", "bubble.waves.wall_velocity: found 0, expected a number above 0"),
+        ("[bubble.waves]\nyears = -1.0\n", "bubble.waves.years: found -1"),
+        ("[bubble.waves]\nspeed = 1.0\n", "unknown field `speed`"),
+    ] {
+        std::fs::write(&file, text.clone() + options).unwrap();
+        let output = run(&["bubble", file.to_str().unwrap()]);
+        assert!(stderr(&output).contains(message), "{}", stderr(&output));
+        assert_eq!(output.status.code(), Some(2));
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("potential.toml");
