@@ -95,7 +95,7 @@ fn the_layer_of_burgers_is_resolved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("points.csv");
     let (a, b) = (-2.1818662133343225f64, 4.973724771759881f64);
-    let mut text = "s,z\n".to_owned();
+    let mut rows = vec!["s,z".to_owned()];
     for i in 0..=20 {
         for k in 0..=40 {
             // Half of the points within the layer.
@@ -103,10 +103,10 @@ fn the_layer_of_burgers_is_resolved() {
             let t = 0.05 * f64::from(i);
             let s = ((((t - 0.35) / 0.08).asinh() - a) / b).clamp(0.0, 1.0);
             let z = (x * 5f64.sinh()).asinh() / 5.0;
-            text += &format!("{s:?},{z:?}\n");
+            rows.push(format!("{s:?},{z:?}"));
         }
     }
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, rows.join("\n") + "\n").unwrap();
     let found = &solved("burgers", &["--at", path.to_str().unwrap()])["solutions"]["u"];
     let (mut ours, mut theirs) = (0.0f64, 0.0f64);
     for (i, place) in found["points"].as_array().unwrap().iter().enumerate() {

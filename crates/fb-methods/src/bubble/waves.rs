@@ -399,8 +399,8 @@ mod tests {
             assert!((fit / exact - 1.0).abs() < 0.03, "{alpha} {wall}: {fit} {exact}");
         }
         // Its branches meet.
-        for alpha in [0.01, 0.1, 1.0] {
-            let jouguet = ((2.0 * alpha / 3.0 + alpha * alpha) as f64).sqrt() + sound();
+        for alpha in [0.01f64, 0.1, 1.0] {
+            let jouguet = (2.0 * alpha / 3.0 + alpha * alpha).sqrt() + sound();
             for v in [sound(), jouguet / (1.0 + alpha)] {
                 let (below, above) = (efficiency(alpha, v * (1.0 - 1e-9)), efficiency(alpha, v * (1.0 + 1e-9)));
                 assert!((below / above - 1.0).abs() < 1e-6, "{alpha} {v}: {below} {above}");

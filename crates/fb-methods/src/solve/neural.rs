@@ -164,7 +164,8 @@ impl Training<'_> {
                 }
                 base.extend(state);
                 let (parameters, history) = self.linear(&solved, base, &points, &hard)?;
-                stages.push(self.stage(&format!("outputs, steepness {steepness}"), history));
+                let what = if graded { "steepness up to" } else { "steepness" };
+                stages.push(self.stage(&format!("outputs, {what} {steepness}"), history));
                 let tried = Solved { parameters, trial: solved.trial.clone(), ansatz: solved.ansatz.clone(), ..solved };
                 let tried = self.validated(tried)?;
                 // Steeper ones only get worse from here.

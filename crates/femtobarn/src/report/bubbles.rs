@@ -11,7 +11,7 @@ use super::{facts, figure, foot, head, section};
 use crate::failure::Result;
 
 /// Places of a side of a map.
-const SIDE: usize = 61;
+const SIDE: usize = 49;
 /// The signal-to-noise ratio at which waves count as seen.
 const SEEN: f64 = 10.0;
 
@@ -69,7 +69,7 @@ pub fn html(report: &Report<'_>) -> Result<String> {
             figure(
                 &mut page,
                 &path(report, bounce, temperature),
-                "The way through the space of fields over the potential (above its value in the true vacuum, by decades), from the centre of the bubble (point) to the false vacuum. Fields that are not shown are zero or those of the false vacuum.",
+                "The way through the space of fields over the potential, from the centre of the bubble (point) to the false vacuum. Fields that are not shown are zero or those of the false vacuum.",
             );
         }
     }
@@ -160,8 +160,7 @@ fn along(report: &Report<'_>, bounce: &Bounce, temperature: f64) -> String {
         }
         points.push((length, landscape.value(phi) - ground));
     }
-    let start = points[centre];
-    let mut rest = vec![start];
+    let mut rest = vec![points[centre]];
     if let Some(end) = &bounce.true_vacuum {
         let from = &way[centre];
         let far = from.iter().zip(end).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
@@ -172,9 +171,18 @@ fn along(report: &Report<'_>, bounce: &Bounce, temperature: f64) -> String {
         }));
     }
     let [low, high] = range(points.iter().chain(&rest).map(|p| p.1));
+    // Large and small numbers by powers of ten.
+    let power = high.abs().max(low.abs()).max(1e-300).log10().floor();
+    let power = if (-2.0..4.0).contains(&power) { 0.0 } else { power };
+    let unit = 10f64.powf(power);
+    let (low, high) = (low / unit, high / unit);
+    points.iter_mut().chain(&mut rest).for_each(|p| p.1 /= unit);
+    let start = rest[0];
+    let label =
+        if power == 0.0 { "V − V(false vacuum)".to_owned() } else { format!("(V − V(false vacuum))/1e{power}") };
     let margin = 0.08 * (high - low);
     let x = Axis::new("length of the way from the false vacuum", 0.0, rest[rest.len() - 1].0 * 1.02, Scale::Linear);
-    let y = Axis::new("V − V(false vacuum)", low - margin, high + 4.0 * margin, Scale::Linear);
+    let y = Axis::new(&label, low - margin, high + 4.0 * margin, Scale::Linear);
     let mut plot = Plot::new(WIDE, x, y, "", "");
     plot.line(&[(0.0, 0.0), (1e300, 0.0)], "#999", "2 3");
     plot.line(&points, colour(0), "");
@@ -206,13 +214,15 @@ fn path(report: &Report<'_>, bounce: &Bounce, temperature: f64) -> Vec<String> {
                     landscape.value(&phi)
                 })
                 .collect();
+            // Walls far above the barrier would take all colours.
+            let ground = landscape.value(&bounce.false_vacuum);
             let lowest = range(values.iter().copied())[0];
-            let above: Vec<f64> = values.iter().map(|v| v - lowest).collect();
+            let highest = (ground + 1.5 * (ground - lowest)).min(range(values.iter().copied())[1]);
             let x = Axis::new(&report.fields[0], x0, x1, Scale::Linear);
             let y = Axis::new(&report.fields[other], y0, y1, Scale::Linear);
             let way: Vec<(f64, f64)> = bounce.phi[0].iter().copied().zip(bounce.phi[other].iter().copied()).collect();
             let centre = way[0];
-            Map::decades(&above, "V").draw_with(x, y, SIDE, |plot| {
+            Map::between(&values, "V", lowest, highest).draw_with(x, y, SIDE, |plot| {
                 plot.line(&way, "#111", "");
                 plot.points(&[(centre.0, centre.1, centre.1, centre.1)], "#111");
             })
@@ -271,5 +281,5 @@ fn spectrum(waves: &Waves, years: f64) -> String {
     }
     plot.line(&column(&|row| row[1] + row[2] + row[3]), "#111", "");
     plot.legend("all", "#111", "");
-    plot.finish(Corner::UpperRight)
+    plot.finish(Corner::LowerRight)
 }

@@ -13,7 +13,7 @@ use crate::failure::Result;
 
 /// Places of a line, and of a side of a map.
 const LINE: usize = 401;
-const SIDE: usize = 61;
+const SIDE: usize = 49;
 
 /// What the report shows.
 pub struct Report<'a> {
@@ -204,9 +204,12 @@ fn training(found: &Solution) -> String {
     let steps: usize = found.training.iter().map(|stage| stage.costs.len()).sum();
     let [low, high] = range(found.training.iter().flat_map(|stage| stage.costs.iter().map(root)));
     let x = Axis::new("step", 0.0, steps as f64, Scale::Linear);
-    let room = 10f64.powf(0.25 * found.training.len() as f64);
-    let y = Axis::new("root of the sum of squares", (low * 0.5).max(1e-16), high * 3.0 * room, Scale::Log);
-    let mut plot = Plot::new([MAP[0] * 2.0, SMALL[1] + 60.0], x, y, "", "");
+    let (low, high) = ((low * 0.5).max(1e-16), high * 2.0);
+    // The legend stands above all lines.
+    let height = SMALL[1] + 60.0;
+    let share = ((18.0 + 16.0 * found.training.len() as f64) / (height - 72.0)).min(0.7);
+    let y = Axis::new("root of the sum of squares", low, high * (high / low).powf(share / (1.0 - share)), Scale::Log);
+    let mut plot = Plot::new([MAP[0] * 2.0, height], x, y, "", "");
     let mut begun = 0;
     for (i, stage) in found.training.iter().enumerate() {
         let points: Vec<(f64, f64)> =

@@ -318,6 +318,11 @@ impl<'a> Map<'a> {
         Self { values: values.to_vec(), title, low, high, logarithmic: false }
     }
 
+    /// Between two values; what lies beyond them has their colours.
+    pub fn between(values: &[f64], title: &'a str, low: f64, high: f64) -> Self {
+        Self { values: values.to_vec(), title, low, high, logarithmic: false }
+    }
+
     /// The uppermost six decades of positive values.
     pub fn decades(values: &[f64], title: &'a str) -> Self {
         let values: Vec<f64> = values.iter().map(|v| v.max(1e-300).log10()).collect();
@@ -346,7 +351,12 @@ impl<'a> Map<'a> {
             let across = [edge(x0, x1, column), edge(x0, x1, column + 1)];
             plot.cell(across, [edge(y0, y1, row), edge(y0, y1, row + 1)], &shade(depth));
         }
-        let number = |v: f64| if self.logarithmic { format!("{:.0e}", 10f64.powf(v)) } else { format!("{v:.3}") };
+        let number = |v: f64| match (self.logarithmic, v.abs()) {
+            (true, _) => format!("{:.0e}", 10f64.powf(v)),
+            (false, size) if size < 5e-4 => "0".to_owned(),
+            (false, size) if size < 1e4 => format!("{v:.3}"),
+            (false, _) => format!("{v:.1e}"),
+        };
         plot.key(&number(self.low), &number(self.high), &shade);
         plot.heading(self.title);
         over(&mut plot);

@@ -324,14 +324,14 @@ impl Plot {
 
     /// Plain words above the frame on the left.
     pub fn heading(&mut self, text: &str) {
-        let (x, y, text) = (self.left, TOP - 8.0, escape(text));
+        let (x, y, text) = (self.left, self.top - 8.0, escape(text));
         let _ = write!(self.key, "<text x=\"{x}\" y=\"{y}\" font-size=\"12\">{text}</text>");
     }
 
     /// The key of a map above its frame on the right, in place of a note: its colours from the lowest to the highest value.
     pub fn key(&mut self, low: &str, high: &str, colours: &dyn Fn(f64) -> String) {
         let (low, high) = (escape(low), escape(high));
-        let (right, y) = (self.size[0] - RIGHT, TOP - 8.0);
+        let (right, y) = (self.size[0] - RIGHT, self.top - 8.0);
         let end = right - 6.2 * high.chars().count() as f64 - 5.0;
         for k in 0..20 {
             let (x, colour) = (end - 80.0 + 4.0 * f64::from(k), colours(f64::from(k) / 19.0));

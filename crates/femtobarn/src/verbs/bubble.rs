@@ -348,7 +348,7 @@ mod tests {
                 match std::panic::catch_unwind(|| carry_out(&changed, path, &tell)) {
                     Ok(Ok(())) => solved += 1,
                     Ok(Err(failure)) => assert!((2..=4).contains(&failure.exit_code()), "{failure}\n{changed}"),
-                    Err(_) => panic!("this file ends in a panic:\n{changed}"),
+                    Err(panic) => panic!("{:?} by this file:\n{changed}", panic.downcast_ref::<String>()),
                 }
             }
         }

@@ -8,6 +8,7 @@ mod mutate;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+#[allow(unused_imports, reason = "each test file uses a part of it")]
 pub use mutate::mutate;
 
 /// The root of the repository.
