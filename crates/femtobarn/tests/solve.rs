@@ -68,58 +68,6 @@ fn the_oscillator_has_its_states() {
     }
 }
 
-/// u(t, x) of Burgers' equation from −sin πx, by the transformation of Cole and Hopf: the mean of −sin πy with the weights
-/// exp[−cos(πy)/2πν − (x − y)²/4νt].
-fn cole_hopf(nu: f64, t: f64, x: f64) -> f64 {
-    let pi = std::f64::consts::PI;
-    if t == 0.0 {
-        return -(pi * x).sin();
-    }
-    let exponent = |y: f64| -(pi * y).cos() / (2.0 * pi * nu) - (x - y).powi(2) / (4.0 * nu * t);
-    // No y further than this from x has a weight: |u| ≤ 1 carries over t at most, and the heat some widths.
-    let reach = 1.2 * t + 24.0 * (nu * t).sqrt();
-    let steps = 6000;
-    let places = (0..=steps).map(|k| x + reach * (2.0 * f64::from(k) / f64::from(steps) - 1.0));
-    let largest = places.clone().map(exponent).fold(f64::NEG_INFINITY, f64::max);
-    let (mut sum, mut norm) = (0.0, 0.0);
-    for y in places {
-        let weight = (exponent(y) - largest).exp();
-        (sum, norm) = (sum - weight * (pi * y).sin(), norm + weight);
-    }
-    sum / norm
-}
-
-#[test]
-#[ignore = "slow"]
-fn the_layer_of_burgers_is_resolved() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("points.csv");
-    let (a, b) = (-2.1818662133343225f64, 4.973724771759881f64);
-    let mut rows = vec!["s,z".to_owned()];
-    for i in 0..=20 {
-        for k in 0..=40 {
-            // Half of the points within the layer.
-            let x = if k <= 20 { 0.05 * f64::from(k) } else { 0.0005 * f64::from(k - 20) };
-            let t = 0.05 * f64::from(i);
-            let s = ((((t - 0.35) / 0.08).asinh() - a) / b).clamp(0.0, 1.0);
-            let z = (x * 5f64.sinh()).asinh() / 5.0;
-            rows.push(format!("{s:?},{z:?}"));
-        }
-    }
-    std::fs::write(&path, rows.join("\n") + "\n").unwrap();
-    let found = &solved("burgers", &["--at", path.to_str().unwrap()])["solutions"]["u"];
-    let (mut ours, mut theirs) = (0.0f64, 0.0f64);
-    for (i, place) in found["points"].as_array().unwrap().iter().enumerate() {
-        let [s, z] = [0, 1].map(|k| place[k].as_f64().unwrap());
-        let exact =
-            cole_hopf(0.01 / std::f64::consts::PI, 0.35 + 0.08 * (a + b * s).sinh(), (5.0 * z).sinh() / 5f64.sinh());
-        let apart = |key: &str| (found[key][i].as_f64().unwrap() - exact).abs();
-        (ours, theirs) = (ours.max(apart("values")), theirs.max(apart("reference")));
-    }
-    println!("network {ours:e}, reference {theirs:e}");
-    assert!(ours < 1e-5 && theirs < 1e-6, "network {ours:e}, reference {theirs:e}");
-}
-
 #[test]
 fn soft_conditions_are_as_good_as_those_of_the_paper() {
     let folder = tempfile::tempdir().unwrap();

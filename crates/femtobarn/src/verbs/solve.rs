@@ -230,12 +230,15 @@ mod tests {
     use super::super::mutate::mutate;
     use super::*;
 
-    /// All that the program does with a file, with a network that takes no time.
-    fn carried_out(text: &str) -> Result<()> {
+    /// All that the program does with a file, with a network that takes no time; or all before the solution.
+    fn carried_out(text: &str, whole: bool) -> Result<()> {
         let path = Path::new("changed.toml");
         let (asked, network) = parse(text, path)?;
         let here = |source| Failure::In { path: path.to_owned(), source };
         let problem = Problem::new(&asked).map_err(here)?;
+        if !whole {
+            return Ok(());
+        }
         // Depth and features multiply the width.
         let few = |x: usize| x.min(2);
         let tiny = Network { width: Some(4), points: Some(9), steps: Some(2), seeds: few(network.seeds), ..network };
@@ -248,6 +251,7 @@ mod tests {
         Ok(())
     }
 
+    /// Every fortieth file is solved.
     fn survives(times: usize) {
         let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/solve");
         let names = ["o1", "o2", "c1", "i1", "i2", "i3", "e1"];
@@ -255,22 +259,22 @@ mod tests {
         for (k, name) in names.iter().enumerate() {
             let text = std::fs::read(format!("{shipped}/{name}.toml")).unwrap();
             let mut random = Philox::new(11, 0, k as u64);
-            for _ in 0..times.div_ceil(names.len()) {
+            for i in 0..times.div_ceil(names.len()) {
                 let changed = String::from_utf8_lossy(&mutate(&text, &mut random)).into_owned();
-                match std::panic::catch_unwind(|| carried_out(&changed)) {
-                    Ok(Ok(())) => solved += 1,
+                match std::panic::catch_unwind(|| carried_out(&changed, i % 40 == 0)) {
+                    Ok(Ok(())) => solved += usize::from(i % 40 == 0),
                     Ok(Err(failure)) => assert!((2..=4).contains(&failure.exit_code()), "{failure}\n{changed}"),
                     Err(panic) => panic!("{:?} by this file:\n{changed}", panic.downcast_ref::<String>()),
                 }
             }
         }
-        // Changes that leave a problem which can be solved so cheaply are there too.
-        assert!(solved > times / 100, "{solved} of {times}");
+        // Changes that leave a problem which can be solved so cheaply are among them.
+        assert!(solved > times / 4000, "{solved} of {times}");
     }
 
     #[test]
     fn a_few_changed_files_are_survived() {
-        survives(140);
+        survives(1400);
     }
 
     #[test]
