@@ -72,3 +72,51 @@ fn what_fixes_nothing_is_said() {
     let error = solve(&blow_up, &Network::default(), 0, &Alone).unwrap_err();
     assert_eq!(error.kind(), fb_core::Kind::Diverged, "{error}");
 }
+
+/// u(t, x) of Burgers' equation from −sin πx, by the transformation of Cole and Hopf: the mean of −sin πy with the weights
+/// exp[−cos(πy)/2πν − (x − y)²/4νt].
+fn cole_hopf(nu: f64, t: f64, x: f64) -> f64 {
+    let pi = std::f64::consts::PI;
+    if t < 1e-12 {
+        return -(pi * x).sin();
+    }
+    let exponent = |y: f64| -(pi * y).cos() / (2.0 * pi * nu) - (x - y).powi(2) / (4.0 * nu * t);
+    // No y further than this from x has a weight: |u| ≤ 1 carries over t at most, and the heat some widths.
+    let (reach, steps) = (1.2 * t + 24.0 * (nu * t).sqrt(), 6000);
+    let places = (0..=steps).map(|k| x + reach * (2.0 * f64::from(k) / f64::from(steps) - 1.0));
+    let largest = places.clone().map(exponent).fold(f64::NEG_INFINITY, f64::max);
+    let (sum, norm) = places.fold((0.0, 0.0), |(sum, norm), y| {
+        let weight = (exponent(y) - largest).exp();
+        (sum - weight * (pi * y).sin(), norm + weight)
+    });
+    sum / norm
+}
+
+#[test]
+#[ignore = "slow"]
+fn the_classical_method_resolves_burgers_layer_in_stretched_coordinates() {
+    // t = 0.35 + 0.08 sinh(a + b s), x = sinh(5 z)/sinh(5), both from 0 to 1: the layer about x = 0 is 0.003 wide.
+    let (nu, a, b) = (0.01 / std::f64::consts::PI, -2.1818662133343225f64, 4.973724771759881f64);
+    let across = "*sinh(5)/(5*cosh(5*z))";
+    let problem = Problem::new(&Equations {
+        variables: vec![("s".to_owned(), [0.0, 1.0]), ("z".to_owned(), [0.0, 1.0])],
+        unknowns: vec!["u".to_owned()],
+        parameters: vec![("nu".to_owned(), nu), ("a".to_owned(), a), ("b".to_owned(), b)],
+        equations: vec![format!(
+            "d(u, s)/(0.08*b*cosh(a + b*s)) + u*d(u, z){across} = nu*d(d(u, z){across}, z){across}"
+        )],
+        conditions: ["u(0, z) = -sin(pi*sinh(5*z)/sinh(5))", "u(s, 0) = 0", "u(s, 1) = 0"].map(str::to_owned).to_vec(),
+        ..Equations::default()
+    })
+    .unwrap();
+    let reference = chebyshev::solve(&problem, &Alone).unwrap();
+    let mut most = 0.0f64;
+    for i in 0..=20 {
+        for k in 0..=40 {
+            let (s, z) = (f64::from(i) / 20.0, f64::from(k) / 40.0);
+            let (t, x) = (0.35 + 0.08 * (a + b * s).sinh(), (5.0 * z).sinh() / 5f64.sinh());
+            most = most.max((reference.value(0, &[s, z]) - cole_hopf(nu, t, x)).abs());
+        }
+    }
+    assert!(most < 1e-5, "{most:e}");
+}

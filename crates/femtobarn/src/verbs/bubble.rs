@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_few_changed_files_are_survived() {
-        survives(1000);
+        survives(300);
     }
 
     #[test]
