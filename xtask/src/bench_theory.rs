@@ -13,9 +13,9 @@ use serde_json::json;
 
 use crate::bench::{Server, in_release, median, python};
 
-const TURNS: usize = 5;
+const TURNS: usize = 3;
 /// Steps of L-BFGS.
-const STEPS: usize = 100;
+const STEPS: usize = 400;
 
 /// (name, right end of each variable, equation, conditions, exact solution, neurons, points)
 type Written = (&'static str, f64, &'static str, &'static [&'static str], &'static str, usize, usize);
