@@ -17,7 +17,7 @@ use super::options::{Collocation, Conditions, Network, Optimiser};
 use super::points::{chebyshev, latin_hypercube, middles, sobol, tensor};
 use super::problem::{Misfit, Problem, config};
 use super::system::{Rows, System, Trial};
-use super::trained::{Neural, Solved, Stage};
+use super::trained::{Neural, Solved, Stage, cost};
 
 /// Width and points of networks that are tried one after the other.
 fn levels(problem: &Problem, options: &Network) -> Vec<(usize, usize)> {
@@ -391,17 +391,4 @@ impl Training<'_> {
         solved.condition_max = condition;
         Ok(solved)
     }
-}
-
-/// The sum of squares and its gradient.
-fn cost(system: &System<'_, Neural>, x: &[f64], gradient: &mut Vec<f64>) -> f64 {
-    let mut values = vec![0.0; system.rows()];
-    let mut jacobian = vec![0.0; system.rows() * x.len()];
-    system.jacobian(x, &mut values, &mut jacobian);
-    gradient.clear();
-    gradient.resize(x.len(), 0.0);
-    for (value, row) in values.iter().zip(jacobian.chunks_exact(x.len())) {
-        gradient.iter_mut().zip(row).for_each(|(g, d)| *g += 2.0 * value * d);
-    }
-    values.iter().map(|v| v * v).sum()
 }

@@ -1,6 +1,7 @@
 //! A network as a trial function, and what it is after training.
 
 use fb_core::{Result, Workers};
+use fb_nn::least_squares::Residuals;
 use fb_nn::taylor::{MOST_VARIABLES, Order, Room, TaylorNetwork, Trace};
 
 use super::ansatz::Ansatz;
@@ -106,4 +107,17 @@ impl Solved {
     pub fn weights(&self) -> usize {
         self.trial.parameters()
     }
+}
+
+/// The sum of squares and its gradient.
+pub(super) fn cost(system: &System<'_, Neural>, x: &[f64], gradient: &mut Vec<f64>) -> f64 {
+    let mut values = vec![0.0; system.rows()];
+    let mut jacobian = vec![0.0; system.rows() * x.len()];
+    system.jacobian(x, &mut values, &mut jacobian);
+    gradient.clear();
+    gradient.resize(x.len(), 0.0);
+    for (value, row) in values.iter().zip(jacobian.chunks_exact(x.len())) {
+        gradient.iter_mut().zip(row).for_each(|(g, d)| *g += 2.0 * value * d);
+    }
+    values.iter().map(|v| v * v).sum()
 }
