@@ -158,7 +158,7 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         let name = arguments.source.name();
         let lead =
             format!("Maximum-likelihood fit of {}. femtobarn {}.", workspace.display(), env!("CARGO_PKG_VERSION"));
-        publish(path, &report::fit::html(&name, &lead, &outcome))?;
+        fb_io::write_whole(path, report::fit::html(&name, &lead, &outcome).as_bytes())?;
     }
     if arguments.json {
         // Impacts come with a report, but are printed where they were asked for.
@@ -167,11 +167,6 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
     }
     super::print(&outcome.text());
     Ok(())
-}
-
-/// Writes a page.
-pub(super) fn publish(path: &Path, page: &str) -> Result<()> {
-    std::fs::write(path, page).map_err(|e| Failure::Usage(format!("{}: cannot be written: {e}", path.display())))
 }
 
 /// The fit of a workspace.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fb_statistics::histfactory::{Likelihood, Scan, test_with_toys};
 use serde_json::json;
 
-use super::fit::{Source, publish};
+use super::fit::Source;
 use crate::console::Console;
 use crate::failure::{Failure, Result};
 use crate::report;
@@ -77,7 +77,8 @@ pub(super) fn execute(arguments: &Arguments) -> Result<()> {
         let (name, poi) = (arguments.source.name(), model.poi().map(|at| model.parameters()[at].name.as_str()));
         let lead = format!("Upper limits by CLs of {name}, asymptotic. femtobarn {}.", env!("CARGO_PKG_VERSION"));
         let tests: Vec<_> = tests.collect::<Result<_>>()?;
-        publish(path, &report::limit::html(&name, &lead, poi.unwrap_or_default(), &limits, &tests))?;
+        let page = report::limit::html(&name, &lead, poi.unwrap_or_default(), &limits, &tests);
+        fb_io::write_whole(path, page.as_bytes())?;
     }
     if arguments.json {
         let mut found = json!({

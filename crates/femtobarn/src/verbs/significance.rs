@@ -8,7 +8,7 @@ use fb_statistics::special::normal_cdf;
 use fb_statistics::spectrum::search::{LEVEL, Search};
 use serde_json::json;
 
-use super::fit::{Source, publish, within};
+use super::fit::{Source, within};
 use super::spectrum;
 use crate::failure::{Failure, Result};
 use crate::report;
@@ -125,7 +125,8 @@ fn search(arguments: &Arguments, source: &Source, scan: &str) -> Result<()> {
     let words = told(&found, name.trim());
     if let Some(out) = &arguments.report {
         let lead = format!("Search for a peak in {}. femtobarn {}.", path.display(), env!("CARGO_PKG_VERSION"));
-        publish(out, &report::search::html(&source.name(), &lead, name.trim(), &found, &words))?;
+        let page = report::search::html(&source.name(), &lead, name.trim(), &found, &words);
+        fb_io::write_whole(out, page.as_bytes())?;
     }
     if !arguments.json {
         super::print(&format!("{words}\n"));
