@@ -19,7 +19,7 @@ const GRADS: usize = 4;
 
 /// eˣ/Σeˣ.
 #[inline(always)]
-fn softmax<T: Real>(x: &mut [T]) {
+pub(super) fn softmax<T: Real>(x: &mut [T]) {
     let mut tops = [T::of(f64::from(f32::MIN)); 16];
     let (blocks, rest) = x.as_chunks::<16>();
     for block in blocks {

@@ -2,7 +2,8 @@
 //! than its values.
 
 use super::Cell;
-use super::dense::{activate, deactivate, pass_on};
+use super::attention::softmax;
+use super::dense::{activate, deactivate, hand_on};
 use super::rowwise::fold;
 use crate::graph::Activation;
 use crate::kernels::{Matrix, Real, product, vector};
@@ -53,8 +54,7 @@ pub(super) fn unit_backward<T: Real>(cell: &mut Cell<'_, T>, activation: Activat
             }
         },
     );
-    pass_on(cell, 0, &g);
-    cell.lane.grads[cell.id] = g;
+    cell.lane.grads[cell.id] = hand_on(cell, 0, g);
 }
 
 /// The widths of queries and of values, and 1/√(width of queries).
@@ -78,7 +78,14 @@ pub(super) fn attention_forward<T: Real>(cell: &mut Cell<'_, T>) {
         product([n, narrow, n], (q, thin), (k, turned), (s, Matrix::rows(n)), T::ZERO);
         vector(
             #[inline(always)]
-            || s.chunks_exact_mut(n.max(1)).for_each(|row| softmax(row, factor)),
+            || {
+                for row in s.chunks_exact_mut(n.max(1)) {
+                    for x in row.iter_mut() {
+                        *x = *x * factor;
+                    }
+                    softmax(row);
+                }
+            },
         );
         let wide = Matrix::rows(width).at(o[0] * width);
         product([n, n, width], (s, Matrix::rows(n)), (v, wide), (&mut y, wide), T::ZERO);
@@ -119,24 +126,10 @@ pub(super) fn attention_backward<T: Real>(cell: &mut Cell<'_, T>) {
         product([n, n, narrow], (&slope, square), (k, thin), (&mut gq, thin), T::ZERO);
         product([n, n, narrow], (&slope, mirrored), (q, thin), (&mut gk, thin), T::ZERO);
     }
-    for (i, part) in [&gq, &gk, &gv].into_iter().enumerate() {
-        pass_on(cell, i, part);
-    }
     cell.lane.grads[cell.id] = g;
-    for (i, buffer) in [p, gq, gk, gv].into_iter().enumerate() {
-        cell.give_keep(i, buffer);
-    }
-}
-
-/// eˣ/Σeˣ of `factor`·x.
-#[inline(always)]
-fn softmax<T: Real>(x: &mut [T], factor: T) {
-    let top = x.iter().fold(T::of(f64::from(f32::MIN)), |top, &x| top.max(x));
-    for x in x.iter_mut() {
-        *x = (factor * (*x - top)).exp();
-    }
-    let inverse = T::ONE / fold(x, x, |x, _| x);
-    for x in x.iter_mut() {
-        *x = *x * inverse;
+    cell.give_keep(SOFTMAX, p);
+    for (i, part) in [gq, gk, gv].into_iter().enumerate() {
+        let spare = hand_on(cell, i, part);
+        cell.give_keep(GRADS + i, spare);
     }
 }
