@@ -164,7 +164,7 @@ impl<C: Serialize> Plan<'_, C> {
             build(loss.outputs(targets), graph)
         })?;
         let (means, sigma): (Vec<f64>, Vec<f64>) =
-            (0..targets).map(|k| moments(&train.target(k), &train.weights)).unzip();
+            (0..targets).map(|k| fb_physics::features::moments(&train.target(k), &train.weights)).unzip();
         if let Some(k) = sigma.iter().position(|s| !(*s > 0.0 && s.is_finite())) {
             let what = format!("the spread of target {k} of the training part");
             return Err(Error::Empty { what, hint: format!("its standard deviation is {}", sigma[k]) });
@@ -234,16 +234,6 @@ pub(crate) fn set<'a>(
 ) -> Set<'a> {
     let target = groups.map_or(Target::Classes(&sample.labels), Target::Partition);
     Set { features, target, weights, identity: &sample.identity, variable: None }
-}
-
-/// Mean and standard deviation, by the sizes of the weights.
-fn moments(x: &[f64], weights: &[f64]) -> (f64, f64) {
-    let mean = |f: &dyn Fn(f64) -> f64| {
-        let sum: f64 = x.iter().zip(weights).map(|(&x, w)| w.abs() * f(x)).sum();
-        sum / weights.iter().map(|w| w.abs()).sum::<f64>()
-    };
-    let center = mean(&|x| x);
-    (center, mean(&|x| (x - center) * (x - center)).sqrt())
 }
 
 /// The list whose entries are put into groups.

@@ -243,15 +243,20 @@ impl Source for Trees {
 }
 
 pub(crate) fn fit_variable(variable: &mut Variable, values: &[f64], weights: &[f64]) {
+    let (mean, deviation) = moments(values, weights);
+    variable.center.get_or_insert(mean);
+    variable.scale.get_or_insert(if deviation > 0.0 { 1.0 / deviation } else { 1.0 });
+}
+
+/// Mean and standard deviation of numbers that count with the sizes of their weights; zero where all weights are.
+pub fn moments(values: &[f64], weights: &[f64]) -> (f64, f64) {
     let total = weights.iter().map(|w| w.abs()).sum::<f64>();
     let mean_of = |f: &dyn Fn(f64) -> f64| {
         let sum = values.iter().zip(weights).map(|(&x, w)| w.abs() * f(x)).sum::<f64>();
         if total > 0.0 { sum / total } else { 0.0 }
     };
     let mean = mean_of(&|x| x);
-    let deviation = mean_of(&|x| (x - mean).powi(2)).sqrt();
-    variable.center.get_or_insert(mean);
-    variable.scale.get_or_insert(if deviation > 0.0 { 1.0 / deviation } else { 1.0 });
+    (mean, mean_of(&|x| (x - mean).powi(2)).sqrt())
 }
 
 pub(crate) fn scaled(variable: &Variable, values: Vec<f64>) -> Result<Vec<f32>> {

@@ -127,6 +127,14 @@ fn what_cannot_be_predicted_is_refused() {
         let found = fit(*method, &tiny(*method), [&train, &others]).err().unwrap();
         assert!(found.to_string().contains("tells classes apart"), "{}: {found}", method.card().name);
     }
+    let mlp = fb_methods::method("mlp").unwrap();
+    let refused = |changes: &[(&str, Json)], train: &Sample| {
+        fit(mlp, &with(quick(mlp), changes), [train, &others]).err().unwrap().to_string()
+    };
+    let huber = json!({"kind": "huber", "delta": 0.1});
+    assert!(refused(&[("loss", huber)], &sample(&jets(60, 1))).contains("found a loss of numbers"));
+    assert!(refused(&[("loss", json!({"kind": "huber", "delta": 0.0}))], &train).contains("positive numbers"));
+    assert!(refused(&[("reweight", tiny(mlp)["reweight"].clone())], &train).contains("makes classes alike"));
     let bdt = fb_methods::method("bdt").unwrap();
     let refused = |changes: &[(&str, Json)], train: &Sample| {
         fit(bdt, &with(tiny(bdt), changes), [train, &others]).err().unwrap().to_string()
