@@ -3,10 +3,10 @@
 //!
 //! Source: S. Baker and R. D. Cousins, Nucl. Instrum. Meth. 221 (1984) 437.
 
-use fb_core::run::gather;
-use fb_core::{Error, Result, Value, Workers};
+use fb_core::{Result, Value, Workers};
 
 use crate::special::chi2_tail;
+use crate::toys::experiments;
 
 /// The outcome of a test.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,19 +39,14 @@ impl Goodness {
     /// With the share of `toys` pseudo-experiments whose statistic, which `draw` gives, is as large or larger.
     ///
     /// # Errors
-    /// [`Error::Fit`] if more than a tenth of them fail.
+    /// [`fb_core::Error::Fit`] if more than a tenth of them fail.
     pub fn with_toys(
         mut self,
         toys: usize,
         workers: &dyn Workers,
         draw: &(dyn Fn(u64) -> Result<f64> + Sync),
     ) -> Result<Self> {
-        let found: Vec<f64> =
-            gather(workers, toys, &|toy| draw(toy as u64).ok().filter(|x| !x.is_nan())).into_iter().flatten().collect();
-        let failed = toys - found.len();
-        if failed * 10 > toys || found.is_empty() {
-            return Err(Error::Fit { reason: format!("{failed} of the fits of {toys} pseudo-experiments failed") });
-        }
+        let (found, failed) = experiments(toys, workers, &|toy| draw(toy as u64).ok().filter(|x: &f64| !x.is_nan()))?;
         let above = found.iter().filter(|x| **x >= self.statistic).count();
         self.toys = Some(ToyShare { p: share(above, found.len()), failed });
         Ok(self)

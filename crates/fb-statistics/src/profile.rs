@@ -1,6 +1,7 @@
 //! Profile-likelihood intervals: where −2 ln L, lowest in all other parameters, has risen by a given amount.
 
-use fb_core::{Error, Result};
+use fb_core::run::gather;
+use fb_core::{Error, Result, Workers};
 
 /// An end of an interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,6 +19,26 @@ impl End {
             Self::Found(x) | Self::Bound(x) => x,
         }
     }
+}
+
+/// (x, `rise`(x)) at `points` places within three errors of the best value and between the bounds; places without a rise
+/// are left out.
+pub(crate) fn scan(
+    (best, error): (f64, f64),
+    bounds: (f64, f64),
+    points: usize,
+    workers: &dyn Workers,
+    rise: &(dyn Fn(f64) -> Option<f64> + Sync),
+) -> Vec<(f64, f64)> {
+    let (low, high) = ((best - 3.0 * error).max(bounds.0), (best + 3.0 * error).min(bounds.1));
+    if low.is_nan() || high.is_nan() || low >= high {
+        return Vec::new();
+    }
+    let one = |k: usize| {
+        let x = low + (high - low) * k as f64 / (points - 1) as f64;
+        Some((x, rise(x)?))
+    };
+    gather(workers, points, &one).into_iter().flatten().collect()
 }
 
 /// An end is found when −2 ln L is within this of what is sought.

@@ -1,6 +1,24 @@
 //! Pseudo-experiments.
 
-use fb_core::Philox;
+use fb_core::run::gather;
+use fb_core::{Error, Philox, Result, Workers};
+
+/// What `one` finds in each of so many pseudo-experiments, and how many of them fail; those are left out.
+///
+/// # Errors
+/// [`Error::Fit`] if more than a tenth of them fail.
+pub(crate) fn experiments<T: Send>(
+    toys: usize,
+    workers: &dyn Workers,
+    one: &(dyn Fn(usize) -> Option<T> + Sync),
+) -> Result<(Vec<T>, usize)> {
+    let found: Vec<T> = gather(workers, toys, &one).into_iter().flatten().collect();
+    let failed = toys - found.len();
+    if failed * 10 > toys || found.is_empty() {
+        return Err(Error::Fit { reason: format!("{failed} of the fits of {toys} pseudo-experiments failed") });
+    }
+    Ok((found, failed))
+}
 
 /// A Poisson number of this mean: by inversion for small means, else by Hörmann's transformed rejection (PTRS,
 /// Insurance: Mathematics and Economics 12 (1993) 39).

@@ -5,6 +5,7 @@ use fb_core::{Result, Workers};
 
 use super::fit::{Fitted, conditional_fit};
 use super::likelihood::Likelihood;
+use crate::profile;
 
 /// A nuisance parameter θ, which the auxiliary measurement alone puts at θ₀ ± σ₀ and the fit at θ̂ ± σ.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,18 +79,11 @@ pub fn profile_scan(
     points: usize,
     workers: &dyn Workers,
 ) -> Vec<(f64, f64)> {
-    let (best, error) = (fitted.fit.theta[i], fitted.errors[i]);
-    let (low, high) = likelihood.model().parameters()[i].bounds;
-    let (low, high) = ((best - 3.0 * error).max(low), (best + 3.0 * error).min(high));
-    if low.is_nan() || high.is_nan() || low >= high {
-        return Vec::new();
-    }
-    let one = |k: usize| {
-        let x = low + (high - low) * k as f64 / (points - 1) as f64;
+    let bounds = likelihood.model().parameters()[i].bounds;
+    profile::scan((fitted.fit.theta[i], fitted.errors[i]), bounds, points, workers, &|x| {
         let theta = held(likelihood, fitted, i, x)?;
-        Some((x, likelihood.twice_nll(&theta) - fitted.fit.twice_nll))
-    };
-    gather(workers, points, &one).into_iter().flatten().collect()
+        Some(likelihood.twice_nll(&theta) - fitted.fit.twice_nll)
+    })
 }
 
 /// The best parameters where parameter `i` is at `x`. The fit starts where the covariance leads, Δθ = V_·i Δθ_i/V_ii.

@@ -2,7 +2,6 @@
 //!
 //! Source: physics/9711021, with the other parameters as the data want them at each strength (profile construction).
 
-use fb_core::run::gather;
 use fb_core::{Error, Philox, Result, Value, Workers};
 
 use super::fit::{best_fit, conditional_fit, profile_interval};
@@ -10,6 +9,7 @@ use super::likelihood::Likelihood;
 use super::toys::draw;
 use crate::goodness::share;
 use crate::profile::End;
+use crate::toys::experiments;
 
 /// An interval with what it was made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,12 +59,8 @@ pub fn feldman_cousins(
             let data = draw(model, &truth.theta, &mut Philox::new(seed, 100 + k as u64, toy as u64));
             statistic(&Likelihood::new(model, data), &truth.theta, mu).ok()
         };
-        let found: Vec<f64> = gather(workers, toys, &one).into_iter().flatten().collect();
-        failed += toys - found.len();
-        if found.len() * 10 < toys * 9 {
-            let reason = format!("{} of the fits of {toys} pseudo-experiments at {mu} failed", toys - found.len());
-            return Err(Error::Fit { reason });
-        }
+        let (found, missed) = experiments(toys, workers, &one)?;
+        failed += missed;
         // Fits end within 1e-6 of the lowest −2 ln L.
         let above = found.iter().filter(|t| **t >= seen - 1e-6).count();
         points.push((mu, seen, share(above, found.len())));

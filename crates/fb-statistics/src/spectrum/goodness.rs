@@ -1,10 +1,10 @@
 //! Pseudo-experiments of spectra, their goodness of fit and profiles.
 
-use fb_core::run::gather;
 use fb_core::{Error, Philox, Result, Workers};
 
 use super::model::{Category, Data, Estimate, Spectra};
 use crate::goodness::Goodness;
+use crate::profile;
 use crate::toys::poisson;
 
 /// Bins in which a spectrum is integrated to draw events from it.
@@ -14,18 +14,12 @@ impl Spectra {
     /// (x, rise of −2 ln L) at `points` places of parameter `i` within three errors of its best value and its bounds,
     /// lowest in all other parameters; places without a fit are left out.
     pub fn scan(&self, best: &Estimate, i: usize, points: usize, workers: &dyn Workers) -> Vec<(f64, f64)> {
-        let (center, error, bounds) = (best.theta[i], best.errors[i], self.bounds());
-        let (low, high) = ((center - 3.0 * error).max(bounds[i].0), (center + 3.0 * error).min(bounds[i].1));
-        if low.is_nan() || high.is_nan() || low >= high {
-            return Vec::new();
-        }
-        let one = |k: usize| {
-            let x = low + (high - low) * k as f64 / (points - 1) as f64;
+        let bounds = self.bounds();
+        profile::scan((best.theta[i], best.errors[i]), bounds[i], points, workers, &|x| {
             let (mut start, mut held) = (best.theta.clone(), bounds.clone());
             (start[i], held[i]) = (x, (x, x));
-            Some((x, self.minimum(&start, &held).ok()?.value - best.twice_nll))
-        };
-        gather(workers, points, &one).into_iter().flatten().collect()
+            Some(self.minimum(&start, &held).ok()?.value - best.twice_nll)
+        })
     }
 
     /// How well the spectra describe what was seen. In bins, the likelihood ratio to the saturated model, with the bins

@@ -8,6 +8,7 @@ use fb_core::{Error, Philox, Result, Value, Workers};
 use super::model::{Component, Spectra};
 use crate::goodness::share;
 use crate::special::normal_cdf;
+use crate::toys::experiments;
 
 /// A scan with what it says of all places together.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,11 +94,7 @@ impl Spectra {
                 let points = all.collect::<Result<Vec<_>>>().ok()?;
                 Some((largest(&points), crossings(&points)))
             };
-            let found: Vec<(f64, f64)> = gather(workers, toys, &one).into_iter().flatten().collect();
-            let failed = toys - found.len();
-            if failed * 10 > toys || found.is_empty() {
-                return Err(Error::Fit { reason: format!("{failed} of the fits of {toys} pseudo-experiments failed") });
-            }
+            let (found, failed) = experiments(toys, workers, &one)?;
             let n = found.len() as f64;
             let mean = found.iter().map(|f| f.1).sum::<f64>() / n;
             let variance = found.iter().map(|f| (f.1 - mean).powi(2)).sum::<f64>() / n;
