@@ -25,30 +25,19 @@ import fastjet
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pythia8mc
 
-from top_tagging import CHARGED, ELECTRON, MUON, NEUTRAL, PHOTON, pseudojets, rounded, towers, wrap
+from top_tagging import CHARGED, ELECTRON, MUON, NEUTRAL, PHOTON, list_column, pseudojets, pythia, rounded, towers, wrap
 
 PT = (30.0, 300.0)
 LARGEST_ETA = 2.4
 MOST = 25
 PION = 0.1396
-COMMON = ["Print:quiet = on", "Random:setSeed = on", "Beams:eCM = 13000.", "PartonLevel:MPI = off",
+COMMON = ["Beams:eCM = 13000.", "PartonLevel:MPI = off",
           "PhaseSpace:pTHatMin = 40.", "PhaseSpace:pTHatMax = 300.", "PhaseSpace:bias2Selection = on",
           "PhaseSpace:bias2SelectionPow = 4.", "PhaseSpace:bias2SelectionRef = 100."]
 PROCESSES = [["HardQCD:hardbbbar = on"], ["HardQCD:hardccbar = on"],
              ["HardQCD:qq2qq = on", "HardQCD:qqbar2qqbarNew = on"], ["HardQCD:gg2gg = on", "HardQCD:qqbar2gg = on"]]
 ANTI_KT = fastjet.JetDefinition(fastjet.antikt_algorithm, 0.4)
-
-
-def pythia(process, seed):
-    generator = pythia8mc.Pythia("", False)
-    for setting in [*COMMON, f"Random:seed = {1 + (4 * seed + process) % 900_000_000}", *PROCESSES[process]]:
-        if not generator.readString(setting):
-            raise SystemExit(f"Pythia does not know the setting `{setting}`")
-    if not generator.init():
-        raise SystemExit("Pythia does not start")
-    return generator
 
 
 def heaviest_quark(code):
@@ -165,9 +154,7 @@ def column(rows, name):
     make = (lambda x: np.asarray(x, dtype=np.int8)) if whole else rounded
     if name[:4] not in ("trk_", "neu_"):
         return pa.array(make([row[name] for row in rows]))
-    lists = [row[name] for row in rows]
-    offsets = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(make(np.concatenate(lists))))
+    return list_column([row[name] for row in rows], make)
 
 
 def main():
@@ -178,7 +165,7 @@ def main():
     options = parser.parse_args()
     rng, rows = np.random.default_rng(options.seed), []
     for process in range(len(PROCESSES)):
-        generator, wanted = pythia(process, options.seed), len(rows) + options.events
+        generator, wanted = pythia([*COMMON, *PROCESSES[process]], 4 * options.seed + process), len(rows) + options.events
         while len(rows) < wanted:
             if generator.next():
                 rows.extend(jets(generator.event, rng))

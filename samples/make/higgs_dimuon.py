@@ -23,15 +23,14 @@ import fastjet
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pythia8mc
 
-from top_tagging import NEUTRAL, PHOTON, pseudojets, rounded, towers, tracks, wrap
+from top_tagging import NEUTRAL, PHOTON, pseudojets, pythia, rounded, towers, tracks, wrap
 
 LUMINOSITY = 137e3  # 1/pb
 MUON_MASS = 0.10566
 MASS = (110.0, 150.0)
 PT = (20.0, 26.0)
-COMMON = ["Print:quiet = on", "Random:setSeed = on", "Beams:eCM = 13000.", "PartonLevel:MPI = off"]
+COMMON = ["Beams:eCM = 13000.", "PartonLevel:MPI = off"]
 HIGGS = ["25:m0 = 125.", "25:onMode = off", "25:onIfAny = 13"]
 PROCESSES = {
     1: ["HiggsSM:gg2H = on", *HIGGS],
@@ -42,16 +41,6 @@ PROCESSES = {
 }
 ANTI_KT = fastjet.JetDefinition(fastjet.antikt_algorithm, 0.4)
 WHOLE = {"process": np.int8, "is_signal": np.int8, "njets": np.int8, "n_soft": np.int16}
-
-
-def pythia(process, seed):
-    generator = pythia8mc.Pythia("", False)
-    for setting in [*COMMON, f"Random:seed = {1 + (4 * seed + process) % 900_000_000}", *PROCESSES[process]]:
-        if not generator.readString(setting):
-            raise SystemExit(f"Pythia does not know the setting `{setting}`")
-    if not generator.init():
-        raise SystemExit("Pythia does not start")
-    return generator
 
 
 def vector(pt, eta, phi, mass=0.0):
@@ -148,7 +137,7 @@ def variables(pair, jets, momentum):
 
 
 def events(process, options, rng):
-    generator, rows, tried = pythia(process, options.seed), [], 0
+    generator, rows, tried = pythia([*COMMON, *PROCESSES[process]], 4 * options.seed + process), [], 0
     while len(rows) < options.events:
         if not generator.next():
             continue

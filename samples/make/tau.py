@@ -18,14 +18,13 @@ import fastjet
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pythia8mc
 
-from top_tagging import detect, pseudojets, rounded, visible, wrap
+from top_tagging import detect, list_column, pseudojets, pythia, rounded, visible, wrap
 
 PT = (20.0, 100.0)
 LARGEST_ETA = 2.3
 HALF_WIDTH = 0.525
-COMMON = ["Print:quiet = on", "Random:setSeed = on", "Beams:eCM = 13000.", "PartonLevel:MPI = off"]
+COMMON = ["Beams:eCM = 13000.", "PartonLevel:MPI = off"]
 Z = ["WeakSingleBoson:ffbar2gmZ = on", "PhaseSpace:mHatMin = 60.", "23:onMode = off"]
 PROCESSES = {
     0: [*Z, "23:onIfAny = 11"],
@@ -36,16 +35,6 @@ PROCESSES = {
         "PhaseSpace:bias2SelectionPow = 4."],
 }
 ANTI_KT = fastjet.JetDefinition(fastjet.antikt_algorithm, 0.4)
-
-
-def pythia(label, seed):
-    generator = pythia8mc.Pythia("", False)
-    for setting in [*COMMON, f"Random:seed = {1 + (4 * seed + label) % 900_000_000}", *PROCESSES[label]]:
-        if not generator.readString(setting):
-            raise SystemExit(f"Pythia does not know the setting `{setting}`")
-    if not generator.init():
-        raise SystemExit("Pythia does not start")
-    return generator
 
 
 def sought(event, label):
@@ -87,9 +76,7 @@ def column(rows, name):
     make = (lambda x: np.asarray(x, dtype=np.int8)) if whole else rounded
     if not name.startswith("cand_"):
         return pa.array(make([row[name] for row in rows]))
-    lists = [row[name] for row in rows]
-    offsets = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(make(np.concatenate(lists))))
+    return list_column([row[name] for row in rows], make)
 
 
 def main():
@@ -100,7 +87,7 @@ def main():
     options = parser.parse_args()
     kinds = []
     for label in PROCESSES:
-        generator, rng = pythia(label, options.seed), np.random.default_rng([options.seed, label])
+        generator, rng = pythia([*COMMON, *PROCESSES[label]], 4 * options.seed + label), np.random.default_rng([options.seed, label])
         rows = []
         while len(rows) < options.events:
             if generator.next():

@@ -30,7 +30,7 @@ PT = (550.0, 650.0)
 LARGEST_ETA = 2.0
 MOST_CONSTITUENTS = 200
 MANTISSA_BITS = 10
-COMMON = ["Print:quiet = on", "Random:setSeed = on", "Beams:eCM = 14000.", "PartonLevel:MPI = off",
+COMMON = ["Beams:eCM = 14000.", "PartonLevel:MPI = off",
           "PhaseSpace:pTHatMin = 500.", "PhaseSpace:pTHatMax = 750."]
 PROCESSES = {
     0: ["HardQCD:all = on"],
@@ -39,9 +39,10 @@ PROCESSES = {
 CHARGED, NEUTRAL, PHOTON, ELECTRON, MUON = range(5)
 
 
-def pythia(label, seed):
+def pythia(settings, seed):
+    """Pythia with these settings."""
     generator = pythia8mc.Pythia("", False)
-    for setting in [*COMMON, f"Random:seed = {1 + (2 * seed + label) % 900_000_000}", *PROCESSES[label]]:
+    for setting in ["Print:quiet = on", "Random:setSeed = on", f"Random:seed = {1 + seed % 900_000_000}", *settings]:
         if not generator.readString(setting):
             raise SystemExit(f"Pythia does not know the setting `{setting}`")
     if not generator.init():
@@ -219,6 +220,12 @@ def rounded(x):
     return bits.astype(np.uint32).view(np.float32)
 
 
+def list_column(lists, make):
+    """A column of lists, whose entries `make` turns into an array."""
+    offsets = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(make(np.concatenate(lists))))
+
+
 def write(jets, path, about):
     columns = {"label": np.array([j["label"] for j in jets], np.int8),
                "event_id": np.array([j["event_id"] for j in jets], np.int64)}
@@ -254,7 +261,7 @@ def main():
     jets, version, collisions = [], "", 0
     for label in (0, 1):
         wanted = options.events // 2 if label else (options.events + 1) // 2
-        generator = pythia(label, options.seed)
+        generator = pythia([*COMMON, *PROCESSES[label]], 2 * options.seed + label)
         version = f"{generator.parm('Pythia:versionNumber'):.3f}"
         got, told = 0, time.monotonic()
         while got < wanted:

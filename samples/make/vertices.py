@@ -18,9 +18,8 @@ import fastjet
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pythia8mc
 
-from top_tagging import pseudojets, rounded, wrap
+from top_tagging import list_column, pseudojets, pythia, rounded, wrap
 
 PT = (30.0, 200.0)
 LARGEST_ETA = 2.4
@@ -28,7 +27,7 @@ TRACK_PT = 0.5
 EFFICIENCY = 0.95
 SAME = 1e-3  # mm: places nearer than this are one
 # What lives longer than this (mm/c) reaches the detector: K0S, Lambda and the other strange hadrons.
-COMMON = ["Print:quiet = on", "Random:setSeed = on", "Beams:eCM = 13000.", "PartonLevel:MPI = off",
+COMMON = ["Beams:eCM = 13000.", "PartonLevel:MPI = off",
           "ParticleDecays:limitTau0 = on", "ParticleDecays:tau0Max = 10.",
           "PhaseSpace:pTHatMin = 25.", "PhaseSpace:pTHatMax = 250.",
           "PhaseSpace:bias2Selection = on", "PhaseSpace:bias2SelectionPow = 4."]
@@ -38,16 +37,6 @@ PROCESSES = {
     2: ["HardQCD:hardbbbar = on"],
 }
 ANTI_KT = fastjet.JetDefinition(fastjet.antikt_algorithm, 0.4)
-
-
-def pythia(flavour, seed):
-    generator = pythia8mc.Pythia("", False)
-    for setting in [*COMMON, f"Random:seed = {1 + (3 * seed + flavour) % 900_000_000}", *PROCESSES[flavour]]:
-        if not generator.readString(setting):
-            raise SystemExit(f"Pythia does not know the setting `{setting}`")
-    if not generator.init():
-        raise SystemExit("Pythia does not start")
-    return generator
 
 
 def heavy(event):
@@ -124,9 +113,7 @@ def column(rows, name, exact):
     make = (lambda x: np.asarray(x, dtype=np.int8)) if whole else np.float32 if exact else rounded
     if not name.startswith("trk_"):
         return pa.array(make([row[name] for row in rows]))
-    lists = [row[name] for row in rows]
-    offsets = np.concatenate([[0], np.cumsum([len(x) for x in lists])]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(make(np.concatenate(lists))))
+    return list_column([row[name] for row in rows], make)
 
 
 def main():
@@ -138,7 +125,7 @@ def main():
     options = parser.parse_args()
     kinds = []
     for flavour in PROCESSES:
-        generator, rng = pythia(flavour, options.seed), np.random.default_rng([options.seed, flavour])
+        generator, rng = pythia([*COMMON, *PROCESSES[flavour]], 3 * options.seed + flavour), np.random.default_rng([options.seed, flavour])
         rows = []
         while len(rows) < options.events:
             if generator.next():
